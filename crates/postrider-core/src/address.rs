@@ -1,0 +1,295 @@
+//! The address guard's rules: which URLs an endpoint may have and which addresses a delivery may reach.
+//!
+//! Pure: resolving and dialling happen in the sender, which asks here before every new connection.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use url::{Host, Url};
+
+use crate::limits::MAX_URL_BYTES;
+
+/// Networks of IPv4 that are never reached unless the operator allows them, with the words for it.
+/// Source: the IANA IPv4 special-purpose address registry.
+const FORBIDDEN_V4: &[(Ipv4Net, &str)] = &[
+    (v4(0, 0, 0, 0, 8), "an address of this network"),
+    (v4(10, 0, 0, 0, 8), "a private address"),
+    (v4(100, 64, 0, 0, 10), "a shared carrier (CGNAT) address"),
+    (v4(127, 0, 0, 0, 8), "a loopback address"),
+    (v4(169, 254, 0, 0, 16), "a link-local or cloud metadata address"),
+    (v4(172, 16, 0, 0, 12), "a private address"),
+    (v4(192, 0, 0, 0, 24), "a reserved address"),
+    (v4(192, 0, 2, 0, 24), "a documentation address"),
+    (v4(192, 88, 99, 0, 24), "a 6to4 relay address"),
+    (v4(192, 168, 0, 0, 16), "a private address"),
+    (v4(198, 18, 0, 0, 15), "a benchmark address"),
+    (v4(198, 51, 100, 0, 24), "a documentation address"),
+    (v4(203, 0, 113, 0, 24), "a documentation address"),
+    (v4(224, 0, 0, 0, 4), "a multicast address"),
+    (v4(240, 0, 0, 0, 4), "a reserved address"),
+];
+
+/// The same of IPv6. Source: the IANA IPv6 special-purpose address registry.
+const FORBIDDEN_V6: &[(Ipv6Net, &str)] = &[
+    (v6(0, 0, 8), "a loopback, unspecified, mapped or compatible address"),
+    (v6(0x0064_ff9b, 0, 32), "a NAT64 address"),
+    (v6(0x0100_0000, 0, 64), "a discard address"),
+    (v6(0x2001_0000, 0, 23), "a Teredo or other special-purpose address"),
+    (v6(0x2001_0db8, 0, 32), "a documentation address"),
+    (v6(0x2002_0000, 0, 16), "a 6to4 address"),
+    (v6(0x3fff_0000, 0, 20), "a documentation address"),
+    (v6(0x5f00_0000, 0, 16), "a segment routing address"),
+    (v6(0xfc00_0000, 0, 7), "a unique local address"),
+    (v6(0xfe80_0000, 0, 10), "a link-local address"),
+    (v6(0xfec0_0000, 0, 10), "a site-local address"),
+    (v6(0xff00_0000, 0, 8), "a multicast address"),
+];
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+}
+
+/// A network by the first 32 bits of its address, the next 32, and its length.
+const fn v6(high: u32, next: u32, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::from_bits(((high as u128) << 96) | ((next as u128) << 64)), prefix)
+}
+
+/// The operator's rules about where deliveries may go.
+#[derive(Debug, Clone, Default)]
+pub struct AddressGuard {
+    /// Networks that may be reached although they are forbidden by default.
+    pub allow_nets: Vec<IpNet>,
+    /// Ports that endpoints may name; empty means any.
+    pub allow_ports: Vec<u16>,
+    /// Whether endpoints must use `https`.
+    pub require_https: bool,
+}
+
+/// An address that a delivery may not reach.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address} is {kind}, which deliveries may not reach")]
+pub struct AddressBlocked {
+    /// The address.
+    pub address: IpAddr,
+    /// What kind of address it is.
+    pub kind: &'static str,
+}
+
+/// Why a URL can't be an endpoint's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlRefused {
+    /// It does not parse.
+    #[error("not a URL ({0}); use one such as https://example.com/webhooks")]
+    Malformed(url::ParseError),
+    /// Longer than the limit.
+    #[error("longer than {MAX_URL_BYTES} bytes")]
+    TooLong,
+    /// Neither http nor https.
+    #[error("the scheme is \"{0}\"; use https (or http)")]
+    Scheme(String),
+    /// Plain http where https is required.
+    #[error("this installation delivers to https only")]
+    HttpsRequired,
+    /// A user name or password before the host.
+    #[error("a user name or password in the URL is not sent; use a header of the endpoint instead")]
+    UserInfo,
+    /// A `#fragment`.
+    #[error("a fragment (from \"#\" on) is never sent; leave it out")]
+    Fragment,
+    /// A port outside the allow-list.
+    #[error("port {0} is not among the ports that this installation delivers to")]
+    Port(u16),
+    /// The host is a literal address that is forbidden.
+    #[error(transparent)]
+    Blocked(#[from] AddressBlocked),
+}
+
+impl AddressGuard {
+    /// Whether a delivery may reach `address`; the error says what kind of address it is.
+    ///
+    /// An address that embeds another (IPv4-mapped IPv6) is forbidden as a whole: a literal such as
+    /// `::ffff:127.0.0.1` must not be a way around.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), AddressBlocked> {
+        if self.allow_nets.iter().any(|net| net.contains(&address)) {
+            return Ok(());
+        }
+        let kind = match address {
+            IpAddr::V4(v4) => FORBIDDEN_V4.iter().find(|(net, _)| net.contains(&v4)).map(|(_, kind)| *kind),
+            IpAddr::V6(v6) => FORBIDDEN_V6.iter().find(|(net, _)| net.contains(&v6)).map(|(_, kind)| *kind),
+        };
+        kind.map_or(Ok(()), |kind| Err(AddressBlocked { address, kind }))
+    }
+
+    /// Reads an endpoint's URL by the WHATWG rules and judges it; the returned URL is what will be used.
+    ///
+    /// Host names are not resolved here: that happens, with the same check, at every new connection.
+    pub fn check_url(&self, text: &str) -> Result<Url, UrlRefused> {
+        if text.len() > MAX_URL_BYTES {
+            return Err(UrlRefused::TooLong);
+        }
+        let url = Url::parse(text).map_err(UrlRefused::Malformed)?;
+        match url.scheme() {
+            "https" => {}
+            "http" if self.require_https => return Err(UrlRefused::HttpsRequired),
+            "http" => {}
+            other => return Err(UrlRefused::Scheme(other.to_owned())),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlRefused::UserInfo);
+        }
+        if url.fragment().is_some() {
+            return Err(UrlRefused::Fragment);
+        }
+        let port = url.port_or_known_default().unwrap_or(443);
+        if port == 0 || (!self.allow_ports.is_empty() && !self.allow_ports.contains(&port)) {
+            return Err(UrlRefused::Port(port));
+        }
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.check_address(address.into())?,
+            Some(Host::Ipv6(address)) => self.check_address(address.into())?,
+            Some(Host::Domain(_)) => {}
+            None => return Err(UrlRefused::Malformed(url::ParseError::EmptyHost)),
+        }
+        Ok(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> AddressGuard {
+        AddressGuard::default()
+    }
+
+    #[test]
+    fn addresses_inside_are_forbidden_and_public_ones_are_not() {
+        for forbidden in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:8.8.8.8",
+            "::ffff:127.0.0.1",
+            "::7f00:1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:10::1",
+            "2001:20::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "3fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "ff02::1",
+        ] {
+            assert!(guard().check_address(forbidden.parse().unwrap()).is_err(), "{forbidden}");
+        }
+        for public in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.167.1.1",
+            "198.17.0.1",
+            "198.20.0.1",
+            "223.255.255.254",
+            "2606:4700::1111",
+            "2001:4860::8888",
+            "2a00:1450::1",
+        ] {
+            assert_eq!(guard().check_address(public.parse().unwrap()), Ok(()), "{public}");
+        }
+    }
+
+    #[test]
+    fn the_operator_can_allow_a_net_and_nothing_beside_it() {
+        let guard = AddressGuard { allow_nets: vec!["127.0.0.0/8".parse().unwrap()], ..guard() };
+        assert_eq!(guard.check_address("127.0.0.1".parse().unwrap()), Ok(()));
+        assert!(guard.check_address("10.0.0.1".parse().unwrap()).is_err());
+        assert!(guard.check_address("::1".parse().unwrap()).is_err());
+        assert!(guard.check_address("::ffff:127.0.0.1".parse().unwrap()).is_err(), "a mapped one is not it");
+    }
+
+    #[test]
+    fn every_spelling_of_a_forbidden_literal_is_caught() {
+        for spelling in [
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f.0.0.1/",
+            "http://0x7f000001/",
+            "http://017700000001/",
+            "http://127.0.0.1./",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://①②⑦.0.0.1/",
+            "https://[::ffff:7f00:1]:8443/hook",
+            "http://127。0。0。1/",
+            "http://0/",
+            "http://%31%32%37.0.0.1/",
+        ] {
+            let refused = guard().check_url(spelling).expect_err(spelling);
+            assert!(matches!(refused, UrlRefused::Blocked(_)), "{spelling}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_can_not_be_an_endpoint_is_refused_with_its_reason() {
+        use UrlRefused as R;
+        let table: &[(&str, fn(&R) -> bool)] = &[
+            ("", |r| matches!(r, R::Malformed(_))),
+            ("example.com/hook", |r| matches!(r, R::Malformed(_))),
+            ("https://", |r| matches!(r, R::Malformed(_))),
+            ("ftp://example.com/", |r| matches!(r, R::Scheme(_))),
+            ("file:///etc/passwd", |r| matches!(r, R::Scheme(_))),
+            ("javascript:alert(1)", |r| matches!(r, R::Scheme(_))),
+            ("https://user@example.com/", |r| matches!(r, R::UserInfo)),
+            ("https://:secret@example.com/", |r| matches!(r, R::UserInfo)),
+            ("https://example.com/#part", |r| matches!(r, R::Fragment)),
+            ("https://example.com:0/", |r| matches!(r, R::Port(0))),
+        ];
+        for (text, expected) in table {
+            let refused = guard().check_url(text).expect_err(text);
+            assert!(expected(&refused), "{text}: {refused:?}");
+        }
+        let long = format!("https://example.com/{}", "a".repeat(MAX_URL_BYTES));
+        assert_eq!(guard().check_url(&long), Err(R::TooLong));
+    }
+
+    #[test]
+    fn ports_and_https_can_be_narrowed() {
+        let guard = AddressGuard { allow_ports: vec![443], require_https: true, ..guard() };
+        assert!(guard.check_url("https://example.com/hook").is_ok());
+        assert_eq!(guard.check_url("https://example.com:8443/"), Err(UrlRefused::Port(8443)));
+        assert_eq!(guard.check_url("http://example.com/"), Err(UrlRefused::HttpsRequired));
+    }
+}

@@ -1,0 +1,62 @@
+//! Every limit of the domain by its name. What has no limit here must not grow.
+
+use std::time::Duration;
+
+/// The longest body of one request to the API, in bytes.
+pub const MAX_REQUEST_BODY_BYTES: usize = 1024 * 1024;
+/// The longest body of a batch request, in bytes.
+pub const MAX_BATCH_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// How many events one batch may hold.
+pub const MAX_BATCH_EVENTS: usize = 1_000;
+/// How many deliveries one request may cause.
+pub const MAX_DELIVERIES_PER_REQUEST: usize = 10_000;
+/// How deep a payload may be nested; deeper JSON is refused.
+pub const MAX_PAYLOAD_DEPTH: usize = 127;
+/// How many places of a bad payload one answer names.
+pub const MAX_VIOLATIONS: usize = 50;
+
+/// How many endpoints an account may have.
+pub const MAX_ENDPOINTS_PER_ACCOUNT: usize = 1_000;
+/// The longest account name, in characters.
+pub const MAX_NAME_CHARS: usize = 200;
+/// The longest endpoint description, in characters.
+pub const MAX_DESCRIPTION_CHARS: usize = 1_000;
+/// The longest endpoint URL, in bytes.
+pub const MAX_URL_BYTES: usize = 2_048;
+/// How many event type patterns an endpoint may list.
+pub const MAX_EVENT_TYPE_PATTERNS: usize = 100;
+/// The longest event type name, in bytes.
+pub const MAX_EVENT_TYPE_BYTES: usize = 128;
+/// How many headers of its own an endpoint may have.
+pub const MAX_CUSTOM_HEADERS: usize = 20;
+/// The longest name of such a header, in bytes.
+pub const MAX_HEADER_NAME_BYTES: usize = 128;
+/// The longest value of such a header, in bytes.
+pub const MAX_HEADER_VALUE_BYTES: usize = 4_096;
+
+/// An endpoint's deadline for one attempt when it names none.
+pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The shortest deadline that an endpoint may set.
+pub const MIN_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest deadline that an endpoint may set.
+pub const MAX_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many requests an endpoint has in flight at most when it names no number.
+pub const DEFAULT_MAX_IN_FLIGHT: u32 = 10;
+/// The highest such number that an endpoint may set.
+pub const MAX_MAX_IN_FLIGHT: u32 = 1_000;
+/// The highest rate that an endpoint may set, in requests per second.
+pub const MAX_RATE_PER_SECOND: u32 = 100_000;
+
+/// How much of a response's body is kept, in bytes.
+pub const MAX_KEPT_BODY_BYTES: usize = 16 * 1024;
+/// How long a response's body is read after the headers decided.
+pub const MAX_BODY_READ: Duration = Duration::from_secs(2);
+/// How large a response's header block may be, in bytes.
+pub const MAX_RESPONSE_HEADER_BYTES: usize = 64 * 1024;
+/// The furthest that `Retry-After` may move an attempt.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// How many rows a page of a list has at most.
+pub const MAX_PAGE_ROWS: usize = 250;
+/// How many rows a page of a list has when the caller names no number.
+pub const DEFAULT_PAGE_ROWS: usize = 50;
