@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn a_url_that_can_not_be_an_endpoint_is_refused_with_its_reason() {
         use UrlRefused as R;
-        let table: &[(&str, fn(&R) -> bool)] = &[
+        type IsExpected = fn(&UrlRefused) -> bool;
+        let table: &[(&str, IsExpected)] = &[
             ("", |r| matches!(r, R::Malformed(_))),
             ("example.com/hook", |r| matches!(r, R::Malformed(_))),
             ("https://", |r| matches!(r, R::Malformed(_))),

@@ -3,10 +3,18 @@
 //! Nothing here does I/O, reads a clock or makes a random number: time and chance are arguments, so that
 //! every decision can be written down as a table. No async, and no type that only a wire or a row needs.
 
+pub mod account;
 pub mod address;
 pub mod attempt;
+pub mod catalogue;
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod event_type;
+pub mod health;
 pub mod id;
 pub mod limits;
+pub mod payload;
 pub mod retry_after;
 pub mod schedule;
 pub mod secret;

@@ -117,7 +117,7 @@ fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let (unit_ms, unit) = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()
-        .find(|(unit_ms, _)| ms >= *unit_ms && ms % unit_ms == 0)
+        .find(|(unit_ms, _)| ms >= *unit_ms && ms.is_multiple_of(*unit_ms))
         .unwrap_or((1, "ms"));
     format!("{}{unit}", ms / unit_ms)
 }

@@ -1,1 +1,128 @@
-//! placeholder
+//! Durable state behind one trait. Nobody but this crate speaks SQL.
+//!
+//! [`Store`] is what the engine needs of a database; [`sqlite`] is the embedded one. A store keeps rows and
+//! promises; it decides nothing about retries or health. A new store is one folder and passes [`conformance`]
+//! unchanged.
+
+pub mod conformance;
+pub mod error;
+pub mod model;
+pub mod seal;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postrider_core::account::{Account, AccountNo};
+use postrider_core::attempt::Attempt;
+use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
+use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::event::Event;
+use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::time::Timestamp;
+
+pub use crate::error::{AcceptError, StoreError};
+use crate::model::{
+    Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend, Page,
+    PageRequest, PendingDelivery, RecordBatch,
+};
+
+/// What the engine needs of a database. Every method that writes has committed durably when it returns `Ok`,
+/// and has changed nothing when it returns `Err` (but see [`StoreError::Unavailable`]).
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Everything that is kept in memory: accounts, their keys and endpoints, without the deleted ones.
+    async fn load(&self) -> Result<Configuration, StoreError>;
+
+    /// SHA-256 of the operator key that was made at the first start, where one was.
+    async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError>;
+
+    /// Keeps the SHA-256 of the operator key made at the first start.
+    async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError>;
+
+    /// Makes an account with its first keys.
+    async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError>;
+
+    /// Renames an account. `NotFound` where it is deleted.
+    async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError>;
+
+    /// Deletes an account, its keys and its endpoints; the log stays. What is pending is cancelled afterwards,
+    /// in slices, through [`Store::cancel_pending`].
+    async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Makes an endpoint, and gives it with its number and the account's new configuration version.
+    /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.
+    async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
+
+    /// Writes an endpoint's settings, secret, state and health as given; gives the account's new configuration
+    /// version. `NotFound` where it is deleted.
+    async fn update_endpoint(&self, endpoint: &Endpoint) -> Result<i64, StoreError>;
+
+    /// Deletes an endpoint; the log stays. Gives the account's new configuration version.
+    async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
+
+    /// Endpoints that are deleted and still have pending deliveries, with the reason to cancel them.
+    async fn deleted_with_backlog(&self) -> Result<Vec<(EndpointNo, CancelReason)>, StoreError>;
+
+    /// Cancels up to `limit` pending deliveries of an endpoint, oldest first, and says how many it were.
+    async fn cancel_pending(
+        &self,
+        endpoint: EndpointNo,
+        reason: CancelReason,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError>;
+
+    /// Commits events and all their deliveries, all or nothing, and gives each delivery's sequence number in
+    /// the order of `events` and their `deliveries`. Concurrent calls share commits.
+    ///
+    /// `ConfigChanged` where an account's configuration is newer than the one an event was matched by:
+    /// match again. `Overloaded` where the queue is full.
+    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
+
+    /// Commits outcomes and health changes. Concurrent calls share commits. A delivery that is not pending any
+    /// more keeps its status; its attempt is logged all the same. Repeating a call changes nothing.
+    async fn record(&self, batch: RecordBatch) -> Result<(), StoreError>;
+
+    /// Makes a new delivery of a finished one. `NotFound` where the old delivery, its event or its endpoint is
+    /// gone, `Conflict` while the old one is pending.
+    async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError>;
+
+    /// How many deliveries are pending, per endpoint that has any.
+    async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError>;
+
+    /// The oldest pending deliveries of an endpoint that wait for no point in time, by sequence number.
+    async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;
+
+    /// Pending deliveries whose next attempt is due at or before `until`, the earliest first, at or after the
+    /// place `after` (the due time and sequence number of the last one seen), so that a caller can page.
+    async fn due(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, DeliverySeq)>,
+        limit: usize,
+    ) -> Result<Vec<PendingDelivery>, StoreError>;
+
+    /// Payloads of pending deliveries, in the order asked; none where the delivery is gone.
+    async fn payloads(&self, deliveries: Vec<DeliverySeq>) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// An event by its guid. `NotFound` where there is none.
+    async fn event(&self, id: EventId) -> Result<Event, StoreError>;
+
+    /// Events, newest first.
+    async fn events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<Event>, StoreError>;
+
+    /// A delivery by its id. `NotFound` where there is none.
+    async fn delivery(&self, id: DeliveryId) -> Result<Delivery, StoreError>;
+
+    /// Deliveries, newest first.
+    async fn deliveries(&self, filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>, StoreError>;
+
+    /// A delivery's attempts, oldest first.
+    async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Whether the store can be written just now.
+    async fn check_writable(&self) -> Result<(), StoreError>;
+
+    /// Finishes what was handed in and closes; nothing may be called afterwards.
+    async fn close(&self);
+}

@@ -1,0 +1,165 @@
+//! Judges a payload before it is accepted: its mode, and its event type's schema.
+//!
+//! Only reads: the bytes that are stored, signed and sent are the ones that came in. Numbers keep their text
+//! (arbitrary precision), so nothing is judged by a rounded value.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::catalogue::EventType;
+use crate::limits::MAX_VIOLATIONS;
+
+/// A place in the payload that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Where: a JSON Pointer (RFC 6901) from the payload's root.
+    pub pointer: String,
+    /// What is wrong and what would be right.
+    pub detail: String,
+}
+
+impl Violation {
+    fn new(pointer: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.to_owned(), detail: detail.into() }
+    }
+}
+
+/// Judges the payload `json` of an event of this type and gives its mode.
+///
+/// `stated_mode` is the mode that the key or the request names. The payload's own `livemode` must agree with
+/// it; where neither names a mode the event has none and is refused.
+pub fn check(event_type: &EventType, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
+    let payload: Payload =
+        serde_json::from_str(json).map_err(|why| vec![Violation::new("", plain_reason(&why))])?;
+    let mut violations = schema_violations(event_type, &Value::Object(payload.fields));
+    match mode(&payload.modes, stated_mode) {
+        Ok(livemode) if violations.is_empty() => return Ok(livemode),
+        Ok(_) => {}
+        Err(violation) => {
+            if violations.iter().all(|known| known.pointer != violation.pointer) {
+                violations.push(violation);
+            }
+        }
+    }
+    Err(violations)
+}
+
+/// The event's mode from every `livemode` in the payload and from what was stated beside it.
+fn mode(in_payload: &[Value], stated: Option<bool>) -> Result<bool, Violation> {
+    let refuse = |detail: &str| Err(Violation::new("/livemode", detail));
+    let mut livemode = None;
+    for value in in_payload {
+        match (value, livemode) {
+            (Value::Bool(found), None) => livemode = Some(*found),
+            (Value::Bool(found), Some(before)) if *found == before => {}
+            (Value::Bool(_), Some(_)) => return refuse("two \"livemode\" keys that contradict each other"),
+            _ => return refuse("\"livemode\" must be true or false"),
+        }
+    }
+    match (livemode, stated) {
+        (Some(found), Some(stated)) if found != stated => refuse(&format!(
+            "the payload is {}, but the key or the request's \"livemode\" is {}",
+            mode_name(found),
+            mode_name(stated)
+        )),
+        (Some(livemode), _) | (None, Some(livemode)) => Ok(livemode),
+        (None, None) => {
+            refuse("no mode: the payload has no \"livemode\"; add it to the payload or to the request")
+        }
+    }
+}
+
+fn mode_name(livemode: bool) -> &'static str {
+    if livemode { "live" } else { "test" }
+}
+
+/// Every place at which the payload breaks its type's schema, up to [`MAX_VIOLATIONS`].
+fn schema_violations(event_type: &EventType, payload: &Value) -> Vec<Violation> {
+    if event_type.validator().is_valid(payload) {
+        return Vec::new();
+    }
+    event_type
+        .validator()
+        .iter_errors(payload)
+        .take(MAX_VIOLATIONS)
+        .map(|error| violation_of(&error))
+        .collect()
+}
+
+fn violation_of(error: &jsonschema::ValidationError<'_>) -> Violation {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let place = error.instance_path().as_str();
+    match error.kind() {
+        Kind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            let pointer = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+            Violation { pointer, detail: "is required and missing".to_owned() }
+        }
+        Kind::Type { kind } => Violation::new(place, format!("must be {}", wanted_types(kind))),
+        // The instance itself stays out of the text: it may be long, and it is personal data.
+        _ => Violation::new(place, error.masked().to_string()),
+    }
+}
+
+fn wanted_types(kind: &jsonschema::error::TypeKind) -> String {
+    use jsonschema::error::TypeKind;
+    match kind {
+        TypeKind::Single(one) => with_article(&one.to_string()),
+        TypeKind::Multiple(several) => {
+            several.iter().map(|one| with_article(&one.to_string())).collect::<Vec<_>>().join(" or ")
+        }
+    }
+}
+
+fn with_article(name: &str) -> String {
+    match name {
+        "null" => "null".to_owned(),
+        "array" | "integer" | "object" => format!("an {name}"),
+        other => format!("a {other}"),
+    }
+}
+
+/// serde_json's own reason without the position, which would be relative to the payload.
+fn plain_reason(why: &serde_json::Error) -> String {
+    let text = why.to_string();
+    let reason = text.split(" at line ").next().unwrap_or(&text);
+    if why.is_data() { "must be an object".to_owned() } else { format!("can't be read: {reason}") }
+}
+
+/// A payload's top level: its fields (the last of equal keys wins) and every `livemode` it names.
+struct Payload {
+    fields: Map<String, Value>,
+    modes: Vec<Value>,
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TopLevel;
+
+        impl<'de> Visitor<'de> for TopLevel {
+            type Value = Payload;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload, A::Error> {
+                let mut payload = Payload { fields: Map::new(), modes: Vec::new() };
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if key == "livemode" {
+                        payload.modes.push(value.clone());
+                    }
+                    payload.fields.insert(key, value);
+                }
+                Ok(payload)
+            }
+        }
+
+        deserializer.deserialize_map(TopLevel)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What can go wrong, one variant per decision that a caller makes.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+/// Why a store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such row (any more).
+    #[error("not there")]
+    NotFound,
+    /// It contradicts what is there; the text says what.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The database did not do it; it may work later. Whether a commit took place may be unknown.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Why events were not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// An account's configuration is newer than the one that the events were matched by.
+    #[error("the configuration changed meanwhile")]
+    ConfigChanged,
+    /// The queue is full; try again in a moment.
+    #[error("the store's queue is full")]
+    Overloaded,
+    /// The database did not do it.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Why a store can't be opened. Each is shown to the operator as one line.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process serves this file.
+    #[error("{path} is in use by another postrider process; stop it, or name another file with --store")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is locked by a program that is not Postrider.
+    #[error("{path} is locked by another program; close it and start again")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its folder can't be written.
+    #[error("{path} can't be written ({reason}); check its owner and mode")]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        reason: String,
+    },
+    /// The file is no SQLite database, or a damaged one.
+    #[error("{path} is damaged or not a SQLite database ({reason}); restore it from a backup or name another file")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's word.
+        reason: String,
+    },
+    /// A SQLite database of another program.
+    #[error("{path} is a SQLite database, but not one of Postrider; name another file with --store")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a newer Postrider.
+    #[error("{path} has schema version {found}, this postrider knows up to {known}; use the newer postrider")]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// The file's version.
+        found: i64,
+        /// The newest version that this build knows.
+        known: i64,
+    },
+    /// The master key is not the one that the secrets in the file were encrypted with.
+    #[error("the master key does not fit {path}; give the key file that it was made with (--master-key-file)")]
+    WrongKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else.
+    #[error("{path} can't be opened ({reason})")]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+}

@@ -1,0 +1,216 @@
+//! What goes into a store and what comes out of it, in core's terms. No row types, no wire types.
+
+use bytes::Bytes;
+use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::attempt::Attempt;
+use postrider_core::delivery::{DeliverySeq, Next, Progress, Status};
+use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
+use postrider_core::event::Event;
+use postrider_core::health::Health;
+use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId};
+use postrider_core::secret::Secret;
+use postrider_core::time::Timestamp;
+
+/// Everything that is kept in memory.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    /// Every account, in the order they were made.
+    pub accounts: Vec<Account>,
+    /// Every account key that is not revoked.
+    pub keys: Vec<AccountKey>,
+    /// Every endpoint, in the order they were made.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A key to be made with its account.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its public name.
+    pub id: KeyId,
+    /// Its mode.
+    pub livemode: bool,
+    /// SHA-256 of its text.
+    pub sha256: [u8; 32],
+}
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its public id.
+    pub id: AccountId,
+    /// What the operator calls it.
+    pub name: String,
+    /// Now.
+    pub created_at: Timestamp,
+    /// Its first keys.
+    pub keys: Vec<NewKey>,
+}
+
+/// An endpoint to be made: enabled and healthy.
+#[derive(Debug, Clone)]
+pub struct NewEndpoint {
+    /// Its public id.
+    pub id: EndpointId,
+    /// Whose it is.
+    pub account_no: AccountNo,
+    /// Live or test.
+    pub livemode: bool,
+    /// Its settings.
+    pub settings: EndpointSettings,
+    /// Its secret.
+    pub secret: Secret,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+/// An event to be accepted, with where it goes.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The event.
+    pub event: Event,
+    /// The version of the account's configuration that it was matched by.
+    pub config_version: i64,
+    /// A delivery for each endpoint that it matched.
+    pub deliveries: Vec<NewDelivery>,
+}
+
+/// A delivery to be made with its event.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDelivery {
+    /// Its public id.
+    pub id: DeliveryId,
+    /// Where it goes.
+    pub endpoint_no: EndpointNo,
+}
+
+/// A delivery to be made by hand from a finished one.
+#[derive(Debug, Clone, Copy)]
+pub struct NewResend {
+    /// The public id of the new one.
+    pub id: DeliveryId,
+    /// The one that is repeated.
+    pub of: DeliveryId,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+/// What a lane needs to send a delivery.
+#[derive(Debug, Clone)]
+pub struct PendingDelivery {
+    /// Its place in the lane.
+    pub seq: DeliverySeq,
+    /// Its public id.
+    pub id: DeliveryId,
+    /// Where it goes.
+    pub endpoint_no: EndpointNo,
+    /// The event's guid.
+    pub event: EventId,
+    /// The event's type.
+    pub event_type: String,
+    /// The payload; absent where the query leaves it to [`crate::Store::payloads`].
+    pub payload: Option<Bytes>,
+    /// How far it has come.
+    pub progress: Progress,
+    /// When its next attempt is due; none where it waits for nothing but its turn.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// One attempt's outcome, ready to be written down.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The delivery.
+    pub seq: DeliverySeq,
+    /// The attempt; none where only the delivery's place changes (a due retry made ready).
+    pub attempt: Option<Attempt>,
+    /// What becomes of the delivery.
+    pub next: Next,
+    /// How far it has come.
+    pub progress: Progress,
+    /// When this was decided.
+    pub at: Timestamp,
+}
+
+/// An endpoint's health, and its state where the service changed it.
+#[derive(Debug, Clone)]
+pub struct HealthUpdate {
+    /// The endpoint.
+    pub endpoint_no: EndpointNo,
+    /// Its health now.
+    pub health: Health,
+    /// Its state now, where the service disabled it.
+    pub state: Option<State>,
+}
+
+/// What is recorded in one commit.
+#[derive(Debug, Clone, Default)]
+pub struct RecordBatch {
+    /// Outcomes.
+    pub records: Vec<Record>,
+    /// Health changes, at most one per endpoint.
+    pub health: Vec<HealthUpdate>,
+}
+
+/// How much waits for an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneBacklog {
+    /// The endpoint.
+    pub endpoint_no: EndpointNo,
+    /// Pending deliveries that wait for nothing but their turn.
+    pub ready: u64,
+    /// Pending deliveries that wait for a point in time.
+    pub waiting: u64,
+}
+
+/// Which events a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Of this account, deleted ones included.
+    pub account: Option<AccountId>,
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// Of this mode.
+    pub livemode: Option<bool>,
+    /// Accepted at or after.
+    pub since: Option<Timestamp>,
+    /// Accepted before.
+    pub until: Option<Timestamp>,
+}
+
+/// Which deliveries a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// Of this account, deleted ones included.
+    pub account: Option<AccountId>,
+    /// Of this endpoint, deleted ones included.
+    pub endpoint: Option<EndpointId>,
+    /// Of this event.
+    pub event: Option<EventId>,
+    /// Of this event type.
+    pub event_type: Option<String>,
+    /// Of this mode.
+    pub livemode: Option<bool>,
+    /// With this status.
+    pub status: Option<Status>,
+    /// Accepted at or after.
+    pub since: Option<Timestamp>,
+    /// Accepted before.
+    pub until: Option<Timestamp>,
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest {
+    /// How many rows at most.
+    pub limit: usize,
+    /// Only rows older than this position ([`Page::next`] of the page before).
+    pub before: Option<i64>,
+}
+
+/// A part of a list. It may be short, or empty, although there is more: a query reads a bounded number of rows.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The rows, newest first.
+    pub rows: Vec<T>,
+    /// Where the next page begins; none at the end of the list.
+    pub next: Option<i64>,
+}
