@@ -53,9 +53,10 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
 
-    /// Writes an endpoint's settings, secret, state and health as given; gives the account's new configuration
-    /// version. `NotFound` where it is deleted.
-    async fn update_endpoint(&self, endpoint: &Endpoint) -> Result<i64, StoreError>;
+    /// Writes an endpoint's settings, secret and state as given, and resets its health where `fresh_health`
+    /// (health is otherwise written by [`Store::record`] alone). Gives the account's new configuration version.
+    /// `NotFound` where it is deleted.
+    async fn update_endpoint(&self, endpoint: &Endpoint, fresh_health: bool) -> Result<i64, StoreError>;
 
     /// Deletes an endpoint; the log stays. Gives the account's new configuration version.
     async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
