@@ -1,0 +1,105 @@
+//! What the suite needs beside Rust and a C compiler: two Debian packages and cargo-deny, installed when missing.
+//!
+//! Installs nothing else, and nothing at all without saying so.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cargo::{cargo, output, run, target_directory};
+
+/// The version of cargo-deny that the suite is known to pass with.
+const DENY_VERSION: &str = "0.20.2";
+
+/// A program and the Debian package it comes in.
+const RECEIVERS: [(&str, &str); 2] = [("php", "php-cli"), ("webhook", "webhook")];
+
+/// Makes everything ready, so that a run does not end for want of a tool after ten minutes.
+pub(crate) fn prepare() -> Result<()> {
+    for component in ["fmt", "clippy"] {
+        output(&mut cargo([component, "--version"]))
+            .with_context(|| format!("the toolchain has no cargo {component}"))?;
+    }
+    receivers()?;
+    deny_binary().map(|path| println!("cargo-deny {DENY_VERSION} at {}", path.display()))
+}
+
+/// Makes sure that PHP and webhook are there.
+pub(crate) fn receivers() -> Result<()> {
+    let missing: Vec<&str> = RECEIVERS
+        .iter()
+        .filter(|(program, _)| !exists(program, "--version") && !exists(program, "-version"))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    let Some(before) = way_to_root() else {
+        bail!("missing: {}; install it with `{by_hand}`", missing.join(", "));
+    };
+    println!("installing {} by apt-get", missing.join(" and "));
+    let apt = |arguments: &[&str]| {
+        let mut words = before.to_vec();
+        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes"]);
+        words.extend(arguments);
+        run(Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()))
+    };
+    apt(&["update"]).with_context(|| format!("missing: {}; install it by hand", missing.join(", ")))?;
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(&missing);
+    apt(&install).with_context(|| format!("install it by hand: `{by_hand}`"))
+}
+
+/// What stands before a command that needs root: nothing for root, `sudo` where it asks nothing.
+/// `None` where there is no such way, or no apt-get at all.
+fn way_to_root() -> Option<&'static [&'static str]> {
+    if !exists("apt-get", "--version") {
+        return None;
+    }
+    let id = Command::new("id").arg("-u").output().ok()?;
+    if id.stdout.trim_ascii() == b"0" {
+        return Some(&[]);
+    }
+    let sudo = Command::new("sudo").args(["-n", "true"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+    sudo.is_ok_and(|status| status.success()).then_some(&["sudo", "-n"])
+}
+
+/// Whether a program can be started and answers to a harmless argument.
+fn exists(program: &str, argument: &str) -> bool {
+    let started = Command::new(program)
+        .arg(argument)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    started.is_ok_and(|status| status.success())
+}
+
+/// Licences, bans and sources of everything in the lock file. Advisories are left out: their database is a
+/// download of its own, which a build machine without the wider network can't make.
+pub(crate) fn deny() -> Result<()> {
+    let mut command = cargo(["deny", "--all-features", "check", "licenses", "bans", "sources"]);
+    let folder = deny_binary()?.parent().context("cargo-deny lies in a folder")?.to_owned();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let searched = std::iter::once(folder).chain(std::env::split_paths(&paths));
+    run(command.env("PATH", std::env::join_paths(searched).context("PATH has a strange entry")?))
+}
+
+/// The path of cargo-deny in the right version, built once below the target folder.
+fn deny_binary() -> Result<PathBuf> {
+    let target = target_directory()?;
+    let path = target.join("tools/bin/cargo-deny");
+    let is_there = Command::new(&path)
+        .arg("--version")
+        .output()
+        .is_ok_and(|out| out.stdout.trim_ascii().ends_with(DENY_VERSION.as_bytes()));
+    if !is_there {
+        println!("building cargo-deny {DENY_VERSION} (once, about a minute)");
+        let mut install = cargo(["install", "cargo-deny", "--locked", "--debug", "--force", "--quiet"]);
+        install.args(["--version", DENY_VERSION]).arg("--root").arg(target.join("tools"));
+        run(install.arg("--target-dir").arg(target.join("tools-build")))?;
+    }
+    Ok(path)
+}
