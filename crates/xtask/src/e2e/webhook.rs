@@ -40,7 +40,7 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    /// Starts it with one hook that takes what is signed with `secret` and refuses the rest by a 403.
+    /// Starts it with one hook that takes what is signed with `secret` and refuses the rest by a 500.
     pub(super) fn start(folder: &Path, name: &str, secret: &str) -> Result<Self> {
         let records = Records::new(folder, name)?;
         let script = folder.join(format!("{name}.sh"));
@@ -77,7 +77,6 @@ fn hook(script: &Path, records: &Path, secret: &str) -> String {
         "include-command-output-in-response": true,
         "pass-arguments-to-command": arguments,
         "trigger-rule": rule,
-        "trigger-rule-mismatch-http-response-code": 403,
     }])
     .to_string()
 }
