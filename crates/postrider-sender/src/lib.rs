@@ -1,1 +1,74 @@
-//! placeholder
+//! One webhook attempt: resolve, address guard, connect, TLS, HTTP/1.1, a bounded read, and what came of it.
+//!
+//! The only crate that opens a connection to a receiver. A receiver's failure is data ([`Outcome`]), never an
+//! error, and nothing a receiver does can make an attempt panic, grow or outlast its deadline. It neither signs
+//! nor retries nor stores: exactly one request, except that a request that never touched a reused connection is
+//! moved to a fresh one.
+//!
+//! [`Outcome`]: postrider_core::attempt::Outcome
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use postrider_core::attempt::{Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::time::Timestamp;
+use url::Url;
+
+mod connect;
+mod dial;
+mod exchange;
+mod failure;
+pub mod limits;
+mod link;
+mod pool;
+mod request;
+mod resolve;
+mod response;
+mod sender;
+mod target;
+mod tls;
+mod wire;
+
+pub use resolve::{Resolve, ResolveError, SystemResolver};
+pub use rustls::pki_types::CertificateDer;
+pub use sender::{Sender, SenderConfig, SenderError};
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub struct AttemptRequest {
+    /// The endpoint's URL, as the address guard accepted it.
+    pub url: Url,
+    /// The contract's headers and the endpoint's own, in the order they shall have. Those that the sender owns
+    /// (`Host`, `Content-Length`, `Content-Type`, `User-Agent`, and what frames or negotiates a message) are
+    /// passed over. A value marked sensitive is sent as it is and masked in the log.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body, sent byte for byte.
+    pub body: Bytes,
+    /// The one deadline over name resolution, connecting, TLS, sending and the response's header block.
+    pub timeout: Duration,
+    /// When the attempt begins; a `Retry-After` date is read against it.
+    pub started_at: Timestamp,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptReport {
+    /// The outcome, decided when the response's header block was whole.
+    pub outcome: Outcome,
+    /// How long the phases took.
+    pub timings: Timings,
+    /// What was sent, with masked values.
+    pub request: RequestLog,
+    /// What came back, where a whole header block came back.
+    pub response: Option<ResponseLog>,
+}
+
+/// Something that makes attempts: the [`Sender`], or a stand-in where the network must not be touched.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Makes one attempt. Ends at the latest [`postrider_core::limits::MAX_BODY_READ`] after the request's
+    /// deadline. Dropping the future closes the connection.
+    async fn attempt(&self, request: AttemptRequest) -> AttemptReport;
+}

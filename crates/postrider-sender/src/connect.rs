@@ -1,0 +1,143 @@
+//! From a target to a connection: resolve once, refuse what the address guard forbids, dial a checked address,
+//! agree on TLS. The only place that opens sockets, and it consults no proxy.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_core::address::AddressGuard;
+use postrider_core::attempt::{FailureCode, Timings};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::dial::{dial, dialling_order};
+use crate::failure::Failure;
+use crate::link::Link;
+use crate::resolve::{Resolve, ResolveError};
+use crate::target::Target;
+use crate::tls;
+use crate::wire::Stream;
+
+/// The one deadline of an attempt, and how long it was for those who read of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) timeout: Duration,
+}
+
+/// Makes connections.
+pub(crate) struct Connector {
+    pub(crate) guard: AddressGuard,
+    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) tls: TlsConnector,
+}
+
+impl Connector {
+    /// A new connection, noting how long its phases took.
+    pub(crate) async fn connect(
+        &self,
+        target: &Target<'_>,
+        deadline: Deadline,
+        timings: &mut Timings,
+    ) -> Result<Box<Link>, Failure> {
+        self.check_endpoint(target)?;
+        let addresses = self.resolve(target, deadline, timings).await?;
+        for address in &addresses {
+            if let Err(blocked) = self.guard.check_address(*address) {
+                let detail = match target.literal() {
+                    Some(_) => blocked.to_string(),
+                    None => format!("{} leads to {blocked}", target.host_text),
+                };
+                return Err(Failure::new(FailureCode::AddressBlocked, detail));
+            }
+        }
+        self.dial_checked(target, &addresses, deadline, timings).await
+    }
+
+    /// The guard's rules about URLs may have become stricter since the endpoint was made.
+    fn check_endpoint(&self, target: &Target<'_>) -> Result<(), Failure> {
+        let detail = if self.guard.require_https && !target.tls {
+            "this installation delivers to https only".to_owned()
+        } else if !self.guard.allow_ports.is_empty() && !self.guard.allow_ports.contains(&target.port) {
+            format!("port {} is not among the ports that this installation delivers to", target.port)
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(FailureCode::AddressBlocked, detail))
+    }
+
+    /// Every address of the host; at least one.
+    async fn resolve(
+        &self,
+        target: &Target<'_>,
+        deadline: Deadline,
+        timings: &mut Timings,
+    ) -> Result<Vec<IpAddr>, Failure> {
+        if let Some(literal) = target.literal() {
+            return Ok(vec![literal]);
+        }
+        let began = Instant::now();
+        let resolved = timeout_at(deadline.at, self.resolver.resolve(target.host_text)).await;
+        timings.dns_us = Some(elapsed_us(began));
+        match resolved {
+            Ok(Ok(addresses)) if addresses.is_empty() => {
+                Err(Failure::of_resolving(target, &ResolveError::NotFound))
+            }
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(Failure::of_resolving(target, &error)),
+            Err(_deadline) => {
+                let reason = format!("no name server answered within {:?}", deadline.timeout);
+                Err(Failure::of_resolving(target, &ResolveError::Failed(reason)))
+            }
+        }
+    }
+
+    /// Dials addresses that the guard has let pass, and no others.
+    async fn dial_checked(
+        &self,
+        target: &Target<'_>,
+        addresses: &[IpAddr],
+        deadline: Deadline,
+        timings: &mut Timings,
+    ) -> Result<Box<Link>, Failure> {
+        let peers = dialling_order(addresses, target.port);
+        let began = Instant::now();
+        let dialled = timeout_at(deadline.at, dial(&peers)).await;
+        timings.connect_us = Some(elapsed_us(began));
+        let (tcp, peer) = match dialled {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(error)) => return Err(Failure::of_dialling(target, &error)),
+            Err(_deadline) => {
+                let tried: Vec<String> = peers.iter().map(ToString::to_string).collect();
+                let detail = format!(
+                    "no connection to {} ({}) within {:?}",
+                    target.host_text,
+                    tried.join(", "),
+                    deadline.timeout
+                );
+                return Err(Failure::new(FailureCode::ConnectTimeout, detail));
+            }
+        };
+        let place = target.at(peer);
+        let stream = if target.tls {
+            let began = Instant::now();
+            let agreed = timeout_at(deadline.at, tls::handshake(&self.tls, target, place, tcp)).await;
+            timings.tls_us = Some(elapsed_us(began));
+            let agreed = agreed.unwrap_or_else(|_deadline| {
+                let detail = format!("no TLS agreed on with {place} within {:?}", deadline.timeout);
+                Err(Failure::new(FailureCode::Timeout, detail))
+            })?;
+            Stream::Tls(Box::new(agreed))
+        } else {
+            Stream::Plain(tcp)
+        };
+        Link::open(stream, peer).await.map_err(|error| {
+            Failure::new(FailureCode::ConnectFailed, format!("no HTTP connection to {place}: {error}"))
+        })
+    }
+}
+
+/// How long ago `began` was, in microseconds.
+pub(crate) fn elapsed_us(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
