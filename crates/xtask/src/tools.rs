@@ -42,7 +42,7 @@ pub(crate) fn receivers() -> Result<()> {
     println!("installing {} by apt-get", missing.join(" and "));
     let apt = |arguments: &[&str]| {
         let mut words = before.to_vec();
-        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes"]);
+        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "--yes"]);
         words.extend(arguments);
         run(Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()))
     };
