@@ -10,6 +10,7 @@ use crate::account::AccountNo;
 use crate::event_type::Subscription;
 use crate::health::Health;
 use crate::id::{AccountId, EndpointId};
+use crate::limits::{MAX_HEADER_NAME_BYTES, MAX_HEADER_VALUE_BYTES};
 use crate::schedule::RetrySchedule;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -93,6 +94,88 @@ pub struct CustomHeader {
     pub value: Zeroizing<String>,
 }
 
+/// Headers that every request has by itself, or that would change how it is framed, answered or kept alive.
+const FORBIDDEN_HEADERS: [&str; 10] = [
+    "accept-encoding",
+    "connection",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+/// Groups of headers that are the service's own, by what they begin with.
+const FORBIDDEN_HEADER_GROUPS: [&str; 3] = ["content-", "proxy-", "webhook-"];
+
+/// What follows the configured prefix in the names of the contract's headers.
+const CONTRACT_HEADERS: [&str; 4] = ["event", "delivery", "signature", "signature-next"];
+
+/// Why something can't be a header of an endpoint. The value is never part of the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderRefused {
+    /// The name is no header name.
+    #[error("\"{0}\" is not a header name: use letters, digits and dashes, such as X-Api-Key")]
+    Name(String),
+    /// The name is too long.
+    #[error("the name is longer than {MAX_HEADER_NAME_BYTES} bytes")]
+    NameTooLong,
+    /// The header belongs to the service.
+    #[error("\"{0}\" is set by the service itself; choose another name")]
+    Reserved(String),
+    /// The value has characters that can't be sent.
+    #[error("the value must be visible ASCII, spaces only inside")]
+    Value,
+    /// The value is too long.
+    #[error("the value is longer than {MAX_HEADER_VALUE_BYTES} bytes")]
+    ValueTooLong,
+}
+
+impl CustomHeader {
+    /// Judges a header. `prefix` is what the contract's headers begin with, such as `X-KASKO-`: its names, and
+    /// all others that the service sets itself, are refused.
+    pub fn parse(name: &str, value: &str, prefix: &str) -> Result<Self, HeaderRefused> {
+        if name.len() > MAX_HEADER_NAME_BYTES {
+            return Err(HeaderRefused::NameTooLong);
+        }
+        if name.is_empty() || !name.bytes().all(is_token_byte) {
+            return Err(HeaderRefused::Name(name.to_owned()));
+        }
+        let lower = name.to_ascii_lowercase();
+        if is_reserved(&lower, &prefix.to_ascii_lowercase()) {
+            return Err(HeaderRefused::Reserved(name.to_owned()));
+        }
+        if value.len() > MAX_HEADER_VALUE_BYTES {
+            return Err(HeaderRefused::ValueTooLong);
+        }
+        let is_visible = value.bytes().all(|b| matches!(b, b' '..=b'~'));
+        if !is_visible || value.starts_with(' ') || value.ends_with(' ') {
+            return Err(HeaderRefused::Value);
+        }
+        Ok(Self { name: lower, value: Zeroizing::new(value.to_owned()) })
+    }
+}
+
+/// Whether a byte may stand in a header's name: `tchar` of RFC 9110, section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a name is the service's own; both texts in lower case.
+fn is_reserved(name: &str, prefix: &str) -> bool {
+    let is_of_contract = match name.strip_prefix(prefix) {
+        // Without a prefix the contract's names are left; with one, everything behind it is kept free.
+        Some(rest) => !prefix.is_empty() || CONTRACT_HEADERS.contains(&rest),
+        None => false,
+    };
+    is_of_contract
+        || FORBIDDEN_HEADERS.contains(&name)
+        || FORBIDDEN_HEADER_GROUPS.iter().any(|group| name.starts_with(group))
+}
+
 impl fmt::Debug for CustomHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: …", self.name)
@@ -156,5 +239,61 @@ impl Endpoint {
     /// still gets its deliveries, held as pending.
     pub fn wants(&self, event_type: &str, livemode: bool) -> bool {
         self.livemode == livemode && self.settings.subscription.matches(event_type)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_an_endpoint_is_kept_in_lower_case_with_its_value() {
+        for (name, value) in
+            [("X-Api-Key", "abc"), ("Authorization", "Bearer a b~"), ("x_y.z!", ""), ("X-Kask", "1")]
+        {
+            let header = CustomHeader::parse(name, value, "X-KASKO-").expect(name);
+            assert_eq!((header.name.as_str(), header.value.as_str()), (name.to_lowercase().as_str(), value));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_a_header_of_an_endpoint_is_refused() {
+        let reserved = |name: &str| HeaderRefused::Reserved(name.to_owned());
+        let malformed = |name: &str| HeaderRefused::Name(name.to_owned());
+        let long_name = "x".repeat(MAX_HEADER_NAME_BYTES + 1);
+        let long_value = "x".repeat(MAX_HEADER_VALUE_BYTES + 1);
+        for (name, value, prefix, refused) in [
+            ("", "a", "X-KASKO-", malformed("")),
+            ("X Y", "a", "X-KASKO-", malformed("X Y")),
+            ("X:Y", "a", "X-KASKO-", malformed("X:Y")),
+            ("Ünder", "a", "X-KASKO-", malformed("Ünder")),
+            (&long_name, "a", "X-KASKO-", HeaderRefused::NameTooLong),
+            ("Host", "a", "X-KASKO-", reserved("Host")),
+            ("CONTENT-TYPE", "a", "X-KASKO-", reserved("CONTENT-TYPE")),
+            ("content-anything", "a", "X-KASKO-", reserved("content-anything")),
+            ("Transfer-Encoding", "a", "X-KASKO-", reserved("Transfer-Encoding")),
+            ("connection", "a", "X-KASKO-", reserved("connection")),
+            ("User-Agent", "a", "X-KASKO-", reserved("User-Agent")),
+            ("Webhook-Id", "a", "X-KASKO-", reserved("Webhook-Id")),
+            ("x-kasko-signature", "a", "X-KASKO-", reserved("x-kasko-signature")),
+            ("X-Kasko-Other", "a", "X-KASKO-", reserved("X-Kasko-Other")),
+            ("Acme-Event", "a", "acme-", reserved("Acme-Event")),
+            ("Signature", "a", "", reserved("Signature")),
+            ("X-A", "with\r\nInjected: yes", "X-KASKO-", HeaderRefused::Value),
+            ("X-A", "tab\there", "X-KASKO-", HeaderRefused::Value),
+            ("X-A", "ümlaut", "X-KASKO-", HeaderRefused::Value),
+            ("X-A", " outside", "X-KASKO-", HeaderRefused::Value),
+            ("X-A", "outside ", "X-KASKO-", HeaderRefused::Value),
+            ("X-A", &long_value, "X-KASKO-", HeaderRefused::ValueTooLong),
+        ] {
+            assert_eq!(CustomHeader::parse(name, value, prefix), Err(refused), "{name:?} with {prefix:?}");
+        }
+        assert!(CustomHeader::parse("X-Kasko-Event", "a", "").is_ok(), "free where the prefix is another");
+    }
+
+    #[test]
+    fn debug_never_shows_a_value() {
+        let header = CustomHeader::parse("X-Api-Key", "hunter2", "X-KASKO-").unwrap();
+        assert!(!format!("{header:?}").contains("hunter2"));
     }
 }
