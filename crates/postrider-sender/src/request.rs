@@ -5,7 +5,7 @@ use http::header::{self, HeaderName};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
-use postrider_core::attempt::{HeaderLog, RequestLog};
+use postrider_core::attempt::HeaderLog;
 use url::Position;
 
 use crate::AttemptRequest;
@@ -62,16 +62,12 @@ pub(crate) fn build(
     Ok(request)
 }
 
-/// What the log keeps of a request to `url`: the names as they stand on the wire, sensitive values masked.
-pub(crate) fn log(attempt: &AttemptRequest, headers: &HeaderMap) -> RequestLog {
-    let headers: HeaderLog = headers
-        .iter()
-        .map(|(name, value)| {
-            let shown = if value.is_sensitive() { MASKED.to_owned() } else { shown_value(value.as_bytes()) };
-            (title_case(name.as_str()), shown)
-        })
-        .collect();
-    RequestLog { url: attempt.url.as_str().to_owned(), headers }
+/// The headers as the log keeps them: the names as they stand on the wire, sensitive values masked.
+pub(crate) fn header_log(headers: &HeaderMap) -> HeaderLog {
+    let shown = |value: &HeaderValue| {
+        if value.is_sensitive() { MASKED.to_owned() } else { shown_value(value.as_bytes()) }
+    };
+    headers.iter().map(|(name, value)| (title_case(name.as_str()), shown(value))).collect()
 }
 
 /// A header's name as the connection writes it: `x-kasko-event` becomes `X-Kasko-Event`.

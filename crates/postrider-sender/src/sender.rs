@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::HeaderValue;
 use postrider_core::address::AddressGuard;
-use postrider_core::attempt::{Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::attempt::{HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
@@ -83,12 +83,12 @@ impl Sender {
         &self,
         attempt: &AttemptRequest,
         began: Instant,
-        log: &mut RequestLog,
+        sent: &mut HeaderLog,
         timings: &mut Timings,
     ) -> Result<(Outcome, ResponseLog), Failure> {
         let target = Target::of(&attempt.url)?;
         let request = request::build(attempt, &target, &self.user_agent)?;
-        *log = request::log(attempt, request.headers());
+        *sent = request::header_log(request.headers());
 
         let deadline = Deadline { at: began + attempt.timeout, timeout: attempt.timeout };
         let exchange = Exchange {
@@ -121,18 +121,15 @@ impl Transport for Sender {
     async fn attempt(&self, attempt: AttemptRequest) -> AttemptReport {
         let began = Instant::now();
         let mut timings = Timings::default();
-        let mut log = RequestLog { url: String::new(), headers: Vec::new() };
-        match self.perform(&attempt, began, &mut log, &mut timings).await {
-            Ok((outcome, response)) => {
-                AttemptReport { outcome, timings, request: log, response: Some(response) }
-            }
+        let mut headers = HeaderLog::new();
+        let performed = self.perform(&attempt, began, &mut headers, &mut timings).await;
+        let request = RequestLog { url: attempt.url.into(), headers };
+        match performed {
+            Ok((outcome, response)) => AttemptReport { outcome, timings, request, response: Some(response) },
             Err(Failure { code, detail }) => {
                 timings.total_us = elapsed_us(began);
-                if log.url.is_empty() {
-                    log.url = attempt.url.into();
-                }
                 let outcome = Outcome::Failed { code, detail };
-                AttemptReport { outcome, timings, request: log, response: None }
+                AttemptReport { outcome, timings, request, response: None }
             }
         }
     }
