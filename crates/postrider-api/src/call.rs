@@ -1,0 +1,76 @@
+//! One request with a key, on its way to a use case: who calls, what the path and the query name, what the body
+//! says. The order of refusals is made here: 401 before anything else, 404 and 403 before the body is read.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
+use http::request::Parts;
+use postrider_engine::Engine;
+
+use crate::Api;
+use crate::body::{self, Limit, Received};
+use crate::caller::Caller;
+use crate::fields::Fields;
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// A request whose key is known.
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    api: Arc<Api>,
+    parts: Parts,
+    /// What stands in the path for `{id}`; empty where it can't be read, which is the name of nothing.
+    named: String,
+    body: Body,
+}
+
+impl FromRequest<Arc<Api>> for Call {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::of(&parts.headers, &api.engine)?;
+        let params = RawPathParams::from_request_parts(&mut parts, &()).await;
+        let named = params.ok().and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()));
+        Ok(Self { caller, api: Arc::clone(api), parts, named: named.unwrap_or_default(), body })
+    }
+}
+
+impl Call {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.api.engine
+    }
+
+    /// What the path names, as it stands there.
+    pub(crate) fn name(&self) -> &str {
+        &self.named
+    }
+
+    /// The id in the path. What can't be read as one is not there.
+    pub(crate) fn id<T: FromStr>(&self) -> Result<T, Problem> {
+        self.named.parse().map_err(|_not_an_id| Problem::not_found())
+    }
+
+    /// The query's parameters, which must be among `known`.
+    pub(crate) fn query(&self, known: &'static [&'static str]) -> Result<Query, Problem> {
+        Query::parse(self.parts.uri.query().unwrap_or_default(), known)
+    }
+
+    /// Refuses any query parameter.
+    pub(crate) fn no_query(&self) -> Result<(), Problem> {
+        self.query(&[]).map(drop)
+    }
+
+    /// Reads the body.
+    pub(crate) async fn body(&mut self, limit: Limit) -> Result<Received, Problem> {
+        body::read(&self.api, &self.parts.headers, std::mem::take(&mut self.body), limit).await
+    }
+
+    /// Reads a body that may be left out and has no fields.
+    pub(crate) async fn no_fields(&mut self) -> Result<(), Problem> {
+        let body = self.body(Limit::Request).await?;
+        if body.is_empty() { Ok(()) } else { Fields::parse(body.text()?, &[])?.finish() }
+    }
+}

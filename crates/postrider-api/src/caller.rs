@@ -1,0 +1,94 @@
+//! Who is calling: the key in the request, and what its holder may see.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, header};
+use postrider_core::id::AccountId;
+use postrider_engine::Engine;
+use postrider_engine::model::Principal;
+
+use crate::problem::{Code, Problem};
+
+/// The holder of the request's key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller(Principal);
+
+impl Caller {
+    /// Reads and judges the request's key: `Bearer KEY`, or HTTP Basic with the key as the user name.
+    pub(crate) fn of(headers: &HeaderMap, engine: &Engine) -> Result<Self, Problem> {
+        let refused = |detail| Problem::new(Code::Unauthorized, detail);
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            return Err(refused(
+                "no key; send Authorization: Bearer KEY, or the key as HTTP Basic's user name",
+            ));
+        };
+        if values.next().is_some() {
+            return Err(refused("more than one Authorization header"));
+        }
+        let key = value.to_str().ok().and_then(key_in);
+        let key =
+            key.ok_or_else(|| refused("the Authorization header is neither Bearer KEY nor HTTP Basic"))?;
+        match engine.authenticate(&key) {
+            Some(principal) => Ok(Self(principal)),
+            None => Err(refused("the key is not known here; it may have been revoked or mistyped")),
+        }
+    }
+
+    /// The account and the mode that an account key is bound to; none for the operator.
+    pub(crate) fn bounds(self) -> Option<(AccountId, bool)> {
+        match self.0 {
+            Principal::Operator => None,
+            Principal::Account { account, livemode, .. } => Some((account, livemode)),
+        }
+    }
+
+    /// Whether what belongs to this account and mode is there for the caller.
+    pub(crate) fn sees(self, account: AccountId, livemode: bool) -> bool {
+        self.bounds().is_none_or(|bounds| bounds == (account, livemode))
+    }
+
+    /// Refuses anyone but the operator.
+    pub(crate) fn must_be_operator(self) -> Result<(), Problem> {
+        match self.0 {
+            Principal::Operator => Ok(()),
+            Principal::Account { .. } => Err(Problem::forbidden("only the operator's key may do this")),
+        }
+    }
+}
+
+/// The key within an `Authorization` header.
+fn key_in(value: &str) -> Option<String> {
+    let (scheme, rest) = value.trim().split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    Some(decoded.split_once(':').map_or(decoded.as_str(), |(user, _password)| user).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_both_schemes_and_nowhere_else() {
+        for (value, key) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+            ("Basic YWJjOg==", Some("abc")),
+            ("BASIC YWJjOnNlY3JldA==", Some("abc")),
+            ("Basic YWJj", Some("abc")),
+            ("Basic !", None),
+            ("Digest abc", None),
+            ("abc", None),
+            ("", None),
+        ] {
+            assert_eq!(key_in(value).as_deref(), key, "{value}");
+        }
+    }
+}

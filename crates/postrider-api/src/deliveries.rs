@@ -1,0 +1,74 @@
+//! `/v1/deliveries`: the log, each delivery with its attempts, and sending one again by hand.
+
+mod shown;
+mod waiting;
+
+use http::StatusCode;
+use postrider_core::delivery::{Delivery, Status};
+use postrider_core::event_type::is_event_type_name;
+use postrider_core::id::DeliveryId;
+use postrider_engine::store_model::DeliveryFilter;
+
+use crate::answer::{self, Answer, List};
+use crate::call::Call;
+use crate::problem::Problem;
+use crate::query::{Query, Walked};
+use shown::Shown;
+use waiting::Reasons;
+
+const PARAMETERS: [&str; 10] =
+    ["account", "endpoint", "event", "type", "livemode", "status", "since", "until", "limit", "cursor"];
+
+pub(crate) async fn list(call: Call) -> Answer {
+    let mut query = call.query(&PARAMETERS)?;
+    let filter = filter(&call, &mut query)?;
+    let page = query.page(Walked::Deliveries)?;
+    let page = call.engine().deliveries(filter, page).await?;
+    let mut reasons = Reasons::new(call.engine());
+    let data = page.rows.iter().map(|delivery| Shown::new(delivery, reasons.of(delivery))).collect();
+    let next_cursor = page.next.map(|position| Walked::Deliveries.cursor(position));
+    Ok(answer::json(StatusCode::OK, &List { data, next_cursor }))
+}
+
+fn filter(call: &Call, query: &mut Query) -> Result<DeliveryFilter, Problem> {
+    let (account, livemode) = query.bounds(call.caller)?;
+    let statuses = Status::ALL.map(Status::as_str).join(", ");
+    Ok(DeliveryFilter {
+        account,
+        endpoint: query.id("endpoint", "an endpoint's id, ep_…"),
+        event: query.id("event", "an event's id, 32 hex digits"),
+        event_type: query
+            .read("type", "an event type's name", |text| is_event_type_name(text).then(|| text.to_owned())),
+        livemode,
+        status: query.read("status", statuses, Status::from_text),
+        since: query.time("since"),
+        until: query.time("until"),
+    })
+}
+
+pub(crate) async fn show(call: Call) -> Answer {
+    let delivery = find(&call).await?;
+    call.no_query()?;
+    let attempts = call.engine().attempts(&delivery).await?;
+    let waiting_for = Reasons::new(call.engine()).of(&delivery);
+    Ok(answer::json(StatusCode::OK, &Shown::new(&delivery, waiting_for).with_attempts(&attempts)))
+}
+
+pub(crate) async fn resend(mut call: Call) -> Answer {
+    let before = find(&call).await?;
+    call.no_query()?;
+    call.no_fields().await?;
+    let made = call.engine().resend(before.id).await?;
+    let waiting_for = Reasons::new(call.engine()).of(&made);
+    Ok(answer::json(StatusCode::ACCEPTED, &Shown::new(&made, waiting_for)))
+}
+
+/// The delivery in the path, if the caller may see it.
+async fn find(call: &Call) -> Result<Delivery, Problem> {
+    let delivery = call.engine().delivery(call.id::<DeliveryId>()?).await?;
+    if call.caller.sees(delivery.account, delivery.livemode) {
+        Ok(delivery)
+    } else {
+        Err(Problem::not_found())
+    }
+}

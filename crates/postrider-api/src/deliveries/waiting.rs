@@ -1,0 +1,64 @@
+//! Why a pending delivery waits, in plain words, as far as its endpoint tells.
+
+use std::collections::HashMap;
+
+use postrider_core::delivery::{Delivery, Status};
+use postrider_core::endpoint::{DisabledReason, State};
+use postrider_core::id::EndpointId;
+use postrider_core::time::Timestamp;
+use postrider_engine::Engine;
+use postrider_engine::environment::{Clock as _, SystemClock};
+use postrider_engine::model::EndpointView;
+
+/// Tells why deliveries wait; asks for each endpoint once.
+pub(super) struct Reasons<'e> {
+    engine: &'e Engine,
+    endpoints: HashMap<EndpointId, Option<EndpointView>>,
+    now: Timestamp,
+}
+
+impl<'e> Reasons<'e> {
+    pub(super) fn new(engine: &'e Engine) -> Self {
+        Self { engine, endpoints: HashMap::new(), now: SystemClock.now() }
+    }
+
+    /// Why this delivery waits; none for one that came to its end.
+    pub(super) fn of(&mut self, delivery: &Delivery) -> Option<String> {
+        if delivery.status != Status::Pending {
+            return None;
+        }
+        let look_up = |engine: &Engine| engine.endpoint(delivery.endpoint).ok();
+        let view = self.endpoints.entry(delivery.endpoint).or_insert_with(|| look_up(self.engine));
+        let Some(view) = view else {
+            return Some("its endpoint was deleted; it is about to be cancelled".to_owned());
+        };
+        Some(held(view).unwrap_or_else(|| next(view, delivery, self.now)))
+    }
+}
+
+/// Why the endpoint's deliveries are held, where they are.
+fn held(view: &EndpointView) -> Option<String> {
+    let why = match view.state {
+        State::Enabled => return None,
+        State::Paused => "the endpoint is paused; resume it",
+        State::Disabled(DisabledReason::Operator) => "the endpoint was disabled by hand; enable it",
+        State::Disabled(DisabledReason::Gone) => "the endpoint answered 410 Gone and is disabled; enable it",
+        State::Disabled(DisabledReason::Failing) => "the endpoint failed for days and is disabled; enable it",
+    };
+    Some(why.to_owned())
+}
+
+/// What an enabled endpoint's delivery waits for.
+fn next(view: &EndpointView, delivery: &Delivery, now: Timestamp) -> String {
+    if let Some(failing) = view.health.failing {
+        return format!(
+            "the endpoint is failing; one delivery is tried as a probe at {}",
+            failing.next_probe_at
+        );
+    }
+    match (view.health.closed_until.filter(|until| *until > now), delivery.next_attempt_at) {
+        (Some(until), _) => format!("the receiver asked to be left alone until {until}"),
+        (None, Some(at)) if at > now => format!("the next attempt of its retry schedule, at {at}"),
+        (None, _) => "its turn".to_owned(),
+    }
+}

@@ -1,0 +1,151 @@
+//! `/v1/endpoints`: made and managed by the operator and by the account they belong to; secrets are the
+//! operator's to read.
+
+mod settings;
+mod shown;
+
+use http::StatusCode;
+use postrider_core::endpoint::State;
+use postrider_core::id::{AccountId, EndpointId};
+use postrider_engine::model::{EndpointDraft, EndpointFilter, EndpointView, StateChange};
+use serde::Serialize;
+
+use crate::answer::{self, Answer, List, Text};
+use crate::body::Limit;
+use crate::call::Call;
+use crate::fields::Fields;
+use crate::owner::{self, NO_SUCH_ACCOUNT};
+use crate::problem::Problem;
+use crate::query::Walked;
+use settings::{CHANGED, GIVEN};
+use shown::Shown;
+
+const STATES: [&str; 3] = [State::Enabled.as_str(), State::Paused.as_str(), "disabled"];
+
+pub(crate) async fn list(call: Call) -> Answer {
+    let mut query = call.query(&["account", "livemode", "state", "limit", "cursor"])?;
+    let (account, livemode) = query.bounds(call.caller)?;
+    let state =
+        query.read("state", STATES.join(", "), |text| STATES.into_iter().find(|state| *state == text));
+    let page = query.page(Walked::Endpoints)?;
+    let page = call.engine().endpoints(EndpointFilter { account, livemode, state }, page);
+    let data = page.rows.iter().map(|view| Shown::new(view, None)).collect();
+    let next_cursor = page.next.map(|position| Walked::Endpoints.cursor(position));
+    Ok(answer::json(StatusCode::OK, &List { data, next_cursor }))
+}
+
+pub(crate) async fn create(mut call: Call) -> Answer {
+    call.no_query()?;
+    let body = call.body(Limit::Request).await?;
+    let mut fields = Fields::parse(body.text()?, &GIVEN)?;
+    let draft = draft(&call, &mut fields)?;
+    fields.finish()?;
+    // Whatever is missing was noted as a fault, so that this can't be reached without a draft.
+    let draft = draft.ok_or_else(|| Problem::invalid(Vec::new()))?;
+    let made = call.engine().create_endpoint(draft).await;
+    let made = made.map_err(|why| Problem::from(why).or_invalid_field("/account", NO_SUCH_ACCOUNT))?;
+    let secret = Some(made.endpoint.secret.expose());
+    Ok(answer::json(StatusCode::CREATED, &Shown::new(&made, secret)))
+}
+
+/// Judges the body of a new endpoint; none where faults were noted. 403 where it names another's account or mode.
+fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDraft>, Problem> {
+    let (account, livemode) = owner::of_body(call.engine(), call.caller, fields)?;
+    if call.caller.bounds().is_none() && livemode.is_none() {
+        fields.require("livemode");
+    }
+    fields.require("url");
+    fields.require("event_types");
+    let patch = settings::read(fields, call.engine());
+    let secret = settings::secret(fields);
+    if let (Some(secret), Some(true)) = (&secret, patch.standard_webhooks)
+        && let Err(why) = secret.standard_webhooks_key()
+    {
+        fields.refuse("secret", why.to_string());
+    }
+    let settings = settings::with_defaults(patch);
+    Ok(account.zip(livemode).zip(settings).map(|((account, livemode), settings)| EndpointDraft {
+        account,
+        livemode,
+        settings,
+        secret,
+    }))
+}
+
+pub(crate) async fn show(call: Call) -> Answer {
+    let view = find(&call)?;
+    call.no_query()?;
+    Ok(shown(&view))
+}
+
+pub(crate) async fn change(mut call: Call) -> Answer {
+    let before = find(&call)?;
+    call.no_query()?;
+    let body = call.body(Limit::Request).await?;
+    let mut fields = Fields::parse(body.text()?, &CHANGED)?;
+    settings::refuse_what_never_changes(&mut fields);
+    let patch = settings::read(&mut fields, call.engine());
+    if patch.standard_webhooks == Some(true)
+        && let Err(why) = before.endpoint.secret.standard_webhooks_key()
+    {
+        fields.refuse("standard_webhooks", why.to_string());
+    }
+    fields.finish()?;
+    let view = call.engine().update_endpoint(before.endpoint.id, patch).await?;
+    Ok(shown(&view))
+}
+
+pub(crate) async fn delete(call: Call) -> Answer {
+    let view = find(&call)?;
+    call.no_query()?;
+    call.engine().delete_endpoint(view.endpoint.id).await?;
+    Ok(answer::nothing())
+}
+
+#[derive(Serialize)]
+struct SecretShown<'a> {
+    secret: &'a str,
+}
+
+pub(crate) async fn secret(call: Call) -> Answer {
+    let view = find(&call)?;
+    call.caller.must_be_operator()?;
+    call.no_query()?;
+    let secret = call.engine().secret(view.endpoint.id)?;
+    Ok(answer::json(StatusCode::OK, &SecretShown { secret: secret.expose() }))
+}
+
+pub(crate) async fn pause(call: Call) -> Answer {
+    change_state(call, StateChange::Pause).await
+}
+
+pub(crate) async fn resume(call: Call) -> Answer {
+    change_state(call, StateChange::Resume).await
+}
+
+pub(crate) async fn enable(call: Call) -> Answer {
+    change_state(call, StateChange::Enable).await
+}
+
+pub(crate) async fn disable(call: Call) -> Answer {
+    change_state(call, StateChange::Disable).await
+}
+
+async fn change_state(mut call: Call, change: StateChange) -> Answer {
+    let view = find(&call)?;
+    call.no_query()?;
+    call.no_fields().await?;
+    let view = call.engine().change_state(view.endpoint.id, change).await?;
+    Ok(shown(&view))
+}
+
+fn shown(view: &EndpointView) -> axum::response::Response {
+    answer::json(StatusCode::OK, &Shown::new(view, None))
+}
+
+/// The endpoint in the path, if the caller may see it.
+fn find(call: &Call) -> Result<EndpointView, Problem> {
+    let view = call.engine().endpoint(call.id::<EndpointId>()?)?;
+    let (account, livemode) = (view.endpoint.account, view.endpoint.livemode);
+    if call.caller.sees(account, livemode) { Ok(view) } else { Err(Problem::not_found()) }
+}

@@ -1,0 +1,187 @@
+//! An endpoint's settings as a body gives them. Core judges each; every fault is noted with its place.
+//!
+//! `null` for an optional field means its default, at creation and in a change alike.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use postrider_core::endpoint::{CustomHeader, EndpointSettings, RateLimit};
+use postrider_core::event_type::{Pattern, Subscription};
+use postrider_core::limits::{
+    DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_MAX_IN_FLIGHT, MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS,
+    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPE_PATTERNS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND,
+    MIN_ATTEMPT_TIMEOUT,
+};
+use postrider_core::schedule::RetrySchedule;
+use postrider_core::secret::Secret;
+use postrider_engine::Engine;
+use postrider_engine::model::EndpointPatch;
+use url::Url;
+
+use crate::event_types::known_types;
+use crate::fields::{Fields, escaped, shown};
+
+/// The fields of a new endpoint.
+pub(super) const GIVEN: [&str; 13] = [
+    "account",
+    "livemode",
+    "url",
+    "event_types",
+    "description",
+    "headers",
+    "secret",
+    "timeout_ms",
+    "retry_schedule",
+    "rate_limit",
+    "max_in_flight",
+    "ordered",
+    "standard_webhooks",
+];
+
+/// The fields of a change. The last three are known in order to say that they never change.
+pub(super) const CHANGED: [&str; 13] = [
+    "url",
+    "event_types",
+    "description",
+    "headers",
+    "timeout_ms",
+    "retry_schedule",
+    "rate_limit",
+    "max_in_flight",
+    "ordered",
+    "standard_webhooks",
+    "account",
+    "livemode",
+    "secret",
+];
+
+/// How many delays a retry schedule is read up to; core's own limit is lower and its refusal says it.
+const MAX_DELAYS_READ: usize = 1_000;
+
+/// Reads whatever settings are given.
+pub(super) fn read(fields: &mut Fields<'_>, engine: &Engine) -> EndpointPatch {
+    let (min_ms, max_ms) = (millis(MIN_ATTEMPT_TIMEOUT), millis(MAX_ATTEMPT_TIMEOUT));
+    let timeout = fields.whole_number("timeout_ms", min_ms..=max_ms);
+    let in_flight = fields.whole_number("max_in_flight", 1..=MAX_MAX_IN_FLIGHT);
+    let description = fields.short_text("description", MAX_DESCRIPTION_CHARS);
+    EndpointPatch {
+        url: url(fields, engine),
+        subscription: subscription(fields, engine),
+        description: description.map(|text| text.map(Cow::into_owned).unwrap_or_default()),
+        headers: headers(fields, engine.header_prefix()),
+        timeout: timeout.map(|ms| ms.map_or(DEFAULT_ATTEMPT_TIMEOUT, |ms| Duration::from_millis(ms.into()))),
+        retry_schedule: retry_schedule(fields),
+        rate_limit: rate_limit(fields),
+        max_in_flight: in_flight.map(|number| number.unwrap_or(DEFAULT_MAX_IN_FLIGHT)),
+        ordered: fields.boolean("ordered").map(Option::unwrap_or_default),
+        standard_webhooks: fields.boolean("standard_webhooks").map(Option::unwrap_or_default),
+    }
+}
+
+/// The settings of a new endpoint; none where the URL or the event types are missing.
+pub(super) fn with_defaults(patch: EndpointPatch) -> Option<EndpointSettings> {
+    Some(EndpointSettings {
+        url: patch.url?,
+        subscription: patch.subscription?,
+        description: patch.description.unwrap_or_default(),
+        headers: patch.headers.unwrap_or_default(),
+        timeout: patch.timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
+        retry_schedule: patch.retry_schedule.flatten(),
+        rate_limit: patch.rate_limit.flatten(),
+        max_in_flight: patch.max_in_flight.unwrap_or(DEFAULT_MAX_IN_FLIGHT),
+        ordered: patch.ordered.unwrap_or_default(),
+        standard_webhooks: patch.standard_webhooks.unwrap_or_default(),
+    })
+}
+
+/// The secret given at creation, where one is.
+pub(super) fn secret(fields: &mut Fields<'_>) -> Option<Secret> {
+    let text = fields.text("secret").flatten()?;
+    Secret::parse(&text).map_err(|why| fields.refuse("secret", why.to_string())).ok()
+}
+
+/// Notes a fault for each field of a change that can't be one.
+pub(super) fn refuse_what_never_changes(fields: &mut Fields<'_>) {
+    for name in ["account", "livemode"] {
+        if fields.has(name) {
+            fields.refuse(name, "never changes; make a new endpoint instead");
+        }
+    }
+    if fields.has("secret") {
+        fields.refuse("secret", "can't be changed here");
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn url(fields: &mut Fields<'_>, engine: &Engine) -> Option<Url> {
+    let text = fields.needed_text("url")?;
+    let judged = engine.address_guard().check_url(&text);
+    judged.map_err(|why| fields.refuse("url", why.to_string())).ok()
+}
+
+fn subscription(fields: &mut Fields<'_>, engine: &Engine) -> Option<Subscription> {
+    let Some(texts) = fields.texts("event_types", MAX_EVENT_TYPE_PATTERNS)? else {
+        fields.refuse("event_types", "must be an array of strings");
+        return None;
+    };
+    let subscription = match Subscription::parse(&texts) {
+        Ok(subscription) => subscription,
+        Err((Some(index), why)) => {
+            fields.refuse(&format!("event_types/{index}"), why.to_string());
+            return None;
+        }
+        Err((None, why)) => {
+            fields.refuse("event_types", why.to_string());
+            return None;
+        }
+    };
+    for (index, pattern) in subscription.patterns().iter().enumerate() {
+        // A misspelt name would wait for ever for an event that can't come.
+        if let Pattern::Exact(name) = pattern
+            && engine.catalogue().get(name).is_none()
+        {
+            let detail = format!("\"{}\" is no event type; known: {}", shown(name), known_types(engine));
+            fields.refuse(&format!("event_types/{index}"), detail);
+        }
+    }
+    Some(subscription)
+}
+
+fn headers(fields: &mut Fields<'_>, prefix: &str) -> Option<Vec<CustomHeader>> {
+    let Some(given) = fields.named_texts("headers", MAX_CUSTOM_HEADERS)? else { return Some(Vec::new()) };
+    let mut headers: Vec<CustomHeader> = Vec::with_capacity(given.len());
+    for (name, value) in given {
+        let place = format!("headers/{}", escaped(&shown(&name)));
+        match CustomHeader::parse(&name, &value, prefix) {
+            Ok(header) if headers.iter().any(|known| known.name == header.name) => {
+                fields.refuse(&place, "is there twice (upper and lower case are the same)");
+            }
+            Ok(header) => headers.push(header),
+            Err(why) => fields.refuse(&place, why.to_string()),
+        }
+    }
+    Some(headers)
+}
+
+fn retry_schedule(fields: &mut Fields<'_>) -> Option<Option<RetrySchedule>> {
+    let Some(texts) = fields.texts("retry_schedule", MAX_DELAYS_READ)? else { return Some(None) };
+    match RetrySchedule::from_texts(&texts) {
+        Ok(schedule) => Some(Some(schedule)),
+        Err(why) => {
+            fields.refuse("retry_schedule", why.to_string());
+            None
+        }
+    }
+}
+
+fn rate_limit(fields: &mut Fields<'_>) -> Option<Option<RateLimit>> {
+    fields.object("rate_limit", &["per_second", "burst"], |inner| {
+        inner.require("per_second");
+        let per_second = inner.whole_number("per_second", 1..=MAX_RATE_PER_SECOND).flatten()?;
+        let burst = inner.whole_number("burst", 1..=MAX_RATE_PER_SECOND);
+        Some(RateLimit { per_second, burst: burst.flatten().unwrap_or(per_second) })
+    })
+}

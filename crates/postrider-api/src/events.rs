@@ -1,0 +1,100 @@
+//! `/v1/events`: events handed in, one or many at once, and read again.
+
+mod shown;
+mod submission;
+
+use axum::response::Response;
+use http::StatusCode;
+use postrider_core::event::Event;
+use postrider_core::event_type::is_event_type_name;
+use postrider_core::id::EventId;
+use postrider_core::limits::MAX_BATCH_EVENTS;
+use postrider_engine::EngineError;
+use postrider_engine::model::Submission;
+use postrider_engine::store_model::EventFilter;
+
+use crate::answer::{self, Answer, List};
+use crate::body::Limit;
+use crate::call::Call;
+use crate::fields::Fields;
+use crate::owner::NO_SUCH_ACCOUNT;
+use crate::problem::Problem;
+use crate::query::Walked;
+use shown::{AcceptedShown, Results, Shown};
+
+pub(crate) async fn create(mut call: Call) -> Answer {
+    call.no_query()?;
+    let body = call.body(Limit::Request).await?;
+    let mut fields = Fields::parse(body.text()?, &submission::FIELDS)?;
+    let submission = submission::judge(call.engine(), call.caller, body.bytes(), &mut fields)?;
+    fields.finish()?;
+    // Whatever keeps a submission from being made was noted as a fault.
+    let submission = submission.ok_or_else(|| Problem::invalid(Vec::new()))?;
+    let about = shown::About::of(&submission);
+    let accepted = accept(&call, vec![submission], "/account").await?;
+    let only = accepted.into_iter().next().ok_or_else(|| Problem::from(EngineError::NotFound))?;
+    Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(about, &only)))
+}
+
+pub(crate) async fn create_batch(mut call: Call) -> Answer {
+    call.no_query()?;
+    let body = call.body(Limit::Batch).await?;
+    let mut fields = Fields::parse(body.text()?, &["events"])?;
+    fields.require("events");
+    let each = fields.objects("events", &submission::FIELDS, MAX_BATCH_EVENTS);
+    fields.finish()?;
+    let submissions =
+        submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default())?;
+    let abouts: Vec<_> = submissions.iter().map(shown::About::of).collect();
+    let accepted = accept(&call, submissions, "/events").await?;
+    let results =
+        abouts.into_iter().zip(&accepted).map(|(about, one)| AcceptedShown::new(about, one)).collect();
+    Ok(answer::json(StatusCode::ACCEPTED, &Results { results }))
+}
+
+/// Hands judged events to the engine. An account that was deleted since it was judged is a fault at `pointer`.
+async fn accept(
+    call: &Call,
+    submissions: Vec<Submission>,
+    pointer: &str,
+) -> Result<Vec<postrider_engine::model::Accepted>, Problem> {
+    let accepted = call.engine().ingest(submissions).await;
+    accepted.map_err(|why| Problem::from(why).or_invalid_field(pointer, NO_SUCH_ACCOUNT))
+}
+
+pub(crate) async fn list(call: Call) -> Answer {
+    let mut query = call.query(&["account", "type", "livemode", "since", "until", "limit", "cursor"])?;
+    let (account, livemode) = query.bounds(call.caller)?;
+    let filter = EventFilter {
+        account,
+        event_type: query
+            .read("type", "an event type's name", |text| is_event_type_name(text).then(|| text.to_owned())),
+        livemode,
+        since: query.time("since"),
+        until: query.time("until"),
+    };
+    let page = query.page(Walked::Events)?;
+    let page = call.engine().events(filter, page).await?;
+    let data = page.rows.iter().map(|event| Shown::new(event, None)).collect();
+    let next_cursor = page.next.map(|position| Walked::Events.cursor(position));
+    Ok(answer::json(StatusCode::OK, &List { data, next_cursor }))
+}
+
+pub(crate) async fn show(call: Call) -> Answer {
+    let event = find(&call).await?;
+    call.no_query()?;
+    let payload = shown::payload(&event)?;
+    Ok(answer::json(StatusCode::OK, &Shown::new(&event, Some(payload))))
+}
+
+pub(crate) async fn payload(call: Call) -> Result<Response, Problem> {
+    let event = find(&call).await?;
+    call.no_query()?;
+    Ok(answer::exact_json(StatusCode::OK, event.payload))
+}
+
+/// The event in the path, if the caller may see it.
+async fn find(call: &Call) -> Result<Event, Problem> {
+    let event = call.engine().event(call.id::<EventId>()?).await?;
+    if call.caller.sees(event.account, event.livemode) { Ok(event) } else { Err(Problem::not_found()) }
+}
