@@ -1,1 +1,129 @@
-//! placeholder
+//! The running service. [`Engine`] is its handle, and the handle's methods are the list of use cases.
+//!
+//! The line: accept → match → commit → lane → sign → send → decide → record → retry. Rows are the store's
+//! business, sockets the sender's, status codes the API's: none of them appears here.
+
+mod accounts;
+mod background;
+mod config;
+mod endpoints;
+pub mod environment;
+mod error;
+mod ingest;
+mod keys;
+mod lanes;
+mod log;
+pub mod model;
+mod observe;
+mod recorder;
+mod send;
+mod shutdown;
+mod sign;
+mod snapshot;
+mod start;
+
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use postrider_core::address::AddressGuard;
+use postrider_core::catalogue::Catalogue;
+use postrider_core::time::Timestamp;
+use postrider_sender::Transport;
+use postrider_store::Store;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+pub use crate::config::EngineConfig;
+pub use crate::error::EngineError;
+pub use crate::keys::{generate_operator_key, key_sha256};
+pub use crate::observe::{AttemptSeen, FollowingStep};
+pub use crate::sign::PrefixRefused;
+pub use crate::start::{Parts, StartError};
+
+use crate::environment::{Chance, Clock};
+use crate::lanes::Lanes;
+use crate::observe::Observers;
+use crate::recorder::Outcomes;
+use crate::sign::HeaderNames;
+use crate::snapshot::Snapshot;
+
+/// What stores take and give, for those who call the engine's lists.
+pub use postrider_store::model::{DeliveryFilter, EventFilter, Page, PageRequest};
+
+/// The handle of the running service; cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+/// Everything that the service's tasks share.
+struct Inner {
+    config: EngineConfig,
+    names: HeaderNames,
+    catalogue: Catalogue,
+    operator_key_sha256: [u8; 32],
+    store: Arc<dyn Store>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    /// Read on every request without waiting; swapped whole under `changes`.
+    snapshot: ArcSwap<Snapshot>,
+    /// Held while the configuration changes, from the write to the swap.
+    changes: tokio::sync::Mutex<()>,
+    /// Held for a few instructions only, never across an await.
+    lanes: Mutex<Lanes>,
+    outcomes: mpsc::Sender<Outcomes>,
+    observers: Observers,
+    /// Set once, when the service begins to stop.
+    stopping: AtomicBool,
+    /// Wakes the task that waits for lanes' and retries' times …
+    timer: Notify,
+    /// … which sleeps until this (milliseconds since 1970).
+    timer_armed_ms: AtomicI64,
+    /// Wakes the tasks that read spilled lanes' backlogs.
+    refill: Notify,
+    /// Wakes the task that cancels what is pending for deleted endpoints.
+    cancel: Notify,
+    /// Wakes whoever waits for the last request in flight.
+    idle: Notify,
+    /// Set when the recorder should end after what it has …
+    recorder_ends: AtomicBool,
+    /// … and wakes it for that.
+    recorder_stop: Notify,
+    /// The service's own tasks, ended at shutdown.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Ends last, when every outcome is recorded.
+    recorder: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// The event types that can be handed in.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+
+    /// The rules for endpoint URLs.
+    pub fn address_guard(&self) -> &AddressGuard {
+        &self.0.config.guard
+    }
+
+    /// What the contract's headers begin with, such as `X-KASKO-`.
+    pub fn header_prefix(&self) -> &str {
+        &self.0.config.header_prefix
+    }
+
+    /// The time as the service sees it.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
+impl Inner {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        // A panic while the lock is held is a bug, but the lanes are still the best knowledge there is.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,105 @@
+//! Use cases about accounts.
+
+use std::sync::Arc;
+
+use postrider_core::account::{Account, AccountKey};
+use postrider_core::id::{AccountId, KeyId};
+use postrider_store::model::{NewAccount, NewKey, Page, PageRequest};
+
+use crate::endpoints::finish_what_began;
+use crate::keys::{key_sha256, random_key};
+use crate::model::CreatedAccount;
+use crate::snapshot::Snapshot;
+use crate::{Engine, EngineError, Inner};
+
+impl Engine {
+    /// Makes an account and its two keys.
+    pub async fn create_account(&self, name: String) -> Result<CreatedAccount, EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move { inner.create_account(name).await }).await
+    }
+
+    /// Accounts, newest first.
+    pub fn accounts(&self, page: PageRequest) -> Page<Account> {
+        let snapshot = self.0.snapshot.load();
+        let mut rows: Vec<Account> = snapshot
+            .accounts_before(page.before)
+            .take(page.limit + 1)
+            .map(|entry| entry.account.clone())
+            .collect();
+        let more = rows.len() > page.limit;
+        rows.truncate(page.limit);
+        let next = rows.last().filter(|_| more).map(|last| last.no.0);
+        Page { rows, next }
+    }
+
+    /// An account.
+    pub fn account(&self, id: AccountId) -> Result<Account, EngineError> {
+        self.0.snapshot.load().account(id).map(|entry| entry.account.clone()).ok_or(EngineError::NotFound)
+    }
+
+    /// Renames an account.
+    pub async fn rename_account(&self, id: AccountId, name: String) -> Result<Account, EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move {
+            let _changing = inner.changes.lock().await;
+            let no = inner.snapshot.load().account(id).ok_or(EngineError::NotFound)?.account.no;
+            let account = inner.store.rename_account(no, &name).await?;
+            inner.change_snapshot(|snapshot| snapshot.put_account(account.clone()));
+            Ok(account)
+        })
+        .await
+    }
+
+    /// Deletes an account: its keys stop working, its endpoints are deleted, what is pending is cancelled.
+    pub async fn delete_account(&self, id: AccountId) -> Result<(), EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move {
+            let _changing = inner.changes.lock().await;
+            let no = inner.snapshot.load().account(id).ok_or(EngineError::NotFound)?.account.no;
+            inner.store.delete_account(no, inner.now()).await?;
+            let mut removed = Vec::new();
+            inner.change_snapshot(|snapshot| removed = snapshot.remove_account(id));
+            let mut lanes = inner.lanes();
+            for endpoint in removed {
+                lanes.remove(endpoint.no);
+            }
+            drop(lanes);
+            inner.cancel.notify_one();
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Inner {
+    async fn create_account(&self, name: String) -> Result<CreatedAccount, EngineError> {
+        let now = self.now();
+        let live_key = random_key("sk_live_", &*self.chance);
+        let test_key = random_key("sk_test_", &*self.chance);
+        let new_key = |livemode: bool, text: &str| NewKey {
+            id: KeyId::new(now, self.chance.bits()),
+            livemode,
+            sha256: key_sha256(text),
+        };
+        let keys = vec![new_key(true, &live_key), new_key(false, &test_key)];
+        let id = AccountId::new(now, self.chance.bits());
+        let _changing = self.changes.lock().await;
+        let account =
+            self.store.create_account(NewAccount { id, name, created_at: now, keys: keys.clone() }).await?;
+        self.change_snapshot(|snapshot| {
+            for NewKey { id, livemode, sha256 } in keys {
+                snapshot.put_key(AccountKey { id, account: account.no, livemode, sha256, created_at: now });
+            }
+            snapshot.put_account(account.clone());
+        });
+        Ok(CreatedAccount { account, live_key, test_key })
+    }
+
+    /// Swaps in a changed configuration. Call only under `changes`, after the change is committed.
+    pub(crate) fn change_snapshot(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = Snapshot::clone(&self.snapshot.load());
+        change(&mut snapshot);
+        self.snapshot.store(Arc::new(snapshot));
+    }
+}

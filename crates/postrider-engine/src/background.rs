@@ -1,0 +1,138 @@
+//! The service's own tasks beside the line: lanes' times, due retries, refills, and cancelling after deletion.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use postrider_core::delivery::{DeliverySeq, Next, Progress};
+use postrider_core::time::Timestamp;
+use postrider_store::StoreError;
+use postrider_store::model::{PendingDelivery, Record, RecordBatch};
+
+use crate::Inner;
+use crate::config::{CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, STORE_PAUSE};
+use crate::ingest::item_of;
+use crate::lanes::refill::Refill;
+
+/// How long the timer sleeps at most, so that a clock that jumps ahead is noticed.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// Lets lanes and retries go on when their time has come.
+pub(crate) async fn keep_time(inner: Arc<Inner>) {
+    loop {
+        let now = inner.now();
+        let next = inner.lanes().next_wakeup();
+        inner.timer_armed_ms.store(next.map_or(i64::MAX, Timestamp::as_ms), Ordering::Relaxed);
+        match next {
+            None => inner.timer.notified().await,
+            Some(at) if at > now => {
+                let nap = at.since(now).min(LONGEST_NAP);
+                // Whichever comes first; being woken early only means looking once more.
+                drop(tokio::time::timeout(nap, inner.timer.notified()).await);
+            }
+            Some(_) => {}
+        }
+        let without_room = inner.lanes().advance(inner.now());
+        make_ready(&inner, without_room).await;
+        inner.pump();
+    }
+}
+
+/// Reads retries that fall due soon from the store.
+pub(crate) async fn find_due(inner: Arc<Inner>) {
+    loop {
+        if let Err(error) = read_due(&inner).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be read");
+        }
+        tokio::time::sleep(DUE_EVERY).await;
+    }
+}
+
+async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    let until = inner.now().plus(DUE_HORIZON);
+    let mut after = None;
+    loop {
+        let rows = inner.store.due(until, after, DUE_PAGE).await?;
+        let was_last = rows.len() < DUE_PAGE;
+        after = rows.last().and_then(|row| row.next_attempt_at.map(|at| (at, row.seq)));
+        let items = rows.into_iter().map(item_of).collect();
+        let without_room = inner.lanes().load_retries(items, inner.now());
+        make_ready(inner, without_room).await;
+        inner.pump();
+        if was_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Due retries without room in memory wait for nothing but their turn: the store is told so.
+async fn make_ready(inner: &Arc<Inner>, seqs: Vec<DeliverySeq>) {
+    if seqs.is_empty() {
+        return;
+    }
+    let at = inner.now();
+    let record = |seq| Record { seq, attempt: None, next: Next::Waits, progress: Progress::default(), at };
+    let batch = RecordBatch { records: seqs.into_iter().map(record).collect(), health: Vec::new() };
+    if let Err(error) = inner.store.record(batch).await {
+        // Their time stays in the store, so the next read of due retries finds them again.
+        tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be made ready");
+    }
+}
+
+/// Reads spilled lanes' backlogs as the lanes run low.
+pub(crate) async fn refill(inner: Arc<Inner>) {
+    loop {
+        let wanted = inner.lanes().take_refill();
+        let Some(refill) = wanted else {
+            inner.refill.notified().await;
+            continue;
+        };
+        // Others may take the next one meanwhile.
+        inner.refill.notify_one();
+        match read_backlog(&inner, refill).await {
+            Ok((waiting, ready)) => {
+                let items = |rows: Vec<PendingDelivery>| rows.into_iter().map(|row| item_of(row).1).collect();
+                inner.lanes().refilled(refill, items(waiting), items(ready), inner.now());
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a backlog could not be read");
+                tokio::time::sleep(STORE_PAUSE).await;
+                inner.lanes().refill_failed(refill);
+            }
+        }
+        inner.pump();
+    }
+}
+
+/// What a refill asks for: those that wait for a time, and those that are ready.
+async fn read_backlog(
+    inner: &Arc<Inner>,
+    refill: Refill,
+) -> Result<(Vec<PendingDelivery>, Vec<PendingDelivery>), StoreError> {
+    let no = refill.endpoint_no;
+    let waiting = if refill.with_waiting { inner.store.waiting(no, refill.limit).await? } else { Vec::new() };
+    Ok((waiting, inner.store.ready(no, refill.limit).await?))
+}
+
+/// Cancels what is pending for deleted endpoints, in slices.
+pub(crate) async fn cancel_deleted(inner: Arc<Inner>) {
+    loop {
+        match cancel_all(&inner).await {
+            Ok(()) => inner.cancel.notified().await,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "deliveries could not be cancelled"
+                );
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn cancel_all(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    for (no, reason) in inner.store.deleted_with_backlog().await? {
+        while inner.store.cancel_pending(no, reason, inner.now(), CANCEL_SLICE).await? == CANCEL_SLICE {}
+    }
+    Ok(())
+}

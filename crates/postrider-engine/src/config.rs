@@ -1,0 +1,84 @@
+//! What the operator sets about the engine, with the limits it runs by.
+
+use std::time::Duration;
+
+use postrider_core::address::AddressGuard;
+use postrider_core::health::HealthRules;
+use postrider_core::schedule::RetrySchedule;
+
+use crate::lanes::LaneLimits;
+
+/// What the operator sets about the engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// SHA-256 of the operator key from the configuration; the one made at the first start holds where none.
+    pub operator_key_sha256: Option<[u8; 32]>,
+    /// The rules for endpoint URLs; the sender must go by the same.
+    pub guard: AddressGuard,
+    /// What the contract's headers begin with.
+    pub header_prefix: String,
+    /// The retry schedule of endpoints that have none of their own.
+    pub retry_schedule: RetrySchedule,
+    /// When endpoints count as failing.
+    pub health_rules: HealthRules,
+    /// Requests in flight over all endpoints.
+    pub max_in_flight: usize,
+    /// Deliveries queued in memory per endpoint; the rest of a backlog stays in the store.
+    pub lane_queue: usize,
+    /// Deliveries in memory over all endpoints.
+    pub loaded_deliveries: usize,
+    /// Bytes of payloads in memory.
+    pub payload_bytes: usize,
+    /// Retries waiting in memory; further ones wait in the store.
+    pub retries_in_memory: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            operator_key_sha256: None,
+            guard: AddressGuard::default(),
+            header_prefix: "X-KASKO-".to_owned(),
+            retry_schedule: RetrySchedule::default(),
+            health_rules: HealthRules::default(),
+            max_in_flight: 4_096,
+            lane_queue: 1_000,
+            loaded_deliveries: 200_000,
+            payload_bytes: 64 * 1024 * 1024,
+            retries_in_memory: 100_000,
+        }
+    }
+}
+
+impl EngineConfig {
+    pub(crate) fn lane_limits(&self) -> LaneLimits {
+        LaneLimits {
+            max_in_flight: self.max_in_flight,
+            lane_queue: self.lane_queue,
+            loaded: self.loaded_deliveries,
+            payload_bytes: self.payload_bytes,
+            retries: self.retries_in_memory,
+        }
+    }
+}
+
+/// Outcomes that wait to be recorded; past it attempts wait before they begin.
+pub(crate) const MAX_UNRECORDED: usize = 8_192;
+/// Outcomes recorded in one commit.
+pub(crate) const RECORD_BATCH: usize = 256;
+/// How long a first outcome waits for others to share its commit. Only a duplicate is at stake meanwhile.
+pub(crate) const RECORD_GATHER: Duration = Duration::from_millis(3);
+/// How far ahead retries are read from the store, and how often.
+pub(crate) const DUE_HORIZON: Duration = Duration::from_secs(30);
+/// See [`DUE_HORIZON`].
+pub(crate) const DUE_EVERY: Duration = Duration::from_secs(10);
+/// Rows per read of due retries.
+pub(crate) const DUE_PAGE: usize = 500;
+/// Refills that run at once.
+pub(crate) const REFILLS_AT_ONCE: usize = 3;
+/// Deliveries cancelled in one commit when an endpoint was deleted.
+pub(crate) const CANCEL_SLICE: usize = 500;
+/// How long to wait after the store failed, before it is asked again.
+pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// How often events are matched again when the configuration changed between match and commit.
+pub(crate) const MATCH_TRIES: usize = 20;

@@ -1,0 +1,220 @@
+//! Use cases about endpoints. Each change is committed first, then seen by matching, then by the lane.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointSettings, State};
+use postrider_core::id::EndpointId;
+use postrider_core::secret::Secret;
+use postrider_store::model::{NewEndpoint, Page, PageRequest};
+
+use crate::model::{EndpointDraft, EndpointFilter, EndpointPatch, EndpointView, StateChange};
+use crate::{Engine, EngineError, Inner};
+
+/// Runs a change to its end even when the caller stops waiting: a commit without its swap would leave the
+/// service with an old configuration.
+pub(crate) async fn finish_what_began<T: Send + 'static>(
+    change: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+) -> Result<T, EngineError> {
+    match tokio::spawn(change).await {
+        Ok(result) => result,
+        Err(died) => Err(EngineError::Unavailable(Box::new(died))),
+    }
+}
+
+impl Engine {
+    /// Makes an endpoint; events accepted from now on meet it.
+    pub async fn create_endpoint(&self, draft: EndpointDraft) -> Result<EndpointView, EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move { inner.create_endpoint(draft).await }).await
+    }
+
+    /// Endpoints, newest first.
+    pub fn endpoints(&self, filter: EndpointFilter, page: PageRequest) -> Page<EndpointView> {
+        let snapshot = self.0.snapshot.load();
+        let mut rows: Vec<EndpointView> = snapshot
+            .endpoints_before(page.before)
+            .filter(|endpoint| filter.account.is_none_or(|account| account == endpoint.account))
+            .filter(|endpoint| filter.livemode.is_none_or(|livemode| livemode == endpoint.livemode))
+            .map(|endpoint| self.0.view(endpoint))
+            .filter(|view| filter.state.is_none_or(|state| state == view.state.as_str()))
+            .take(page.limit + 1)
+            .collect();
+        let more = rows.len() > page.limit;
+        rows.truncate(page.limit);
+        let next = rows.last().filter(|_| more).map(|last| last.endpoint.no.0);
+        Page { rows, next }
+    }
+
+    /// An endpoint.
+    pub fn endpoint(&self, id: EndpointId) -> Result<EndpointView, EngineError> {
+        Ok(self.0.view(&self.0.find_endpoint(id)?))
+    }
+
+    /// Changes an endpoint; the next attempt goes by it.
+    pub async fn update_endpoint(
+        &self,
+        id: EndpointId,
+        patch: EndpointPatch,
+    ) -> Result<EndpointView, EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move {
+            let _changing = inner.changes.lock().await;
+            let mut endpoint = Endpoint::clone(&*inner.find_endpoint(id)?);
+            apply(&mut endpoint.settings, patch);
+            check_secret_fits(&endpoint.settings, &endpoint.secret)?;
+            endpoint.updated_at = inner.now();
+            inner.commit_endpoint(endpoint, false).await
+        })
+        .await
+    }
+
+    /// Deletes an endpoint; what is pending is cancelled, the log stays.
+    pub async fn delete_endpoint(&self, id: EndpointId) -> Result<(), EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move {
+            let _changing = inner.changes.lock().await;
+            let endpoint = inner.find_endpoint(id)?;
+            let version = inner.store.delete_endpoint(endpoint.no, inner.now()).await?;
+            inner.change_snapshot(|snapshot| snapshot.remove_endpoint(&endpoint, version));
+            inner.lanes().remove(endpoint.no);
+            inner.cancel.notify_one();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Pauses, resumes, enables or disables an endpoint. Asking for what is already so changes nothing.
+    pub async fn change_state(
+        &self,
+        id: EndpointId,
+        change: StateChange,
+    ) -> Result<EndpointView, EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move { inner.change_state(id, change).await }).await
+    }
+
+    /// An endpoint's secret.
+    pub fn secret(&self, id: EndpointId) -> Result<Secret, EngineError> {
+        Ok(self.0.find_endpoint(id)?.secret.clone())
+    }
+}
+
+impl Inner {
+    fn find_endpoint(&self, id: EndpointId) -> Result<Arc<Endpoint>, EngineError> {
+        self.snapshot.load().endpoint(id).cloned().ok_or(EngineError::NotFound)
+    }
+
+    /// An endpoint as it stands: settings from the configuration, the rest from its lane.
+    fn view(&self, endpoint: &Arc<Endpoint>) -> EndpointView {
+        let endpoint = endpoint.clone();
+        match self.lanes().view(endpoint.no) {
+            Some(lane) => {
+                EndpointView { endpoint, state: lane.state, health: lane.health, backlog: lane.backlog }
+            }
+            None => EndpointView { state: endpoint.state, health: endpoint.health, backlog: 0, endpoint },
+        }
+    }
+
+    async fn create_endpoint(&self, draft: EndpointDraft) -> Result<EndpointView, EngineError> {
+        let EndpointDraft { account, livemode, settings, secret } = draft;
+        let secret = secret.unwrap_or_else(|| {
+            let mut random = zeroize::Zeroizing::new([0; 32]);
+            self.chance.fill(&mut *random);
+            Secret::generate(&random)
+        });
+        check_secret_fits(&settings, &secret)?;
+        let _changing = self.changes.lock().await;
+        let account_no = self.snapshot.load().account(account).ok_or(EngineError::NotFound)?.account.no;
+        let now = self.now();
+        let id = EndpointId::new(now, self.chance.bits());
+        let new = NewEndpoint { id, account_no, livemode, settings, secret, created_at: now };
+        let (endpoint, version) = self.store.create_endpoint(new).await?;
+        let endpoint = Arc::new(endpoint);
+        // The lane comes first: an event that is matched by the new configuration must find it.
+        self.lanes().configure(endpoint.clone(), now);
+        self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
+        Ok(self.view(&endpoint))
+    }
+
+    async fn change_state(
+        self: &Arc<Self>,
+        id: EndpointId,
+        change: StateChange,
+    ) -> Result<EndpointView, EngineError> {
+        let _changing = self.changes.lock().await;
+        let known = self.find_endpoint(id)?;
+        let now_state = self.view(&known).state;
+        let (state, fresh_health) = match (change, now_state) {
+            (StateChange::Pause, State::Enabled) => (State::Paused, false),
+            (StateChange::Resume, State::Paused) => (State::Enabled, false),
+            (StateChange::Enable, State::Paused | State::Disabled(_)) => (State::Enabled, true),
+            (StateChange::Disable, State::Enabled | State::Paused) => {
+                (State::Disabled(DisabledReason::Operator), false)
+            }
+            (StateChange::Pause | StateChange::Resume, State::Disabled(_)) => {
+                return Err(EngineError::Conflict("the endpoint is disabled; enable it first"));
+            }
+            (StateChange::Pause, State::Paused)
+            | (StateChange::Resume | StateChange::Enable, State::Enabled)
+            | (StateChange::Disable, State::Disabled(_)) => return Ok(self.view(&known)),
+        };
+        let now = self.now();
+        let endpoint = Endpoint { state, updated_at: now, ..Endpoint::clone(&known) };
+        let version = self.store.update_endpoint(&endpoint, fresh_health).await?;
+        let endpoint = Arc::new(endpoint);
+        self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
+        {
+            let mut lanes = self.lanes();
+            lanes.configure(endpoint.clone(), now);
+            lanes.set_state(endpoint.no, state, fresh_health, now);
+        }
+        self.pump();
+        Ok(self.view(&endpoint))
+    }
+
+    /// Commits changed settings and tells matching and the lane of them.
+    async fn commit_endpoint(
+        self: &Arc<Self>,
+        mut endpoint: Endpoint,
+        fresh_health: bool,
+    ) -> Result<EndpointView, EngineError> {
+        if let Some(lane) = self.lanes().view(endpoint.no) {
+            endpoint.state = lane.state;
+        }
+        let version = self.store.update_endpoint(&endpoint, fresh_health).await?;
+        let endpoint = Arc::new(endpoint);
+        self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
+        self.lanes().configure(endpoint.clone(), self.now());
+        self.pump();
+        Ok(self.view(&endpoint))
+    }
+}
+
+fn apply(settings: &mut EndpointSettings, patch: EndpointPatch) {
+    fn set<T>(field: &mut T, new: Option<T>) {
+        if let Some(new) = new {
+            *field = new;
+        }
+    }
+    set(&mut settings.url, patch.url);
+    set(&mut settings.subscription, patch.subscription);
+    set(&mut settings.description, patch.description);
+    set(&mut settings.headers, patch.headers);
+    set(&mut settings.timeout, patch.timeout);
+    set(&mut settings.retry_schedule, patch.retry_schedule);
+    set(&mut settings.rate_limit, patch.rate_limit);
+    set(&mut settings.max_in_flight, patch.max_in_flight);
+    set(&mut settings.ordered, patch.ordered);
+    set(&mut settings.standard_webhooks, patch.standard_webhooks);
+}
+
+/// Standard Webhooks needs a secret that holds a key of its own kind.
+fn check_secret_fits(settings: &EndpointSettings, secret: &Secret) -> Result<(), EngineError> {
+    match secret.standard_webhooks_key() {
+        Err(why) if settings.standard_webhooks => {
+            Err(EngineError::Refused { field: "standard_webhooks", detail: why.to_string() })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! What a use case can answer besides its result, one variant per decision of the caller.
+
+use postrider_store::{AcceptError, StoreError};
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// There is no such thing.
+    #[error("not there")]
+    NotFound,
+    /// It contradicts what is there; the text says what.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// Understood, but one field can't be so.
+    #[error("{field}: {detail}")]
+    Refused {
+        /// The field's name, as in the API.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        detail: String,
+    },
+    /// One submission would cause more deliveries than a request may.
+    #[error("one request may cause at most {limit} deliveries, this would cause {found}")]
+    TooManyDeliveries {
+        /// How many it would be.
+        found: usize,
+        /// How many it may be.
+        limit: usize,
+    },
+    /// Too much at once; nothing was stored. Try again in a moment.
+    #[error("too much at once")]
+    Overloaded,
+    /// The service is stopping; nothing was stored. Try again elsewhere or later.
+    #[error("shutting down")]
+    ShuttingDown,
+    /// The store did not do it.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::NotFound,
+            StoreError::Conflict(what) => Self::Conflict(what),
+            StoreError::Unavailable(source) => Self::Unavailable(source),
+        }
+    }
+}
+
+impl From<AcceptError> for EngineError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Overloaded => Self::Overloaded,
+            AcceptError::Unavailable(source) => Self::Unavailable(source),
+            AcceptError::ConfigChanged => {
+                Self::Unavailable("the configuration changed faster than events could be matched".into())
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! All lanes: which delivery is sent next. A pure structure; the time is an argument and nothing here waits.
+//!
+//! Lanes are served round robin over accounts, then over their endpoints, under one cap on requests in flight.
+//! Lanes whose receivers were slow draw on a share of it, so that they can't take it whole. Memory holds a
+//! bounded part of each backlog; the rest stays in the store and is asked for through [`Lanes::take_refill`].
+
+mod bucket;
+mod finish;
+mod lane;
+pub(crate) mod refill;
+mod retries;
+mod ring;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use postrider_core::delivery::DeliverySeq;
+use postrider_core::endpoint::{Endpoint, EndpointNo, State};
+use postrider_core::health::{Health, HealthRules};
+use postrider_core::schedule::RetrySchedule;
+use postrider_core::time::Timestamp;
+
+pub(crate) use self::finish::{Attempted, Finished};
+pub(crate) use self::lane::Item;
+use self::lane::{Eligible, Lane, Spilled};
+use self::retries::Retries;
+use self::ring::Ring;
+
+/// How much the lanes may hold in memory and on the wire.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaneLimits {
+    /// Requests in flight over all lanes.
+    pub(crate) max_in_flight: usize,
+    /// Deliveries queued in one lane.
+    pub(crate) lane_queue: usize,
+    /// Deliveries in memory over all lanes, beyond a small share that each lane always has.
+    pub(crate) loaded: usize,
+    /// Bytes of payloads in memory.
+    pub(crate) payload_bytes: usize,
+    /// Retries waiting in memory.
+    pub(crate) retries: usize,
+}
+
+/// What every lane may queue although memory is full, so that a full memory starves nobody.
+const LANE_SHARE: usize = 32;
+
+/// A delivery to be sent now.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) item: Item,
+    pub(crate) probe: bool,
+    /// Whether it was counted on the slow share.
+    slow: bool,
+}
+
+/// What can be seen of a lane from outside.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaneView {
+    pub(crate) state: State,
+    pub(crate) health: Health,
+    pub(crate) backlog: u64,
+}
+
+/// All lanes.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    limits: LaneLimits,
+    schedule: RetrySchedule,
+    rules: HealthRules,
+    lanes: HashMap<EndpointNo, Lane>,
+    fast: Ring,
+    slow: Ring,
+    slow_turn: bool,
+    in_flight: usize,
+    slow_in_flight: usize,
+    loaded: usize,
+    payload_bytes: usize,
+    wakeups: BTreeSet<(Timestamp, EndpointNo)>,
+    retries: Retries,
+    refills: VecDeque<EndpointNo>,
+    stopping: bool,
+}
+
+impl Lanes {
+    pub(crate) fn new(limits: LaneLimits, schedule: RetrySchedule, rules: HealthRules) -> Self {
+        Self {
+            limits,
+            schedule,
+            rules,
+            lanes: HashMap::new(),
+            fast: Ring::default(),
+            slow: Ring::default(),
+            slow_turn: false,
+            in_flight: 0,
+            slow_in_flight: 0,
+            loaded: 0,
+            payload_bytes: 0,
+            wakeups: BTreeSet::new(),
+            retries: Retries::default(),
+            refills: VecDeque::new(),
+            stopping: false,
+        }
+    }
+
+    /// Makes an endpoint's lane, or tells it of new settings.
+    pub(crate) fn configure(&mut self, endpoint: Arc<Endpoint>, now: Timestamp) {
+        let no = endpoint.no;
+        let order_changed = match self.lanes.get_mut(&no) {
+            Some(lane) => {
+                let before = lane.endpoint.settings.ordered;
+                lane.configure(endpoint, now);
+                before != lane.endpoint.settings.ordered
+            }
+            None => {
+                self.lanes.insert(no, Lane::new(endpoint, now));
+                false
+            }
+        };
+        if order_changed {
+            self.unload(no);
+            self.want_refill(no);
+        }
+        self.settle(no, now);
+    }
+
+    /// Forgets an endpoint's lane; what is in flight ends by itself.
+    pub(crate) fn remove(&mut self, no: EndpointNo) {
+        self.unload(no);
+        let Some(lane) = self.lanes.remove(&no) else { return };
+        self.loaded = self.loaded.saturating_sub(lane.loaded.len());
+        if let Some(wakeup) = lane.wakeup {
+            self.wakeups.remove(&(wakeup, no));
+        }
+    }
+
+    /// Sets an endpoint's state by hand. Held deliveries go back to the store alone; enabling reads them again.
+    pub(crate) fn set_state(&mut self, no: EndpointNo, state: State, fresh_health: bool, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        lane.state = state;
+        if fresh_health {
+            lane.heal();
+        }
+        if state != State::Enabled {
+            self.unload(no);
+        }
+        self.want_refill(no);
+        self.settle(no, now);
+    }
+
+    /// A fresh delivery, just committed. It is kept in memory where there is room and its turn allows.
+    pub(crate) fn push(&mut self, no: EndpointNo, mut item: Item, now: Timestamp) {
+        let room = self.room();
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        lane.backlog += 1;
+        let direct = lane.state == State::Enabled
+            && !lane.endpoint.settings.ordered
+            && lane.spilled != Spilled::Yes
+            && lane.queue.len() < room;
+        if !direct {
+            lane.spilled = Spilled::Yes;
+            self.want_refill(no);
+            return;
+        }
+        // After a last look a refill may have loaded it already.
+        if !lane.loaded.insert(item.seq) {
+            return;
+        }
+        self.loaded += 1;
+        keep_payload(&mut item, &mut self.payload_bytes, self.limits.payload_bytes);
+        lane.queue.push_back(item);
+        self.settle(no, now);
+    }
+
+    /// A delivery resent by hand: of a failing endpoint it is the next probe, at once.
+    pub(crate) fn push_resend(&mut self, no: EndpointNo, item: Item, now: Timestamp) {
+        let seq = item.seq;
+        if let Some(lane) = self.lanes.get_mut(&no) {
+            lane.probe_next(seq, now);
+        }
+        self.push(no, item, now);
+        self.settle(no, now);
+    }
+
+    /// The next delivery to send, if any may be sent now.
+    pub(crate) fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
+        let slow_cap = self.limits.max_in_flight * 3 / 4;
+        while !self.stopping && self.in_flight < self.limits.max_in_flight {
+            let slow_may = self.slow_in_flight < slow_cap;
+            self.slow_turn = !self.slow_turn;
+            let no = match (self.slow_turn, slow_may) {
+                (true, true) => self.slow.pop().or_else(|| self.fast.pop()),
+                (false, true) => self.fast.pop().or_else(|| self.slow.pop()),
+                (_, false) => self.fast.pop(),
+            }?;
+            let Some(lane) = self.lanes.get_mut(&no) else { continue };
+            lane.in_ring = false;
+            // Its share may have changed while it stood in the ring.
+            let slow = lane.slow;
+            if lane.eligible(now) == Eligible::Now
+                && (!slow || slow_may)
+                && let Some((item, probe)) = lane.take()
+            {
+                let endpoint = lane.endpoint.clone();
+                self.in_flight += 1;
+                self.slow_in_flight += usize::from(slow);
+                self.want_refill(no);
+                self.settle(no, now);
+                return Some(Dispatch { endpoint, item, probe, slow });
+            }
+            self.settle(no, now);
+        }
+        None
+    }
+
+    /// Lets every lane and retry whose time has come go on. Gives the deliveries that are due but have no room
+    /// in memory: they must be made ready in the store.
+    pub(crate) fn advance(&mut self, now: Timestamp) -> Vec<DeliverySeq> {
+        while let Some((at, no)) = self.wakeups.first().copied() {
+            if at > now {
+                break;
+            }
+            self.wakeups.pop_first();
+            if let Some(lane) = self.lanes.get_mut(&no) {
+                lane.wakeup = None;
+            }
+            self.settle(no, now);
+        }
+        self.fire_retries(now)
+    }
+
+    /// When [`Self::advance`] has something to do next.
+    pub(crate) fn next_wakeup(&self) -> Option<Timestamp> {
+        let lane = self.wakeups.first().map(|(at, _)| *at);
+        match (lane, self.retries.first_due()) {
+            (Some(lane), Some(retry)) => Some(lane.min(retry)),
+            (lane, retry) => lane.or(retry),
+        }
+    }
+
+    /// What can be seen of a lane.
+    pub(crate) fn view(&self, no: EndpointNo) -> Option<LaneView> {
+        let lane = self.lanes.get(&no)?;
+        Some(LaneView { state: lane.state, health: lane.health, backlog: lane.backlog })
+    }
+
+    /// Sends nothing any more.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// How many requests are in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Puts a lane where it belongs: into its ring, onto the clock, or nowhere.
+    fn settle(&mut self, no: EndpointNo, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        if lane.in_ring {
+            return;
+        }
+        let wakeup = match lane.eligible(now) {
+            Eligible::Now => {
+                lane.in_ring = true;
+                let ring = if lane.slow { &mut self.slow } else { &mut self.fast };
+                ring.push(lane.endpoint.account_no, no);
+                None
+            }
+            Eligible::At(at) => Some(at),
+            Eligible::No => None,
+        };
+        if wakeup != lane.wakeup {
+            if let Some(before) = lane.wakeup {
+                self.wakeups.remove(&(before, no));
+            }
+            if let Some(at) = wakeup {
+                self.wakeups.insert((at, no));
+            }
+            lane.wakeup = wakeup;
+        }
+    }
+
+    /// How many deliveries one lane may queue just now: less as memory fills, but never nothing.
+    fn room(&self) -> usize {
+        let free = self.limits.loaded.saturating_sub(self.loaded);
+        (free / 4).max(LANE_SHARE).min(self.limits.lane_queue)
+    }
+
+    /// Forgets what a lane has queued or waiting; the store still has it. What is in flight goes on.
+    fn unload(&mut self, no: EndpointNo) {
+        let waiting = self.retries.remove_lane(no);
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        for item in lane.queue.drain(..).chain(waiting) {
+            lane.loaded.remove(&item.seq);
+            self.loaded = self.loaded.saturating_sub(1);
+            self.payload_bytes =
+                self.payload_bytes.saturating_sub(item.payload.map_or(0, |bytes| bytes.len()));
+        }
+        lane.spilled = Spilled::Yes;
+        lane.head_unknown = true;
+    }
+}
+
+/// Keeps a payload in memory while the budget lasts.
+fn keep_payload(item: &mut Item, used: &mut usize, budget: usize) {
+    let bytes = item.payload.as_ref().map_or(0, bytes::Bytes::len);
+    if used.saturating_add(bytes) > budget {
+        item.payload = None;
+    } else {
+        *used += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! The end of an attempt: the decision is taken, the lane adapts, and what must be recorded comes out.
+
+use std::time::Duration;
+
+use postrider_core::attempt::Outcome;
+use postrider_core::delivery::{Decision, DeliverySeq, Next, Progress, Situation, after_attempt};
+use postrider_core::endpoint::{EndpointNo, State};
+use postrider_core::health::HealthChange;
+use postrider_core::schedule::Jitter;
+use postrider_core::time::Timestamp;
+use postrider_store::model::HealthUpdate;
+
+use super::lane::{Item, Lane, Spilled};
+use super::{Dispatch, Lanes};
+
+/// Retries due within this time wait in memory.
+const NEAR: Duration = Duration::from_secs(60);
+/// How often a lane that knows nothing but success writes down when the last one was.
+const SUCCESS_NOTE: Duration = Duration::from_secs(60);
+
+/// How an attempt went.
+#[derive(Debug)]
+pub(crate) struct Attempted<'a> {
+    pub(crate) outcome: &'a Outcome,
+    pub(crate) took: Duration,
+    pub(crate) now: Timestamp,
+    pub(crate) jitter: Jitter,
+}
+
+/// What follows from an attempt.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) next: Next,
+    pub(crate) progress: Progress,
+    pub(crate) change: Option<HealthChange>,
+    pub(crate) health: Option<HealthUpdate>,
+    /// Whether memory lets go of the delivery once its record is committed.
+    pub(crate) released: bool,
+}
+
+impl Lanes {
+    /// An attempt of `dispatch` has ended.
+    pub(crate) fn finish(&mut self, dispatch: Dispatch, attempted: &Attempted<'_>) -> Finished {
+        let Dispatch { endpoint, item, probe, slow } = dispatch;
+        let no = endpoint.no;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.slow_in_flight = self.slow_in_flight.saturating_sub(usize::from(slow));
+        let Some(lane) = self.lanes.get_mut(&no) else {
+            return self.finish_without_lane(&item, attempted.outcome);
+        };
+        let schedule = lane.endpoint.settings.retry_schedule.as_ref().unwrap_or(&self.schedule);
+        let situation = Situation {
+            delivery: item.id,
+            progress: item.progress,
+            health: lane.health,
+            probe,
+            ordered: lane.endpoint.settings.ordered,
+            schedule,
+            rules: &self.rules,
+        };
+        let decision = after_attempt(&situation, attempted.outcome, attempted.now, attempted.jitter);
+        let health_before = lane.health;
+        lane.adapt(attempted.outcome, attempted.took, decision.health, probe);
+        let disabled = match decision.change {
+            Some(HealthChange::Disable(reason)) if lane.state != State::Disabled(reason) => {
+                lane.state = State::Disabled(reason);
+                true
+            }
+            _ => false,
+        };
+        let worth_noting = disabled || is_worth_noting(lane, health_before, attempted.now);
+        let health = worth_noting.then(|| {
+            lane.persisted_success_at = lane.health.last_success_at;
+            HealthUpdate { endpoint_no: no, health: lane.health, state: disabled.then_some(lane.state) }
+        });
+        let item = Item { progress: decision.progress, ..item };
+        let released = self.place(no, item, decision.next, attempted.now);
+        if disabled {
+            self.unload(no);
+        }
+        self.want_refill(no);
+        self.settle(no, attempted.now);
+        let Decision { next, progress, change, .. } = decision;
+        Finished { next, progress, change, health, released }
+    }
+
+    /// Puts the delivery where its decision says, and tells whether memory lets go of it. What it lets go of stays
+    /// known until its record is committed, see [`Lanes::recorded`].
+    fn place(&mut self, no: EndpointNo, mut item: Item, next: Next, now: Timestamp) -> bool {
+        let Some(lane) = self.lanes.get_mut(&no) else { return true };
+        let held = lane.state != State::Enabled;
+        let released = match next {
+            Next::Delivered | Next::Exhausted => {
+                lane.backlog = lane.backlog.saturating_sub(1);
+                Some(item)
+            }
+            Next::Waits if held => {
+                lane.spilled = Spilled::Yes;
+                Some(item)
+            }
+            Next::Waits => {
+                item.not_before = None;
+                lane.insert_sorted(item);
+                None
+            }
+            Next::RetryAt(due) => {
+                item.not_before = Some(due);
+                if held {
+                    Some(item)
+                } else if lane.endpoint.settings.ordered {
+                    lane.insert_sorted(item);
+                    None
+                } else if due.since(now) <= NEAR && self.retries.len() < self.limits.retries {
+                    self.retries.insert(due, no, item);
+                    None
+                } else {
+                    Some(item)
+                }
+            }
+        };
+        let bytes = released.as_ref().and_then(|item| item.payload.as_ref()).map_or(0, bytes::Bytes::len);
+        self.payload_bytes = self.payload_bytes.saturating_sub(bytes);
+        released.is_some()
+    }
+
+    /// The endpoint was deleted meanwhile: a 2xx is still a 2xx; anything else is left to the cancelling.
+    fn finish_without_lane(&mut self, item: &Item, outcome: &Outcome) -> Finished {
+        self.payload_bytes =
+            self.payload_bytes.saturating_sub(item.payload.as_ref().map_or(0, bytes::Bytes::len));
+        let attempts = item.progress.attempts.saturating_add(1);
+        let next = if outcome.is_received() { Next::Delivered } else { Next::Waits };
+        Finished {
+            next,
+            progress: Progress { attempts, ..item.progress },
+            change: None,
+            health: None,
+            released: true,
+        }
+    }
+
+    /// An attempt that could not be made (the payload could not be read) goes back to its place.
+    pub(crate) fn give_back(&mut self, dispatch: Dispatch, now: Timestamp) {
+        let Dispatch { endpoint, item, probe, slow } = dispatch;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.slow_in_flight = self.slow_in_flight.saturating_sub(usize::from(slow));
+        if let Some(lane) = self.lanes.get_mut(&endpoint.no) {
+            lane.give_back(item, probe);
+            self.settle(endpoint.no, now);
+        }
+    }
+
+    /// A delivery that is in the store no more leaves its lane.
+    pub(crate) fn vanish(&mut self, dispatch: Dispatch, now: Timestamp) {
+        let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
+        self.give_back(dispatch, now);
+        if let Some(lane) = self.lanes.get_mut(&no) {
+            lane.queue.retain(|item| item.seq != seq);
+            lane.backlog = lane.backlog.saturating_sub(1);
+            if lane.loaded.remove(&seq) {
+                self.loaded = self.loaded.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The record of a released delivery is committed: it may be loaded again.
+    pub(crate) fn recorded(&mut self, no: EndpointNo, seq: DeliverySeq) {
+        if self.lanes.get_mut(&no).is_some_and(|lane| lane.loaded.remove(&seq)) {
+            self.loaded = self.loaded.saturating_sub(1);
+        }
+    }
+}
+
+/// Whether a lane's health changed so that a restart should know of it.
+fn is_worth_noting(lane: &Lane, before: postrider_core::health::Health, now: Timestamp) -> bool {
+    let after = lane.health;
+    if (after.failing, after.run, after.closed_until) != (before.failing, before.run, before.closed_until) {
+        return true;
+    }
+    match (after.last_success_at, lane.persisted_success_at) {
+        (Some(_), Some(noted)) => now.since(noted) >= SUCCESS_NOTE,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}

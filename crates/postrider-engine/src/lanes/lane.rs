@@ -1,0 +1,235 @@
+//! One endpoint's lane: its queue in memory, what it may send now, and how it adapts.
+//!
+//! Knows nothing of other lanes; shares and fairness are in `lanes.rs`.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::attempt::{FailureCode, Outcome};
+use postrider_core::delivery::{DeliverySeq, Progress};
+use postrider_core::endpoint::{Endpoint, State};
+use postrider_core::health::Health;
+use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::time::Timestamp;
+
+use super::bucket::Bucket;
+
+/// How many requests a lane that has shown nothing yet may have in flight.
+const FIRST_WINDOW: u32 = 2;
+/// An answer slower than this, or none, puts a lane on the slow share.
+const SLOW_ANSWER: Duration = Duration::from_millis(500);
+
+/// A pending delivery in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) seq: DeliverySeq,
+    pub(crate) id: DeliveryId,
+    pub(crate) event: EventId,
+    pub(crate) event_type: Arc<str>,
+    /// Absent past the byte budget; then it is read when it is sent.
+    pub(crate) payload: Option<Bytes>,
+    pub(crate) progress: Progress,
+    /// When its next attempt is due, where it waits for a time.
+    pub(crate) not_before: Option<Timestamp>,
+}
+
+/// Whether the store holds ready deliveries of a lane that are not in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spilled {
+    /// No: fresh deliveries go straight to the lane.
+    No,
+    /// Yes: nothing goes to the lane directly.
+    Yes,
+    /// The last read found the end. Fresh ones go straight in again, and one more read finds what was
+    /// committed between that read and this mark.
+    LastLook,
+}
+
+/// Whether a lane may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Eligible {
+    Now,
+    At(Timestamp),
+    No,
+}
+
+/// One endpoint's lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) state: State,
+    pub(super) health: Health,
+    /// Sorted by sequence number, but for due retries, which stand at the end.
+    pub(super) queue: VecDeque<Item>,
+    /// Every delivery of the lane that memory knows: queued, in flight, waiting in a timer, or finished and not
+    /// yet recorded. A refill must not load it a second time.
+    pub(super) loaded: HashSet<DeliverySeq>,
+    pub(super) in_flight: u32,
+    /// How many may be in flight just now; between 1 and the endpoint's own cap.
+    window: u32,
+    pub(super) slow: bool,
+    pub(super) spilled: Spilled,
+    pub(super) refilling: bool,
+    /// Of an `ordered` lane: the store may hold a head that waits for its retry.
+    pub(super) head_unknown: bool,
+    /// How many deliveries are pending, in memory or not.
+    pub(super) backlog: u64,
+    pub(super) in_ring: bool,
+    pub(super) wakeup: Option<Timestamp>,
+    pub(super) persisted_success_at: Option<Timestamp>,
+    bucket: Option<Bucket>,
+    probing: bool,
+    last_probed: Option<DeliverySeq>,
+    /// A delivery resent by hand is the next probe.
+    probe_first: Option<DeliverySeq>,
+}
+
+impl Lane {
+    pub(super) fn new(endpoint: Arc<Endpoint>, now: Timestamp) -> Self {
+        let bucket = endpoint.settings.rate_limit.map(|limit| Bucket::new(limit, now));
+        Self {
+            state: endpoint.state,
+            health: endpoint.health,
+            persisted_success_at: endpoint.health.last_success_at,
+            endpoint,
+            queue: VecDeque::new(),
+            loaded: HashSet::new(),
+            in_flight: 0,
+            window: FIRST_WINDOW,
+            slow: false,
+            spilled: Spilled::No,
+            refilling: false,
+            head_unknown: true,
+            backlog: 0,
+            in_ring: false,
+            wakeup: None,
+            bucket,
+            probing: false,
+            last_probed: None,
+            probe_first: None,
+        }
+    }
+
+    /// Takes over changed settings; what is queued or in flight goes on.
+    pub(super) fn configure(&mut self, endpoint: Arc<Endpoint>, now: Timestamp) {
+        let limit = endpoint.settings.rate_limit;
+        if self.bucket.map(|bucket| bucket.limit()) != limit {
+            self.bucket = limit.map(|limit| Bucket::new(limit, now));
+        }
+        self.endpoint = endpoint;
+    }
+
+    /// Begins anew with fresh health, as after enabling.
+    pub(super) fn heal(&mut self) {
+        self.health = Health { last_success_at: self.health.last_success_at, ..Health::default() };
+        self.window = 1;
+        self.slow = false;
+    }
+
+    /// Whether it may send at `now`, and if not, from when.
+    pub(super) fn eligible(&mut self, now: Timestamp) -> Eligible {
+        if self.state != State::Enabled || self.queue.is_empty() {
+            return Eligible::No;
+        }
+        if let Some(until) = self.health.closed_until.filter(|until| *until > now) {
+            return Eligible::At(until);
+        }
+        if let Some(failing) = self.health.failing {
+            if self.probing {
+                return Eligible::No;
+            }
+            if failing.next_probe_at > now {
+                return Eligible::At(failing.next_probe_at);
+            }
+        } else if self.in_flight >= self.cap() {
+            return Eligible::No;
+        }
+        if self.endpoint.settings.ordered
+            && let Some(due) = self.queue.front().and_then(|head| head.not_before).filter(|due| *due > now)
+        {
+            return Eligible::At(due);
+        }
+        match self.bucket.as_mut().and_then(|bucket| bucket.wait_until(now)) {
+            Some(then) => Eligible::At(then),
+            None => Eligible::Now,
+        }
+    }
+
+    fn cap(&self) -> u32 {
+        if self.endpoint.settings.ordered { 1 } else { self.window.min(self.endpoint.settings.max_in_flight) }
+    }
+
+    /// Takes the next delivery to send, and whether it is a probe. Call only when eligible.
+    pub(super) fn take(&mut self) -> Option<(Item, bool)> {
+        let probe = self.health.is_failing();
+        let item = if probe { self.take_probe()? } else { self.queue.pop_front()? };
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take();
+        }
+        self.probing |= probe;
+        self.in_flight += 1;
+        Some((item, probe))
+    }
+
+    /// Successive probes take successive deliveries, so that one poisonous payload can't hold the lane.
+    fn take_probe(&mut self) -> Option<Item> {
+        let by_hand = self.probe_first.take();
+        let index =
+            by_hand.and_then(|seq| self.queue.iter().position(|item| item.seq == seq)).or_else(|| {
+                let last = self.last_probed?;
+                self.queue.iter().position(|item| item.seq > last)
+            });
+        let item = self.queue.remove(index.unwrap_or(0))?;
+        self.last_probed = Some(item.seq);
+        Some(item)
+    }
+
+    /// Takes note of how an attempt went: window and share follow the receiver.
+    pub(super) fn adapt(&mut self, outcome: &Outcome, took: Duration, health: Health, probe: bool) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.probing &= !probe;
+        self.slow = took > SLOW_ANSWER || matches!(outcome, Outcome::Failed { .. });
+        let closed_anew = health.closed_until.is_some() && health.closed_until != self.health.closed_until;
+        let recovered = self.health.is_failing() && !health.is_failing();
+        let timed_out = matches!(
+            outcome.failure_code(),
+            Some(FailureCode::Timeout | FailureCode::ConnectTimeout | FailureCode::DnsFailed)
+        );
+        self.window = if closed_anew || recovered {
+            1
+        } else if timed_out {
+            (self.window / 2).max(1)
+        } else if outcome.is_received() {
+            self.window.saturating_add(1).min(self.endpoint.settings.max_in_flight)
+        } else {
+            self.window
+        };
+        if recovered {
+            self.last_probed = None;
+        }
+        self.health = health;
+    }
+
+    /// An attempt that was not made after all gives its place back.
+    pub(super) fn give_back(&mut self, item: Item, probe: bool) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.probing &= !probe;
+        self.insert_sorted(item);
+    }
+
+    /// Makes a delivery resent by hand the next probe, at once.
+    pub(super) fn probe_next(&mut self, seq: DeliverySeq, now: Timestamp) {
+        if let Some(failing) = &mut self.health.failing {
+            failing.next_probe_at = now;
+            self.probe_first = Some(seq);
+        }
+    }
+
+    /// Puts a delivery at its place by sequence number.
+    pub(super) fn insert_sorted(&mut self, item: Item) {
+        let at = self.queue.partition_point(|queued| queued.seq < item.seq);
+        self.queue.insert(at, item);
+    }
+}

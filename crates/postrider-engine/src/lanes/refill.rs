@@ -1,0 +1,108 @@
+//! Spilled lanes: which of them want more from the store, and taking in what was read.
+//!
+//! A refill takes the lowest pending sequence numbers that are not loaded yet. There is no cursor that a late
+//! commit could slip behind. See [`Spilled`] for how a lane finds its way back to fresh deliveries.
+
+use postrider_core::endpoint::{EndpointNo, State};
+use postrider_core::time::Timestamp;
+
+use super::lane::{Item, Spilled};
+use super::{Lanes, keep_payload};
+
+/// A lane that wants more from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refill {
+    pub(crate) endpoint_no: EndpointNo,
+    /// How many rows to read: those already in memory come first, so they are added to what is wanted.
+    pub(crate) limit: usize,
+    /// Whether those that wait for a time are wanted too: an `ordered` lane must know its head.
+    pub(crate) with_waiting: bool,
+}
+
+impl Lanes {
+    /// What start-up found pending for a lane.
+    pub(crate) fn set_backlog(&mut self, no: EndpointNo, ready: u64, waiting: u64) {
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        lane.backlog = ready + waiting;
+        if ready > 0 || (waiting > 0 && lane.endpoint.settings.ordered) {
+            lane.spilled = Spilled::Yes;
+            self.want_refill(no);
+        }
+    }
+
+    /// The next lane to read more for.
+    pub(crate) fn take_refill(&mut self) -> Option<Refill> {
+        loop {
+            let no = self.refills.pop_front()?;
+            let room = self.room();
+            let Some(lane) = self.lanes.get_mut(&no) else { continue };
+            if lane.state != State::Enabled {
+                lane.refilling = false;
+                continue;
+            }
+            let wanted = room.saturating_sub(lane.queue.len()).max(1);
+            let with_waiting = lane.endpoint.settings.ordered && lane.head_unknown;
+            return Some(Refill { endpoint_no: no, limit: lane.loaded.len() + wanted, with_waiting });
+        }
+    }
+
+    /// Takes in what was read for `refill`: `waiting` for a time (where it was asked for) and `ready`.
+    pub(crate) fn refilled(&mut self, refill: Refill, waiting: Vec<Item>, ready: Vec<Item>, now: Timestamp) {
+        let room = self.room();
+        let Some(lane) = self.lanes.get_mut(&refill.endpoint_no) else { return };
+        lane.refilling = false;
+        if lane.state != State::Enabled {
+            return;
+        }
+        lane.head_unknown &= !refill.with_waiting;
+        let mut found_the_end = ready.len() < refill.limit;
+        for mut item in waiting.into_iter().chain(ready) {
+            if lane.loaded.contains(&item.seq) {
+                continue;
+            }
+            if lane.queue.len() >= room {
+                found_the_end = false;
+                break;
+            }
+            lane.loaded.insert(item.seq);
+            self.loaded += 1;
+            keep_payload(&mut item, &mut self.payload_bytes, self.limits.payload_bytes);
+            lane.insert_sorted(item);
+        }
+        lane.spilled = match (found_the_end, lane.spilled) {
+            (false, _) => Spilled::Yes,
+            (true, Spilled::Yes) => Spilled::LastLook,
+            (true, Spilled::LastLook | Spilled::No) => Spilled::No,
+        };
+        self.want_refill(refill.endpoint_no);
+        self.settle(refill.endpoint_no, now);
+    }
+
+    /// The read for `refill` failed; it is asked for again.
+    pub(crate) fn refill_failed(&mut self, refill: Refill) {
+        if let Some(lane) = self.lanes.get_mut(&refill.endpoint_no) {
+            lane.refilling = false;
+        }
+        self.want_refill(refill.endpoint_no);
+    }
+
+    /// Whether [`Self::take_refill`] has something.
+    pub(crate) fn wants_refill(&self) -> bool {
+        !self.refills.is_empty()
+    }
+
+    /// Asks for more where the store has more and the lane has run low.
+    pub(super) fn want_refill(&mut self, no: EndpointNo) {
+        let room = self.room();
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        let low = match lane.spilled {
+            Spilled::No => false,
+            Spilled::Yes => lane.queue.len() <= room / 4,
+            Spilled::LastLook => true,
+        };
+        if low && !lane.refilling && lane.state == State::Enabled {
+            lane.refilling = true;
+            self.refills.push_back(no);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Near retries, waiting in memory for their time. Far ones wait in the store alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use postrider_core::delivery::DeliverySeq;
+use postrider_core::endpoint::{EndpointNo, State};
+use postrider_core::time::Timestamp;
+
+use super::lane::{Item, Spilled};
+use super::{Lanes, keep_payload};
+
+/// Retries by the time they are due.
+#[derive(Debug, Default)]
+pub(super) struct Retries {
+    by_time: BTreeMap<(Timestamp, DeliverySeq), (EndpointNo, Item)>,
+    by_lane: HashMap<EndpointNo, BTreeSet<(Timestamp, DeliverySeq)>>,
+}
+
+impl Retries {
+    pub(super) fn len(&self) -> usize {
+        self.by_time.len()
+    }
+
+    pub(super) fn insert(&mut self, due: Timestamp, no: EndpointNo, item: Item) {
+        let key = (due, item.seq);
+        self.by_lane.entry(no).or_default().insert(key);
+        self.by_time.insert(key, (no, item));
+    }
+
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.by_time.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// The first retry that is due at `now`.
+    fn pop_due(&mut self, now: Timestamp) -> Option<(EndpointNo, Item)> {
+        let entry = self.by_time.first_entry()?;
+        if entry.key().0 > now {
+            return None;
+        }
+        let (key, (no, item)) = entry.remove_entry();
+        if let Some(keys) = self.by_lane.get_mut(&no) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.by_lane.remove(&no);
+            }
+        }
+        Some((no, item))
+    }
+
+    /// Takes out all of one lane's.
+    pub(super) fn remove_lane(&mut self, no: EndpointNo) -> Vec<Item> {
+        let keys = self.by_lane.remove(&no).unwrap_or_default();
+        keys.iter().filter_map(|key| self.by_time.remove(key)).map(|(_, item)| item).collect()
+    }
+}
+
+impl Lanes {
+    /// Queues every retry that is due. Gives those that have no room and must be made ready in the store.
+    pub(super) fn fire_retries(&mut self, now: Timestamp) -> Vec<DeliverySeq> {
+        let mut without_room = Vec::new();
+        while let Some((no, item)) = self.retries.pop_due(now) {
+            self.queue_due(no, item, now, &mut without_room);
+        }
+        without_room
+    }
+
+    /// Queues one due retry, already counted as loaded.
+    fn queue_due(&mut self, no: EndpointNo, item: Item, now: Timestamp, without_room: &mut Vec<DeliverySeq>) {
+        let room = self.room();
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        if lane.state == State::Enabled && lane.queue.len() < room {
+            if lane.endpoint.settings.ordered {
+                lane.insert_sorted(item);
+            } else {
+                lane.queue.push_back(item);
+            }
+            self.settle(no, now);
+            return;
+        }
+        lane.loaded.remove(&item.seq);
+        lane.spilled = Spilled::Yes;
+        self.loaded = self.loaded.saturating_sub(1);
+        self.payload_bytes = self.payload_bytes.saturating_sub(item.payload.map_or(0, |bytes| bytes.len()));
+        without_room.push(item.seq);
+    }
+
+    /// Takes retries that the store says are due soon. Those due later than `now` wait in memory while there is
+    /// room (the rest is found again by the next read). Gives those that must be made ready in the store.
+    pub(crate) fn load_retries(&mut self, rows: Vec<(EndpointNo, Item)>, now: Timestamp) -> Vec<DeliverySeq> {
+        let mut without_room = Vec::new();
+        for (no, mut item) in rows {
+            let Some(lane) = self.lanes.get_mut(&no) else { continue };
+            let due = item.not_before.unwrap_or(now);
+            if due > now && (self.retries.len() >= self.limits.retries || lane.state != State::Enabled) {
+                continue;
+            }
+            if !lane.loaded.insert(item.seq) {
+                continue;
+            }
+            self.loaded += 1;
+            keep_payload(&mut item, &mut self.payload_bytes, self.limits.payload_bytes);
+            if lane.endpoint.settings.ordered && due > now {
+                lane.insert_sorted(item);
+                self.settle(no, now);
+            } else if due > now {
+                self.retries.insert(due, no, item);
+            } else {
+                self.queue_due(no, item, now, &mut without_room);
+            }
+        }
+        without_room
+    }
+}

@@ -1,0 +1,79 @@
+//! Use cases that read the log, and resending from it.
+
+use postrider_core::attempt::Attempt;
+use postrider_core::delivery::{Delivery, Status};
+use postrider_core::endpoint::State;
+use postrider_core::event::Event;
+use postrider_core::id::{DeliveryId, EventId};
+use postrider_store::model::{DeliveryFilter, EventFilter, NewResend, Page, PageRequest};
+
+use crate::endpoints::finish_what_began;
+use crate::ingest::item_of;
+use crate::{Engine, EngineError};
+
+impl Engine {
+    /// Events, newest first.
+    pub async fn events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<Event>, EngineError> {
+        Ok(self.0.store.events(filter, page).await?)
+    }
+
+    /// An event with its payload.
+    pub async fn event(&self, id: EventId) -> Result<Event, EngineError> {
+        Ok(self.0.store.event(id).await?)
+    }
+
+    /// Deliveries, newest first.
+    pub async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: PageRequest,
+    ) -> Result<Page<Delivery>, EngineError> {
+        Ok(self.0.store.deliveries(filter, page).await?)
+    }
+
+    /// A delivery.
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Delivery, EngineError> {
+        Ok(self.0.store.delivery(id).await?)
+    }
+
+    /// A delivery's attempts, oldest first.
+    pub async fn attempts(&self, delivery: &Delivery) -> Result<Vec<Attempt>, EngineError> {
+        Ok(self.0.store.attempts(delivery.seq).await?)
+    }
+
+    /// Sends a finished delivery again, as a new delivery with the same guid and a full schedule.
+    ///
+    /// `Conflict` where it is still pending or its endpoint is disabled, `NotFound` where its endpoint is gone.
+    pub async fn resend(&self, id: DeliveryId) -> Result<Delivery, EngineError> {
+        let old = self.0.store.delivery(id).await?;
+        if old.status == Status::Pending {
+            return Err(EngineError::Conflict("the delivery is still pending; it will be tried by itself"));
+        }
+        let endpoint = self
+            .endpoint(old.endpoint)
+            .or(Err(EngineError::Conflict("the delivery's endpoint was deleted")))?;
+        if matches!(endpoint.state, State::Disabled(_)) {
+            return Err(EngineError::Conflict("the endpoint is disabled; enable it first"));
+        }
+        let inner = self.0.clone();
+        let new_id = finish_what_began(async move {
+            let now = inner.now();
+            let new_id = DeliveryId::new(now, inner.chance.bits());
+            let row = inner.store.resend(NewResend { id: new_id, of: id, created_at: now }).await?;
+            let (no, item) = item_of(row);
+            inner.lanes().push_resend(no, item, now);
+            inner.pump();
+            Ok(new_id)
+        })
+        .await?;
+        self.delivery(new_id).await
+    }
+
+    /// Whether events can be accepted just now: the store is writable, and the service is not stopping.
+    pub async fn check_ready(&self) -> Result<(), EngineError> {
+        if self.0.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(EngineError::ShuttingDown);
+        }
+        Ok(self.0.store.check_writable().await?)
+    }
+}

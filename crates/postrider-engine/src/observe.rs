@@ -1,0 +1,120 @@
+//! Lets others watch attempts as they end: the wide log line, and a live feed.
+//!
+//! Neither holds a payload, a response body or a secret, and neither can slow a delivery: a watcher that does
+//! not keep up misses some.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_core::attempt::Outcome;
+use postrider_core::delivery::Next;
+use postrider_core::health::HealthChange;
+use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
+use postrider_core::time::Timestamp;
+use tokio::sync::broadcast;
+
+use crate::Engine;
+
+/// Attempts that a slow watcher may fall behind before it misses some.
+const FEED_LENGTH: usize = 1_024;
+
+/// What became of the delivery.
+pub type FollowingStep = Next;
+
+/// An attempt that has ended.
+#[derive(Debug, Clone)]
+pub struct AttemptSeen {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The event's guid.
+    pub event: EventId,
+    /// The event's type.
+    pub event_type: Arc<str>,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Where it went.
+    pub endpoint: EndpointId,
+    /// Live or test.
+    pub livemode: bool,
+    /// Which attempt of the delivery it was, from 1.
+    pub number: u32,
+    /// Whether it was a probe of a failing endpoint.
+    pub probe: bool,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What follows for the delivery.
+    pub next: FollowingStep,
+    /// What changed about the endpoint.
+    pub change: Option<HealthChange>,
+}
+
+/// Those who watch.
+pub(crate) struct Observers(broadcast::Sender<Arc<AttemptSeen>>);
+
+impl Default for Observers {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(FEED_LENGTH))
+    }
+}
+
+impl Observers {
+    pub(crate) fn tell(&self, seen: AttemptSeen) {
+        write_line(&seen);
+        if self.0.receiver_count() > 0 {
+            // Every watcher may have left since; then nobody misses it.
+            drop(self.0.send(Arc::new(seen)));
+        }
+    }
+}
+
+impl Engine {
+    /// Attempts as they end, from now on.
+    pub fn watch_attempts(&self) -> broadcast::Receiver<Arc<AttemptSeen>> {
+        self.0.observers.0.subscribe()
+    }
+}
+
+/// One wide line per attempt.
+fn write_line(seen: &AttemptSeen) {
+    let took_ms = u64::try_from(seen.took.as_millis()).unwrap_or(u64::MAX);
+    let (next, retry_at) = match seen.next {
+        Next::Delivered => ("delivered", None),
+        Next::RetryAt(at) => ("retry", Some(at)),
+        Next::Waits => ("waits", None),
+        Next::Exhausted => ("exhausted", None),
+    };
+    let detail = match &seen.outcome {
+        Outcome::Failed { detail, .. } => Some(detail.as_str()),
+        Outcome::Answered { .. } => None,
+    };
+    tracing::info!(
+        target: "postrider::attempt",
+        delivery = %seen.delivery,
+        event = %seen.event,
+        event_type = &*seen.event_type,
+        account = %seen.account,
+        endpoint = %seen.endpoint,
+        livemode = seen.livemode,
+        attempt = seen.number,
+        probe = seen.probe,
+        status = seen.outcome.status(),
+        failure = seen.outcome.failure_code().map(postrider_core::attempt::FailureCode::as_str),
+        detail,
+        took_ms,
+        next,
+        retry_at = retry_at.map(tracing::field::display),
+        "attempt"
+    );
+    match seen.change {
+        Some(HealthChange::BecameFailing) => tracing::warn!(endpoint = %seen.endpoint, "endpoint is failing"),
+        Some(HealthChange::Recovered) => tracing::info!(endpoint = %seen.endpoint, "endpoint has recovered"),
+        Some(HealthChange::Disable(reason)) => {
+            tracing::warn!(endpoint = %seen.endpoint, reason = reason.as_str(), "endpoint is disabled");
+        }
+        None => {}
+    }
+}

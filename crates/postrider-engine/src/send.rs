@@ -1,0 +1,184 @@
+//! From lane to outcome: take what may be sent, sign it, send it, decide, and hand the outcome to the recorder.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::attempt::Attempt;
+use postrider_core::time::Timestamp;
+use postrider_sender::{AttemptReport, AttemptRequest};
+use postrider_store::model::Record;
+use tokio::sync::mpsc;
+
+use crate::Inner;
+use crate::config::STORE_PAUSE;
+use crate::lanes::{Attempted, Dispatch, Finished, Lanes};
+use crate::observe::AttemptSeen;
+use crate::recorder::Outcomes;
+use crate::sign;
+
+/// Dispatches taken under one hold of the lanes' lock.
+const PUMP_BATCH: usize = 64;
+
+impl Inner {
+    /// Sends everything that may be sent now. Called after whatever may have made something sendable.
+    pub(crate) fn pump(self: &Arc<Self>) {
+        loop {
+            let batch = {
+                let mut lanes = self.lanes();
+                self.take_dispatches(&mut lanes, self.now())
+            };
+            let more_may_follow = batch.len() == PUMP_BATCH;
+            for dispatch in batch {
+                self.carry(dispatch);
+            }
+            if !more_may_follow {
+                return;
+            }
+        }
+    }
+
+    /// What may be sent now; wakes the tasks that the lanes have work for.
+    fn take_dispatches(&self, lanes: &mut Lanes, now: Timestamp) -> Vec<Dispatch> {
+        let mut batch = Vec::new();
+        while batch.len() < PUMP_BATCH {
+            match lanes.next(now) {
+                Some(dispatch) => batch.push(dispatch),
+                None => break,
+            }
+        }
+        if lanes.wants_refill() {
+            self.refill.notify_one();
+        }
+        let wakeup_ms = lanes.next_wakeup().map_or(i64::MAX, Timestamp::as_ms);
+        if wakeup_ms < self.timer_armed_ms.load(Ordering::Relaxed) {
+            self.timer.notify_one();
+        }
+        batch
+    }
+
+    /// Carries out a dispatch, and then the ones that its end makes possible, one after the other.
+    fn carry(self: &Arc<Self>, first: Dispatch) {
+        let inner = self.clone();
+        tokio::spawn(async move {
+            let mut dispatch = Some(first);
+            while let Some(current) = dispatch.take() {
+                dispatch = inner.attempt(current).await;
+            }
+        });
+    }
+
+    /// One attempt from signature to decision. Gives a dispatch to go on with, where there is one.
+    async fn attempt(self: &Arc<Self>, dispatch: Dispatch) -> Option<Dispatch> {
+        // A place for the outcome comes first: when recording stalls, attempts wait here and nothing piles up.
+        let Ok(place) = self.outcomes.reserve().await else {
+            self.lanes().give_back(dispatch, self.now());
+            self.idle.notify_waiters();
+            return None;
+        };
+        let payload = match &dispatch.item.payload {
+            Some(payload) => payload.clone(),
+            None => match self.read_payload(&dispatch).await {
+                Ok(Some(payload)) => payload,
+                Ok(None) => return self.end_without_attempt(dispatch, Lanes::vanish),
+                Err(()) => return self.end_without_attempt(dispatch, Lanes::give_back),
+            },
+        };
+        let started_at = self.now();
+        let endpoint = &dispatch.endpoint;
+        let request = AttemptRequest {
+            url: endpoint.settings.url.clone(),
+            headers: sign::headers(&self.names, endpoint, &dispatch.item, &payload, started_at),
+            body: payload,
+            timeout: endpoint.settings.timeout,
+            started_at,
+        };
+        let report = self.transport.attempt(request).await;
+        self.decide(dispatch, report, started_at, place)
+    }
+
+    /// The decision, and its way to the log, to the watchers and into the next dispatch.
+    fn decide(
+        self: &Arc<Self>,
+        dispatch: Dispatch,
+        report: AttemptReport,
+        started_at: Timestamp,
+        place: mpsc::Permit<'_, Outcomes>,
+    ) -> Option<Dispatch> {
+        let now = self.now();
+        let took = Duration::from_micros(report.timings.total_us);
+        let attempted = Attempted { outcome: &report.outcome, took, now, jitter: self.chance.jitter() };
+        let (item, endpoint, probe) = (dispatch.item.clone(), dispatch.endpoint.clone(), dispatch.probe);
+        let (finished, mut following) = {
+            let mut lanes = self.lanes();
+            let finished = lanes.finish(dispatch, &attempted);
+            (finished, self.take_dispatches(&mut lanes, now))
+        };
+        let Finished { next, progress, change, health, released } = finished;
+        self.observers.tell(AttemptSeen {
+            delivery: item.id,
+            event: item.event,
+            event_type: item.event_type,
+            account: endpoint.account,
+            endpoint: endpoint.id,
+            livemode: endpoint.livemode,
+            number: progress.attempts,
+            probe,
+            started_at,
+            took,
+            outcome: report.outcome.clone(),
+            next,
+            change,
+        });
+        let attempt = Attempt {
+            number: progress.attempts,
+            probe,
+            started_at,
+            timings: report.timings,
+            request: report.request,
+            response: report.response,
+            outcome: report.outcome,
+        };
+        let record = Record { seq: item.seq, attempt: Some(attempt), next, progress, at: now };
+        place.send(Outcomes { endpoint_no: endpoint.no, record, health, released });
+        let go_on_with = following.pop();
+        let more_may_follow = following.len() + 1 == PUMP_BATCH;
+        for other in following {
+            self.carry(other);
+        }
+        if more_may_follow {
+            self.pump();
+        }
+        if go_on_with.is_none() {
+            self.idle.notify_waiters();
+        }
+        go_on_with
+    }
+
+    /// Reads a payload that memory had no room for. `Err` where the store could not say.
+    async fn read_payload(&self, dispatch: &Dispatch) -> Result<Option<Bytes>, ()> {
+        match self.store.payloads(vec![dispatch.item.seq]).await {
+            Ok(mut payloads) => Ok(payloads.pop().flatten()),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a payload could not be read; trying again"
+                );
+                tokio::time::sleep(STORE_PAUSE).await;
+                Err(())
+            }
+        }
+    }
+
+    fn end_without_attempt(
+        self: &Arc<Self>,
+        dispatch: Dispatch,
+        how: fn(&mut Lanes, Dispatch, Timestamp),
+    ) -> Option<Dispatch> {
+        how(&mut self.lanes(), dispatch, self.now());
+        self.pump();
+        self.idle.notify_waiters();
+        None
+    }
+}

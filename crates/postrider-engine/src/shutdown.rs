@@ -1,0 +1,70 @@
+//! Stops the service: nothing new, what is in flight ends, every outcome is recorded, the store closes.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::{Engine, Inner};
+
+/// How long recording what has ended may take after the grace, before the process leaves all the same.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Takes no more events and begins no more attempts.
+    pub fn begin_shutdown(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+        self.0.lanes().stop();
+    }
+
+    /// Stops: lets what is in flight end within `grace`, records it, and closes the store. Gives how many
+    /// requests were still in flight when the grace ended; after the next start they are made again.
+    pub async fn shutdown(&self, grace: Duration) -> usize {
+        self.begin_shutdown();
+        let all_ended = async {
+            loop {
+                let ended = self.0.idle.notified();
+                if self.0.lanes().in_flight() == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        let left = match tokio::time::timeout(grace, all_ended).await {
+            Ok(()) => 0,
+            Err(_elapsed) => self.0.lanes().in_flight(),
+        };
+        self.0.end_tasks().await;
+        self.0.store.close().await;
+        left
+    }
+}
+
+impl Inner {
+    pub(crate) fn hold_tasks(&self, tasks: Vec<JoinHandle<()>>, recorder: JoinHandle<()>) {
+        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(recorder);
+    }
+
+    /// Whether the recorder should end once it has recorded what there is.
+    pub(crate) fn recorder_must_end(&self) -> bool {
+        self.recorder_ends.load(Ordering::Relaxed)
+    }
+
+    async fn end_tasks(self: &Arc<Self>) {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+        self.recorder_ends.store(true, Ordering::Relaxed);
+        self.recorder_stop.notify_one();
+        let recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(recorder) = recorder
+            && tokio::time::timeout(LAST_RECORDS, recorder).await.is_err()
+        {
+            tracing::error!(
+                "the last outcomes could not be recorded in time; they are tried again after the next start"
+            );
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Makes the contract's headers for one attempt, over exactly the committed bytes.
+
+use std::fmt::Write as _;
+
+use http::{HeaderName, HeaderValue};
+use postrider_core::endpoint::Endpoint;
+use postrider_core::time::Timestamp;
+
+use crate::lanes::Item;
+
+/// The names of the contract's headers, made once from the configured prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct HeaderNames {
+    event: HeaderName,
+    delivery: HeaderName,
+    signature: HeaderName,
+}
+
+/// The prefix does not make header names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the header prefix \"{0}\" does not make header names; use letters, digits and dashes, such as X-KASKO-"
+)]
+pub struct PrefixRefused(String);
+
+impl HeaderNames {
+    pub(crate) fn new(prefix: &str) -> Result<Self, PrefixRefused> {
+        let good = !prefix.is_empty()
+            && prefix.len() <= 64
+            && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && prefix.as_bytes()[0].is_ascii_alphabetic();
+        let name = |rest: &str| {
+            HeaderName::try_from(format!("{prefix}{rest}"))
+                .ok()
+                .filter(|_| good)
+                .ok_or_else(|| PrefixRefused(prefix.into()))
+        };
+        Ok(Self { event: name("Event")?, delivery: name("Delivery")?, signature: name("Signature")? })
+    }
+}
+
+/// The headers of one attempt of `item`: the contract's, Standard Webhooks' where wanted, and the endpoint's own.
+pub(crate) fn headers(
+    names: &HeaderNames,
+    endpoint: &Endpoint,
+    item: &Item,
+    payload: &[u8],
+    now: Timestamp,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut guid = String::with_capacity(32);
+    write!(guid, "{}", item.event).expect("writing to a string never fails");
+    let signature = postrider_signature::kasko::sign(endpoint.secret.expose(), payload);
+    let mut headers = Vec::with_capacity(6 + endpoint.settings.headers.len());
+    headers.push((names.event.clone(), visible(&item.event_type)));
+    headers.push((names.delivery.clone(), visible(&guid)));
+    headers.push((names.signature.clone(), visible(&signature)));
+    if endpoint.settings.standard_webhooks
+        && let Ok(key) = endpoint.secret.standard_webhooks_key()
+    {
+        let seconds = now.as_seconds();
+        let signature = postrider_signature::standard::sign(&key, &guid, seconds, payload);
+        headers.push((HeaderName::from_static("webhook-id"), visible(&guid)));
+        headers.push((HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds)));
+        headers.push((HeaderName::from_static("webhook-signature"), visible(&signature)));
+    }
+    for own in &endpoint.settings.headers {
+        // Names and values were judged when they were set; one that a newer rule refuses is left out.
+        if let (Ok(name), Ok(mut value)) =
+            (HeaderName::try_from(&own.name), HeaderValue::from_str(&own.value))
+        {
+            value.set_sensitive(true);
+            headers.push((name, value));
+        }
+    }
+    headers
+}
+
+/// A header value from text that is known to be visible ASCII.
+fn visible(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("guids, signatures and event type names are visible ASCII")
+}

@@ -1,0 +1,133 @@
+//! The configuration in memory: accounts, keys and endpoints. Swapped whole after each committed change, so that
+//! matching and authentication never wait and never see half a change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::id::{AccountId, EndpointId};
+use postrider_store::model::Configuration;
+
+/// An account with its endpoints.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountEntry {
+    pub(crate) account: Account,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// The configuration at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    accounts: BTreeMap<AccountNo, Arc<AccountEntry>>,
+    account_nos: HashMap<AccountId, AccountNo>,
+    keys: HashMap<[u8; 32], AccountKey>,
+    endpoints: BTreeMap<EndpointNo, Arc<Endpoint>>,
+    endpoint_nos: HashMap<EndpointId, EndpointNo>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(configuration: Configuration) -> Self {
+        let mut snapshot = Self::default();
+        for account in configuration.accounts {
+            snapshot.put_account(account);
+        }
+        for key in configuration.keys {
+            snapshot.put_key(key);
+        }
+        for endpoint in configuration.endpoints {
+            let version = snapshot.accounts.get(&endpoint.account_no).map_or(0, |e| e.account.config_version);
+            snapshot.put_endpoint(Arc::new(endpoint), version);
+        }
+        snapshot
+    }
+
+    pub(crate) fn account(&self, id: AccountId) -> Option<&Arc<AccountEntry>> {
+        self.accounts.get(self.account_nos.get(&id)?)
+    }
+
+    pub(crate) fn key(&self, sha256: &[u8; 32]) -> Option<(&AccountKey, AccountId)> {
+        let key = self.keys.get(sha256)?;
+        Some((key, self.accounts.get(&key.account)?.account.id))
+    }
+
+    pub(crate) fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(self.endpoint_nos.get(&id)?)
+    }
+
+    /// Accounts, the newest first, older than `before`.
+    pub(crate) fn accounts_before(&self, before: Option<i64>) -> impl Iterator<Item = &Arc<AccountEntry>> {
+        let end = AccountNo(before.unwrap_or(i64::MAX));
+        self.accounts.range(..end).rev().map(|(_, entry)| entry)
+    }
+
+    /// Endpoints, the newest first, older than `before`.
+    pub(crate) fn endpoints_before(&self, before: Option<i64>) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let end = EndpointNo(before.unwrap_or(i64::MAX));
+        self.endpoints.range(..end).rev().map(|(_, endpoint)| endpoint)
+    }
+
+    pub(crate) fn all_endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.values()
+    }
+
+    /// Puts in an account, or its new name and version.
+    pub(crate) fn put_account(&mut self, account: Account) {
+        self.account_nos.insert(account.id, account.no);
+        let endpoints =
+            self.accounts.get(&account.no).map(|entry| entry.endpoints.clone()).unwrap_or_default();
+        self.accounts.insert(account.no, Arc::new(AccountEntry { account, endpoints }));
+    }
+
+    pub(crate) fn put_key(&mut self, key: AccountKey) {
+        self.keys.insert(key.sha256, key);
+    }
+
+    /// Puts in an endpoint or its changed self, with its account's new version.
+    pub(crate) fn put_endpoint(&mut self, endpoint: Arc<Endpoint>, version: i64) {
+        self.endpoint_nos.insert(endpoint.id, endpoint.no);
+        self.endpoints.insert(endpoint.no, endpoint.clone());
+        self.change_endpoints(endpoint.account_no, version, |endpoints| {
+            match endpoints.iter_mut().find(|known| known.no == endpoint.no) {
+                Some(known) => *known = endpoint,
+                None => endpoints.push(endpoint),
+            }
+        });
+    }
+
+    /// Takes out an endpoint, with its account's new version.
+    pub(crate) fn remove_endpoint(&mut self, endpoint: &Endpoint, version: i64) {
+        self.endpoint_nos.remove(&endpoint.id);
+        self.endpoints.remove(&endpoint.no);
+        self.change_endpoints(endpoint.account_no, version, |endpoints| {
+            endpoints.retain(|known| known.no != endpoint.no);
+        });
+    }
+
+    /// Takes out an account with its keys and endpoints; gives the endpoints.
+    pub(crate) fn remove_account(&mut self, id: AccountId) -> Vec<Arc<Endpoint>> {
+        let Some(entry) = self.account_nos.remove(&id).and_then(|no| self.accounts.remove(&no)) else {
+            return Vec::new();
+        };
+        self.keys.retain(|_, key| key.account != entry.account.no);
+        for endpoint in &entry.endpoints {
+            self.endpoint_nos.remove(&endpoint.id);
+            self.endpoints.remove(&endpoint.no);
+        }
+        entry.endpoints.clone()
+    }
+
+    fn change_endpoints(
+        &mut self,
+        no: AccountNo,
+        version: i64,
+        change: impl FnOnce(&mut Vec<Arc<Endpoint>>),
+    ) {
+        if let Some(entry) = self.accounts.get(&no) {
+            let mut entry = AccountEntry::clone(entry);
+            entry.account.config_version = version;
+            change(&mut entry.endpoints);
+            self.accounts.insert(no, Arc::new(entry));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Brings the service up: configuration into memory, backlogs into lanes, tasks running.
+
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use postrider_core::catalogue::Catalogue;
+use postrider_sender::Transport;
+use postrider_store::{Store, StoreError};
+use tokio::sync::{Notify, mpsc};
+
+use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE};
+use crate::environment::{Chance, Clock};
+use crate::lanes::Lanes;
+use crate::observe::Observers;
+use crate::sign::{HeaderNames, PrefixRefused};
+use crate::snapshot::Snapshot;
+use crate::{Engine, EngineConfig, Inner, background, recorder};
+
+/// What the engine works with, so that a test can replace each.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What makes attempts.
+    pub transport: Arc<dyn Transport>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub chance: Arc<dyn Chance>,
+}
+
+/// Why the service can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The header prefix makes no header names.
+    #[error(transparent)]
+    Prefix(#[from] PrefixRefused),
+    /// Neither the configuration nor the store has an operator key.
+    #[error("there is no operator key; set one with --operator-key")]
+    NoOperatorKey,
+    /// The store could not be read.
+    #[error("the store could not be read")]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// Starts the service: what is pending in the store goes on from where it was.
+    pub async fn start(config: EngineConfig, parts: Parts) -> Result<Self, StartError> {
+        let Parts { store, transport, clock, chance } = parts;
+        let names = HeaderNames::new(&config.header_prefix)?;
+        let operator_key_sha256 = match config.operator_key_sha256 {
+            Some(given) => given,
+            None => store.operator_key().await?.ok_or(StartError::NoOperatorKey)?,
+        };
+        let snapshot = Snapshot::new(store.load().await?);
+        let mut lanes =
+            Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
+        for endpoint in snapshot.all_endpoints() {
+            lanes.configure(endpoint.clone(), clock.now());
+        }
+        for backlog in store.backlogs().await? {
+            lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
+        }
+        let (outcomes, waiting_outcomes) = mpsc::channel(MAX_UNRECORDED);
+        let inner = Arc::new(Inner {
+            config,
+            names,
+            catalogue: Catalogue::built_in(),
+            operator_key_sha256,
+            store,
+            transport,
+            clock,
+            chance,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            changes: tokio::sync::Mutex::new(()),
+            lanes: Mutex::new(lanes),
+            outcomes,
+            observers: Observers::default(),
+            stopping: AtomicBool::new(false),
+            timer: Notify::new(),
+            timer_armed_ms: AtomicI64::new(i64::MAX),
+            refill: Notify::new(),
+            cancel: Notify::new(),
+            idle: Notify::new(),
+            recorder_ends: AtomicBool::new(false),
+            recorder_stop: Notify::new(),
+            tasks: Mutex::new(Vec::new()),
+            recorder: Mutex::new(None),
+        });
+        inner.spawn_tasks(waiting_outcomes);
+        inner.pump();
+        Ok(Self(inner))
+    }
+}
+
+impl Inner {
+    fn spawn_tasks(self: &Arc<Self>, outcomes: mpsc::Receiver<recorder::Outcomes>) {
+        let mut tasks = vec![
+            tokio::spawn(background::keep_time(self.clone())),
+            tokio::spawn(background::find_due(self.clone())),
+            tokio::spawn(background::cancel_deleted(self.clone())),
+        ];
+        tasks.extend((0..REFILLS_AT_ONCE).map(|_| tokio::spawn(background::refill(self.clone()))));
+        self.hold_tasks(tasks, tokio::spawn(recorder::run(self.clone(), outcomes)));
+    }
+}
