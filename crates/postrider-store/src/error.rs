@@ -55,7 +55,9 @@ pub enum OpenError {
         reason: String,
     },
     /// The file is no SQLite database, or a damaged one.
-    #[error("{path} is damaged or not a SQLite database ({reason}); restore it from a backup or name another file")]
+    #[error(
+        "{path} is damaged or not a SQLite database ({reason}); restore it from a backup or name another file"
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -79,7 +81,9 @@ pub enum OpenError {
         known: i64,
     },
     /// The master key is not the one that the secrets in the file were encrypted with.
-    #[error("the master key does not fit {path}; give the key file that it was made with (--master-key-file)")]
+    #[error(
+        "the master key does not fit {path}; give the key file that it was made with (--master-key-file)"
+    )]
     WrongKey {
         /// The file.
         path: PathBuf,

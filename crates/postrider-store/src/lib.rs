@@ -1,9 +1,10 @@
 //! Durable state behind one trait. Nobody but this crate speaks SQL.
 //!
 //! [`Store`] is what the engine needs of a database; [`sqlite`] is the embedded one. A store keeps rows and
-//! promises; it decides nothing about retries or health. A new store is one folder and passes [`conformance`]
-//! unchanged.
+//! promises; it decides nothing about retries or health. A new store is one folder and passes the suite of
+//! `conformance` (a feature, so that it is in no release binary) unchanged.
 
+#[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;
 pub mod model;
@@ -22,8 +23,8 @@ use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
 use crate::model::{
-    Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend, Page,
-    PageRequest, PendingDelivery, RecordBatch,
+    Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend,
+    Page, PageRequest, PendingDelivery, RecordBatch,
 };
 
 /// What the engine needs of a database. Every method that writes has committed durably when it returns `Ok`,
@@ -91,11 +92,13 @@ pub trait Store: Send + Sync + 'static {
     /// How many deliveries are pending, per endpoint that has any.
     async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError>;
 
-    /// The oldest pending deliveries of an endpoint that wait for no point in time, by sequence number.
+    /// The oldest pending deliveries of an endpoint that wait for no point in time, by sequence number. Payloads
+    /// come with them up to a budget of bytes; behind it they are left to [`Store::payloads`].
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;
 
-    /// Pending deliveries whose next attempt is due at or before `until`, the earliest first, at or after the
-    /// place `after` (the due time and sequence number of the last one seen), so that a caller can page.
+    /// Pending deliveries whose next attempt is due at or before `until`, the earliest first, strictly behind the
+    /// place `after` (the due time and sequence number of the last one seen), so that a caller can page. Their
+    /// payloads may be left to [`Store::payloads`].
     async fn due(
         &self,
         until: Timestamp,
@@ -103,7 +106,12 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<PendingDelivery>, StoreError>;
 
-    /// Payloads of pending deliveries, in the order asked; none where the delivery is gone.
+    /// The oldest pending deliveries of an endpoint that wait for a point in time, by sequence number. Their
+    /// payloads may be left to [`Store::payloads`]. Asked for at start-up and when an endpoint becomes `ordered`,
+    /// not on the hot path.
+    async fn waiting(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;
+
+    /// Payloads of pending deliveries, in the order asked; none where the delivery is gone or no longer pending.
     async fn payloads(&self, deliveries: Vec<DeliverySeq>) -> Result<Vec<Option<Bytes>>, StoreError>;
 
     /// An event by its guid. `NotFound` where there is none.
@@ -116,7 +124,11 @@ pub trait Store: Send + Sync + 'static {
     async fn delivery(&self, id: DeliveryId) -> Result<Delivery, StoreError>;
 
     /// Deliveries, newest first.
-    async fn deliveries(&self, filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>, StoreError>;
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: PageRequest,
+    ) -> Result<Page<Delivery>, StoreError>;
 
     /// A delivery's attempts, oldest first.
     async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;

@@ -1,0 +1,186 @@
+//! The embedded store: one SQLite file, one thread that writes, a few connections that read.
+//!
+//! This file opens it and hands each call to the writer or to a reader; SQL stands below.
+
+mod changes;
+mod checkpoint;
+mod endpoint_row;
+mod hot;
+mod inbox;
+mod log;
+mod migrations;
+mod open;
+mod pending;
+#[cfg(test)]
+mod plans;
+mod readers;
+mod rows;
+mod store;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+pub use self::migrations::Migrated;
+
+use self::inbox::{AcceptLimits, Inbox};
+use self::open::{FileLock, Opened};
+use self::readers::Readers;
+use self::writer::Writer;
+use crate::error::OpenError;
+use crate::seal::{MasterKey, Sealer};
+
+/// How a SQLite store is run. The defaults suit one service on one machine.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// How many connections read.
+    pub readers: usize,
+    /// How many events and deliveries may wait to be accepted; more are refused as `Overloaded`.
+    pub accept_queue_rows: usize,
+    /// How many bytes of payload may wait to be accepted.
+    pub accept_queue_bytes: usize,
+    /// How many outcomes may wait to be recorded; more wait for space.
+    pub record_queue: usize,
+    /// How many configuration changes may wait; more wait for space.
+    pub change_queue: usize,
+    /// The writer's page cache, in KiB.
+    pub writer_cache_kib: u32,
+    /// Each reader's page cache, in KiB.
+    pub reader_cache_kib: u32,
+    /// How many pages of 4 KiB the write-ahead log collects before they are copied into the file.
+    pub checkpoint_pages: u32,
+    /// The most pages of 4 KiB that the file may have, where it is limited. A full file refuses writes.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            readers: 4,
+            accept_queue_rows: 8_192,
+            accept_queue_bytes: 32 * 1024 * 1024,
+            record_queue: 4_096,
+            change_queue: 256,
+            writer_cache_kib: 8 * 1024,
+            reader_cache_kib: 1024,
+            checkpoint_pages: 2_000,
+            max_pages: None,
+        }
+    }
+}
+
+/// A store in one SQLite file. While it lives no other process can open the file through Postrider.
+pub struct SqliteStore {
+    inbox: Arc<Inbox>,
+    record_space: Arc<Semaphore>,
+    record_queue: u32,
+    change_space: Arc<Semaphore>,
+    readers: Arc<Readers>,
+    sealer: Arc<Sealer>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Notified when the writer has closed its connection and let go of the file.
+    writer_is_gone: Arc<Semaphore>,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, makes it where there is none, and brings its schema up to date. The file that
+    /// `<path>.lock` names is locked for as long as the store lives.
+    pub fn open(path: &Path, key: MasterKey, options: SqliteOptions) -> Result<Self, OpenError> {
+        let Opened { lock, connection, .. } = open::open(path)?;
+        let sealer = Arc::new(open::check_key(path, &connection, &key)?);
+        let configured = open::configure_writer(&connection, options.writer_cache_kib, options.max_pages);
+        configured.map_err(|e| open::sqlite_error(path, e))?;
+        let connect = |_| open::connect_reader(path, options.reader_cache_kib);
+        let readers = (0..options.readers.max(1)).map(connect).collect::<Result<Vec<_>, _>>()?;
+        let inbox =
+            Inbox::new(AcceptLimits { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes });
+        let writer_is_gone = Arc::new(Semaphore::new(0));
+        let thread = Thread {
+            inbox: Arc::clone(&inbox),
+            sealer: Arc::clone(&sealer),
+            is_gone: Arc::clone(&writer_is_gone),
+            checkpoint_pages: options.checkpoint_pages,
+        };
+        let writer = thread.start(path, connection, lock)?;
+        let record_queue = u32::try_from(options.record_queue.max(1)).unwrap_or(u32::MAX);
+        Ok(Self {
+            inbox,
+            record_space: Arc::new(Semaphore::new(options.record_queue.max(1))),
+            record_queue,
+            change_space: Arc::new(Semaphore::new(options.change_queue.max(1))),
+            readers: Readers::new(readers),
+            sealer,
+            writer: Mutex::new(Some(writer)),
+            writer_is_gone,
+        })
+    }
+
+    /// Brings the schema of the file at `path` up to date and closes it. Needs no key, since what is sealed
+    /// stays as it is.
+    pub fn migrate(path: &Path) -> Result<Migrated, OpenError> {
+        open::open(path).map(|opened| opened.migrated)
+    }
+}
+
+impl Drop for SqliteStore {
+    /// What was handed in is still committed, and the file is free when this returns.
+    fn drop(&mut self) {
+        self.inbox.close();
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the store's writer had panicked");
+        }
+    }
+}
+
+/// What the writer's thread takes with it.
+struct Thread {
+    inbox: Arc<Inbox>,
+    sealer: Arc<Sealer>,
+    is_gone: Arc<Semaphore>,
+    checkpoint_pages: u32,
+}
+
+impl Thread {
+    fn start(self, path: &Path, connection: Connection, lock: FileLock) -> Result<JoinHandle<()>, OpenError> {
+        let other = |reason: String| OpenError::Other { path: path.to_owned(), reason };
+        let (tell, hear) = std::sync::mpsc::sync_channel(1);
+        let run = move || {
+            // The guard goes last, when connection and lock are gone, also where the writer panics.
+            let _gone = Gone { inbox: Arc::clone(&self.inbox), is_gone: Arc::clone(&self.is_gone) };
+            let _lock = lock;
+            let connection = connection;
+            match Writer::new(&connection, self.sealer, self.checkpoint_pages) {
+                Ok(mut writer) => {
+                    drop(tell.send(Ok(())));
+                    writer.run(&self.inbox);
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
+        };
+        let named = std::thread::Builder::new().name("store-writer".to_owned());
+        let thread = named.spawn(run).map_err(|e| other(e.to_string()))?;
+        match hear.recv() {
+            Ok(Ok(())) => Ok(thread),
+            Ok(Err(error)) => Err(open::sqlite_error(path, error)),
+            Err(_gone) => Err(other("the store's writer did not start".to_owned())),
+        }
+    }
+}
+
+/// Tells that the writer is gone, and leaves nobody waiting for it.
+struct Gone {
+    inbox: Arc<Inbox>,
+    is_gone: Arc<Semaphore>,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.inbox.abandon();
+        self.is_gone.close();
+    }
+}

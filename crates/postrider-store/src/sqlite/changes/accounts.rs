@@ -1,0 +1,107 @@
+//! Accounts, their keys and the operator's key. Every change of an account bumps its configuration version.
+
+use postrider_core::account::{Account, AccountNo};
+use postrider_core::id::AccountId;
+use postrider_core::time::Timestamp;
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{Context, NotMade};
+use crate::error::StoreError;
+use crate::model::NewAccount;
+
+/// The columns that [`account`] reads.
+pub(in crate::sqlite) const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
+
+/// An account from a row of [`ACCOUNT_COLUMNS`].
+pub(in crate::sqlite) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        no: AccountNo(row.get(0)?),
+        id: AccountId::from_bytes(row.get(1)?),
+        name: row.get(2)?,
+        created_at: Timestamp::from_ms(row.get(3)?),
+        config_version: row.get(4)?,
+    })
+}
+
+pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewAccount) -> Result<Account, NotMade> {
+    let sql = format!(
+        "INSERT INTO accounts (id, name, created_at, config_version) VALUES (?1, ?2, ?3, 1)
+         RETURNING {ACCOUNT_COLUMNS}"
+    );
+    let mut insert = context.connection.prepare_cached(&sql)?;
+    let made = insert.query_row(params![new.id.to_bytes(), new.name, new.created_at.as_ms()], account)?;
+    let mut insert_key = context.connection.prepare_cached(
+        "INSERT INTO account_keys (id, account_no, livemode, sha256, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for key in &new.keys {
+        let created_at = new.created_at.as_ms();
+        insert_key.execute(params![key.id.to_bytes(), made.no.0, key.livemode, key.sha256, created_at])?;
+    }
+    context.versions.push((made.no, Some(made.config_version)));
+    Ok(made)
+}
+
+pub(in crate::sqlite) fn rename(
+    context: &mut Context<'_>,
+    no: AccountNo,
+    name: &str,
+) -> Result<Account, NotMade> {
+    let sql = format!(
+        "UPDATE accounts SET name = ?2, config_version = config_version + 1
+         WHERE no = ?1 AND deleted_at IS NULL RETURNING {ACCOUNT_COLUMNS}"
+    );
+    let mut update = context.connection.prepare_cached(&sql)?;
+    let renamed = update.query_row(params![no.0, name], account).optional()?.ok_or(StoreError::NotFound)?;
+    context.versions.push((no, Some(renamed.config_version)));
+    Ok(renamed)
+}
+
+pub(in crate::sqlite) fn delete(
+    context: &mut Context<'_>,
+    no: AccountNo,
+    now: Timestamp,
+) -> Result<(), NotMade> {
+    let now = now.as_ms();
+    bump_version(context, no)?;
+    let connection = context.connection;
+    connection.execute("UPDATE accounts SET deleted_at = ?2 WHERE no = ?1", params![no.0, now])?;
+    connection.execute(
+        "UPDATE account_keys SET revoked_at = ?2 WHERE account_no = ?1 AND revoked_at IS NULL",
+        params![no.0, now],
+    )?;
+    connection.execute(
+        "UPDATE endpoints SET deleted_at = ?2 WHERE account_no = ?1 AND deleted_at IS NULL",
+        params![no.0, now],
+    )?;
+    context.versions.push((no, None));
+    Ok(())
+}
+
+/// Raises the account's version and gives the new one; `NotFound` where it is deleted.
+pub(super) fn bump_version(context: &mut Context<'_>, no: AccountNo) -> Result<i64, NotMade> {
+    let mut update = context.connection.prepare_cached(
+        "UPDATE accounts SET config_version = config_version + 1 WHERE no = ?1 AND deleted_at IS NULL
+         RETURNING config_version",
+    )?;
+    let version = update.query_row([no.0], |row| row.get(0)).optional()?.ok_or(StoreError::NotFound)?;
+    context.versions.push((no, Some(version)));
+    Ok(version)
+}
+
+pub(in crate::sqlite) fn set_operator_key(
+    context: &mut Context<'_>,
+    sha256: [u8; 32],
+) -> Result<(), NotMade> {
+    put_meta(context, "operator_key_sha256", &sha256)
+}
+
+/// Writes one page, so that a full disk or a lock shows.
+pub(in crate::sqlite) fn write_something(context: &mut Context<'_>) -> Result<(), NotMade> {
+    put_meta(context, "writable", &context.numbers.delivery.to_be_bytes())
+}
+
+fn put_meta(context: &Context<'_>, name: &str, value: &[u8]) -> Result<(), NotMade> {
+    let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+    context.connection.prepare_cached(sql)?.execute(params![name, value])?;
+    Ok(())
+}

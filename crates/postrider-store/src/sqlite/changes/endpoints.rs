@@ -1,0 +1,143 @@
+//! Endpoints: made, changed, deleted. Secrets and headers are sealed on the way in.
+
+use postrider_core::account::AccountNo;
+use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
+use postrider_core::health::Health;
+use postrider_core::id::AccountId;
+use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
+use postrider_core::time::Timestamp;
+use rusqlite::{OptionalExtension as _, params};
+
+use super::accounts::bump_version;
+use super::{Context, NotMade};
+use crate::error::StoreError;
+use crate::model::NewEndpoint;
+use crate::sqlite::endpoint_row::{Settings, sealed_headers, sealed_secret};
+use crate::sqlite::rows;
+
+const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
+        retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
+        health, id, account_no, livemode, created_at, updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17)";
+
+const UPDATE: &str =
+    "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, headers = ?4, secret = ?5,
+        timeout_ms = ?6, retry_schedule = ?7, rate_per_second = ?8, rate_burst = ?9, max_in_flight = ?10,
+        ordered = ?11, standard_webhooks = ?12, state = ?13, disabled_reason = ?14, updated_at = ?15,
+        health = coalesce(?16, health)
+    WHERE no = ?17 AND deleted_at IS NULL";
+
+pub(in crate::sqlite) fn create(
+    context: &mut Context<'_>,
+    new: NewEndpoint,
+) -> Result<(Endpoint, i64), NotMade> {
+    let version = bump_version(context, new.account_no)?;
+    let account = account_id(context, new.account_no)?;
+    if count_of(context, new.account_no)? >= MAX_ENDPOINTS_PER_ACCOUNT {
+        return Err(StoreError::Conflict("the account has as many endpoints as it may have").into());
+    }
+    let NewEndpoint { id, account_no, livemode, settings, secret, created_at } = new;
+    let health = Health::default();
+    let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
+        Settings::of(&settings)?;
+    let EndpointSettings { description, max_in_flight, ordered, standard_webhooks, .. } = &settings;
+    context.connection.prepare_cached(INSERT)?.execute(params![
+        url,
+        event_types,
+        description,
+        sealed_headers(context.sealer, id, &settings.headers)?,
+        sealed_secret(context.sealer, id, &secret),
+        timeout_ms,
+        retry_schedule,
+        rate_per_second,
+        rate_burst,
+        max_in_flight,
+        ordered,
+        standard_webhooks,
+        rows::health_text(&health)?,
+        id.to_bytes(),
+        account_no.0,
+        livemode,
+        created_at.as_ms(),
+    ])?;
+    let no = EndpointNo(context.connection.last_insert_rowid());
+    let (state, updated_at) = (State::Enabled, created_at);
+    let endpoint = Endpoint {
+        no,
+        id,
+        account_no,
+        account,
+        livemode,
+        settings,
+        secret,
+        state,
+        health,
+        created_at,
+        updated_at,
+    };
+    Ok((endpoint, version))
+}
+
+pub(in crate::sqlite) fn update(
+    context: &mut Context<'_>,
+    endpoint: &Endpoint,
+    fresh_health: bool,
+) -> Result<i64, NotMade> {
+    let settings = &endpoint.settings;
+    let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
+        Settings::of(settings)?;
+    let health = if fresh_health { Some(rows::health_text(&Health::default())?) } else { None };
+    let changed = context.connection.prepare_cached(UPDATE)?.execute(params![
+        url,
+        event_types,
+        settings.description,
+        sealed_headers(context.sealer, endpoint.id, &settings.headers)?,
+        sealed_secret(context.sealer, endpoint.id, &endpoint.secret),
+        timeout_ms,
+        retry_schedule,
+        rate_per_second,
+        rate_burst,
+        settings.max_in_flight,
+        settings.ordered,
+        settings.standard_webhooks,
+        endpoint.state.as_str(),
+        endpoint.state.disabled_reason().map(|reason| reason.as_str()),
+        endpoint.updated_at.as_ms(),
+        health,
+        endpoint.no.0,
+    ])?;
+    if changed == 0 {
+        return Err(StoreError::NotFound.into());
+    }
+    bump_version(context, endpoint.account_no)
+}
+
+pub(in crate::sqlite) fn delete(
+    context: &mut Context<'_>,
+    no: EndpointNo,
+    now: Timestamp,
+) -> Result<i64, NotMade> {
+    let account: Option<i64> = context
+        .connection
+        .prepare_cached(
+            "UPDATE endpoints SET deleted_at = ?2 WHERE no = ?1 AND deleted_at IS NULL RETURNING account_no",
+        )?
+        .query_row(params![no.0, now.as_ms()], |row| row.get(0))
+        .optional()?;
+    bump_version(context, AccountNo(account.ok_or(StoreError::NotFound)?))
+}
+
+fn account_id(context: &Context<'_>, no: AccountNo) -> Result<AccountId, NotMade> {
+    let id =
+        context.connection.query_row("SELECT id FROM accounts WHERE no = ?1", [no.0], |row| row.get(0))?;
+    Ok(AccountId::from_bytes(id))
+}
+
+fn count_of(context: &Context<'_>, no: AccountNo) -> Result<usize, NotMade> {
+    let count: i64 = context.connection.query_row(
+        "SELECT count(*) FROM endpoints WHERE account_no = ?1 AND deleted_at IS NULL",
+        [no.0],
+        |row| row.get(0),
+    )?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}

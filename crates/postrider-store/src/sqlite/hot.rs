@@ -1,0 +1,176 @@
+//! The statements that every event pays for: its row, its deliveries' rows, their attempts and outcomes.
+//!
+//! Prepared once and held by the writer. What is read or changed rarely does not belong here.
+
+use postrider_core::attempt::Attempt;
+use postrider_core::delivery::{DeliverySeq, Next};
+use postrider_core::endpoint::State;
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
+
+use super::rows::{self, attempt_key, status_number};
+use crate::model::{HealthUpdate, NewEvent, Record, RecordBatch};
+use postrider_core::delivery::Status;
+
+/// The next free numbers. They live in memory and only grow: what a failed commit took is never given again
+/// by this process, and after a restart they go on behind the newest rows (which whoever prunes must leave).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) event: i64,
+    pub(super) delivery: i64,
+}
+
+impl Numbers {
+    /// The numbers behind the newest rows.
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let after = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+        Ok(Self {
+            event: after("SELECT coalesce(max(seq), 0) + 1 FROM events")?,
+            delivery: after("SELECT coalesce(max(seq), 0) + 1 FROM deliveries")?,
+        })
+    }
+
+    /// Takes the next delivery's number.
+    pub(super) fn take_delivery(&mut self) -> i64 {
+        let seq = self.delivery;
+        self.delivery += 1;
+        seq
+    }
+}
+
+/// The prepared statements.
+pub(super) struct Hot<'c> {
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    insert_event: Statement<'c>,
+    insert_delivery: Statement<'c>,
+    update_delivery: Statement<'c>,
+    find_delivery: Statement<'c>,
+    put_attempt: Statement<'c>,
+    update_health: Statement<'c>,
+    update_state: Statement<'c>,
+}
+
+impl<'c> Hot<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            begin: connection.prepare("BEGIN IMMEDIATE")?,
+            commit: connection.prepare("COMMIT")?,
+            insert_event: connection.prepare(
+                "INSERT INTO events (seq, id, account_no, livemode, created_at, first_delivery_seq,
+                     delivery_count, type, payload)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?,
+            insert_delivery: connection.prepare(
+                "INSERT INTO deliveries (seq, id, event_seq, endpoint_no, status, attempts, used, created_at,
+                     updated_at)
+                 VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?5)",
+            )?,
+            // `attempts` only grows, so that an outcome recorded again cannot undo a later one.
+            update_delivery: connection.prepare(
+                "UPDATE deliveries
+                 SET status = ?2, attempts = ?3, used = ?4, updated_at = ?5, next_attempt_at = ?6
+                 WHERE seq = ?1 AND status = 0 AND attempts <= ?3",
+            )?,
+            find_delivery: connection.prepare("SELECT 1 FROM deliveries WHERE seq = ?1")?,
+            put_attempt: connection.prepare(rows::PUT_ATTEMPT)?,
+            update_health: connection
+                .prepare("UPDATE endpoints SET health = ?2 WHERE no = ?1 AND deleted_at IS NULL")?,
+            update_state: connection.prepare(
+                "UPDATE endpoints SET state = ?2, disabled_reason = ?3, updated_at = coalesce(?4, updated_at)
+                 WHERE no = ?1 AND deleted_at IS NULL",
+            )?,
+        })
+    }
+
+    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.begin.execute([]).map(drop)
+    }
+
+    pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.commit.execute([]).map(drop)
+    }
+
+    /// Writes events with their deliveries and gives the deliveries' numbers.
+    pub(super) fn accept(
+        &mut self,
+        events: &[NewEvent],
+        numbers: &mut Numbers,
+    ) -> rusqlite::Result<Vec<DeliverySeq>> {
+        let mut given = Vec::with_capacity(events.iter().map(|new| new.deliveries.len()).sum());
+        for NewEvent { event, deliveries, .. } in events {
+            let event_seq = numbers.event;
+            numbers.event += 1;
+            let created_at = event.created_at.as_ms();
+            self.insert_event.execute(params![
+                event_seq,
+                event.id.to_bytes(),
+                event.account_no.0,
+                event.livemode,
+                created_at,
+                numbers.delivery,
+                i64::try_from(deliveries.len()).unwrap_or(i64::MAX),
+                event.event_type,
+                &event.payload[..],
+            ])?;
+            for delivery in deliveries {
+                let seq = numbers.take_delivery();
+                let (id, endpoint_no) = (delivery.id.to_bytes(), delivery.endpoint_no.0);
+                self.insert_delivery.execute(params![seq, id, event_seq, endpoint_no, created_at])?;
+                given.push(DeliverySeq(seq));
+            }
+        }
+        Ok(given)
+    }
+
+    /// Writes outcomes and health changes.
+    pub(super) fn record(&mut self, batch: &RecordBatch) -> rusqlite::Result<()> {
+        for record in &batch.records {
+            self.record_one(record)?;
+        }
+        for update in &batch.health {
+            self.record_health(update, batch)?;
+        }
+        Ok(())
+    }
+
+    fn record_one(&mut self, record: &Record) -> rusqlite::Result<()> {
+        let (status, next_attempt_at) = match record.next {
+            Next::Delivered => (Status::Delivered, None),
+            Next::Exhausted => (Status::Exhausted, None),
+            Next::Waits => (Status::Pending, None),
+            Next::RetryAt(at) => (Status::Pending, Some(at.as_ms())),
+        };
+        let changed = self.update_delivery.execute(params![
+            record.seq.0,
+            status_number(status),
+            record.progress.attempts,
+            record.progress.used,
+            record.at.as_ms(),
+            next_attempt_at,
+        ])?;
+        match &record.attempt {
+            Some(attempt) if changed == 1 || self.is_there(record.seq)? => self.log(record.seq, attempt),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the delivery's row is there at all, for outcomes that changed nothing.
+    fn is_there(&mut self, seq: DeliverySeq) -> rusqlite::Result<bool> {
+        Ok(self.find_delivery.query_row([seq.0], |_| Ok(())).optional()?.is_some())
+    }
+
+    fn log(&mut self, seq: DeliverySeq, attempt: &Attempt) -> rusqlite::Result<()> {
+        rows::put_attempt(&mut self.put_attempt, attempt_key(seq, attempt.number), attempt)
+    }
+
+    fn record_health(&mut self, update: &HealthUpdate, batch: &RecordBatch) -> rusqlite::Result<()> {
+        let no = update.endpoint_no.0;
+        self.update_health.execute(params![no, rows::health_text(&update.health)?])?;
+        if let Some(state) = update.state {
+            let at = batch.records.iter().map(|record| record.at.as_ms()).max();
+            let reason = state.disabled_reason().map(|reason| reason.as_str());
+            self.update_state.execute(params![no, State::as_str(state), reason, at])?;
+        }
+        Ok(())
+    }
+}

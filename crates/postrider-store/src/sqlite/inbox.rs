@@ -1,0 +1,220 @@
+//! What waits for the writer: three bounded queues and one wake-up.
+//!
+//! Accepts are refused at once where their queue is full, everything else waits for space before it comes here.
+//! Nothing here touches the database.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::changes::Change;
+use crate::error::{AcceptError, StoreError};
+use crate::model::{NewEvent, RecordBatch};
+use postrider_core::delivery::DeliverySeq;
+
+/// How many rows of each kind go into one transaction; a larger single request goes alone.
+const BATCH_ROWS: usize = 2_048;
+/// How many configuration changes go into one transaction.
+const BATCH_CHANGES: usize = 64;
+
+/// Events to be accepted and who waits for the answer.
+pub(super) struct AcceptJob {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) reply: oneshot::Sender<Result<Vec<DeliverySeq>, AcceptError>>,
+}
+
+/// Outcomes to be recorded and who waits for the answer.
+pub(super) struct RecordJob {
+    pub(super) batch: RecordBatch,
+    pub(super) reply: oneshot::Sender<Result<(), StoreError>>,
+    /// Its space in the queue, free again when the job is done.
+    pub(super) _space: OwnedSemaphorePermit,
+}
+
+/// Another change and its space in the queue.
+pub(super) struct ChangeJob {
+    pub(super) change: Box<dyn Change>,
+    pub(super) _space: OwnedSemaphorePermit,
+}
+
+/// What the writer takes for one transaction.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) accepts: Vec<AcceptJob>,
+    pub(super) records: Vec<RecordJob>,
+    pub(super) changes: Vec<ChangeJob>,
+}
+
+/// How much may wait to be accepted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AcceptLimits {
+    /// Events and deliveries.
+    pub(super) rows: usize,
+    /// Payload bytes.
+    pub(super) bytes: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    accepts: VecDeque<(AcceptJob, Size)>,
+    accepts_size: Size,
+    records: VecDeque<RecordJob>,
+    changes: VecDeque<ChangeJob>,
+    writer_sleeps: bool,
+    closed: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    rows: usize,
+    bytes: usize,
+}
+
+/// The queues. Shared by every caller and the writer.
+pub(super) struct Inbox {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    limits: AcceptLimits,
+}
+
+/// The store was closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is closed")]
+pub(super) struct Closed;
+
+impl Inbox {
+    pub(super) fn new(limits: AcceptLimits) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), wake: Condvar::new(), limits })
+    }
+
+    /// Queues events, or refuses them at once. A request that is larger than the whole queue goes into an
+    /// empty one, so that it is slow and not impossible.
+    pub(super) fn accept(&self, job: AcceptJob) -> Result<(), AcceptError> {
+        let size = Size::of(&job.events);
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(AcceptError::Unavailable(Box::new(Closed)));
+        }
+        let total = waiting.accepts_size.plus(size);
+        let is_full = total.rows > self.limits.rows || total.bytes > self.limits.bytes;
+        if is_full && !waiting.accepts.is_empty() {
+            return Err(AcceptError::Overloaded);
+        }
+        waiting.accepts_size = total;
+        waiting.accepts.push_back((job, size));
+        self.wake(waiting);
+        Ok(())
+    }
+
+    /// Queues outcomes; their space was taken before.
+    pub(super) fn record(&self, job: RecordJob) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(StoreError::Unavailable(Box::new(Closed)));
+        }
+        waiting.records.push_back(job);
+        self.wake(waiting);
+        Ok(())
+    }
+
+    /// Queues another change; its space was taken before.
+    pub(super) fn change(&self, job: ChangeJob) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(StoreError::Unavailable(Box::new(Closed)));
+        }
+        waiting.changes.push_back(job);
+        self.wake(waiting);
+        Ok(())
+    }
+
+    /// Takes nothing new any more; what waits is still done.
+    pub(super) fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        self.wake(waiting);
+    }
+
+    /// Drops everything that waits, so that nobody waits for a writer that is gone.
+    pub(super) fn abandon(&self) {
+        let mut waiting = self.lock();
+        *waiting = Waiting { closed: true, ..Waiting::default() };
+    }
+
+    /// Waits for work and takes as much as fits into one transaction; none once closed and empty.
+    pub(super) fn next_batch(&self) -> Option<Batch> {
+        let mut waiting = self.lock();
+        while waiting.is_empty() {
+            if waiting.closed {
+                return None;
+            }
+            waiting.writer_sleeps = true;
+            waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.writer_sleeps = false;
+        }
+        Some(waiting.take_batch())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing between lock and unlock can panic half-way through a change, so a poisoned lock is sound.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, waiting: MutexGuard<'_, Waiting>) {
+        let writer_sleeps = waiting.writer_sleeps;
+        drop(waiting);
+        if writer_sleeps {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.accepts.is_empty() && self.records.is_empty() && self.changes.is_empty()
+    }
+
+    fn take_batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        let mut rows = 0;
+        while let Some((_, size)) = self.accepts.front() {
+            rows += size.rows;
+            if rows > BATCH_ROWS && !batch.accepts.is_empty() {
+                break;
+            }
+            if let Some((job, size)) = self.accepts.pop_front() {
+                self.accepts_size = self.accepts_size.minus(size);
+                batch.accepts.push(job);
+            }
+        }
+        let mut rows = 0;
+        while let Some(job) = self.records.front() {
+            rows += job.batch.records.len() + job.batch.health.len();
+            if rows > BATCH_ROWS && !batch.records.is_empty() {
+                break;
+            }
+            batch.records.extend(self.records.pop_front());
+        }
+        let changes = self.changes.len().min(BATCH_CHANGES);
+        batch.changes.extend(self.changes.drain(..changes));
+        batch
+    }
+}
+
+impl Size {
+    fn of(events: &[NewEvent]) -> Self {
+        Self {
+            rows: events.iter().map(|new| 1 + new.deliveries.len()).sum(),
+            bytes: events.iter().map(|new| new.event.payload.len()).sum(),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { rows: self.rows.saturating_add(other.rows), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { rows: self.rows.saturating_sub(other.rows), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+}

@@ -1,0 +1,217 @@
+//! Deliveries: one by its id, and lists by any mix of filters.
+
+use postrider_core::delivery::{Delivery, DeliverySeq, Status};
+use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::events::account_no;
+use super::span::{Span, Table};
+use super::{MAX_SCANNED, Merge, Source, page};
+use crate::model::{DeliveryFilter, Page, PageRequest};
+use crate::sqlite::pending::to_limit;
+use crate::sqlite::rows::{self, optional_time, time};
+
+const COLUMNS: &str =
+    "SELECT d.seq, d.id, ev.id, ev.type, a.id, ep.id, ep.livemode, d.status, d.cancel_reason,
+        d.attempts, d.created_at, d.next_attempt_at, d.updated_at, d.resend_of
+    FROM deliveries d
+    JOIN events ev ON ev.seq = d.event_seq
+    JOIN endpoints ep ON ep.no = d.endpoint_no
+    JOIN accounts a ON a.no = ep.account_no";
+
+pub(in crate::sqlite) fn delivery(
+    connection: &Connection,
+    id: DeliveryId,
+) -> rusqlite::Result<Option<Delivery>> {
+    let mut select = connection.prepare_cached(&format!("{COLUMNS} WHERE d.id = ?1"))?;
+    select.query_row([id.to_bytes()], read).optional()
+}
+
+pub(in crate::sqlite) fn deliveries(
+    connection: &Connection,
+    filter: &DeliveryFilter,
+    request: PageRequest,
+) -> rusqlite::Result<Page<Delivery>> {
+    let span = Span::find(connection, Table::Deliveries, filter.since, filter.until, request.before)?;
+    let merge = Merge::new(connection, sources(connection, filter, span.above)?, span.below)?;
+    let mut select = connection.prepare_cached(&format!("{COLUMNS} WHERE d.seq = ?1"))?;
+    page(merge, request.limit, |seq| {
+        let found = select.query_row([seq], read).optional()?;
+        Ok(found.filter(|found| is_wanted(found, filter)).map(|found| (found, 0)))
+    })
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let status = rows::status(row.get(7)?)?;
+    let resend_of: Option<[u8; 16]> = row.get(13)?;
+    Ok(Delivery {
+        seq: DeliverySeq(row.get(0)?),
+        id: DeliveryId::from_bytes(row.get(1)?),
+        event: EventId::from_bytes(row.get(2)?),
+        event_type: row.get(3)?,
+        account: AccountId::from_bytes(row.get(4)?),
+        endpoint: EndpointId::from_bytes(row.get(5)?),
+        livemode: row.get(6)?,
+        status,
+        cancel_reason: rows::cancel_reason(row.get(8)?)?,
+        attempt_count: row.get(9)?,
+        created_at: time(row, 10)?,
+        next_attempt_at: optional_time(row, 11)?,
+        finished_at: if status == Status::Pending { None } else { Some(time(row, 12)?) },
+        resend_of: resend_of.map(DeliveryId::from_bytes),
+    })
+}
+
+/// Every filter, also those that the sources have narrowed by already.
+fn is_wanted(delivery: &Delivery, filter: &DeliveryFilter) -> bool {
+    filter.account.is_none_or(|wanted| wanted == delivery.account)
+        && filter.endpoint.is_none_or(|wanted| wanted == delivery.endpoint)
+        && filter.event.is_none_or(|wanted| wanted == delivery.event)
+        && filter.event_type.as_ref().is_none_or(|wanted| *wanted == delivery.event_type)
+        && filter.livemode.is_none_or(|wanted| wanted == delivery.livemode)
+        && filter.status.is_none_or(|wanted| wanted == delivery.status)
+        && filter.since.is_none_or(|since| delivery.created_at >= since)
+        && filter.until.is_none_or(|until| delivery.created_at < until)
+}
+
+/// Where a list gets its numbers from; each is one index, or the table itself.
+#[derive(Debug, Clone, Copy)]
+struct DeliverySource {
+    select: &'static str,
+    /// The endpoint or event that the index begins with; the table has none.
+    key: Option<i64>,
+    above: i64,
+    /// Where the source ends before the list does.
+    below: i64,
+}
+
+macro_rules! newest_first {
+    ($table:literal, $filter:literal) => {
+        concat!(
+            "SELECT seq FROM deliveries ",
+            $table,
+            " WHERE ",
+            $filter,
+            " AND seq > ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
+        )
+    };
+}
+
+pub(in crate::sqlite) const OF_ALL: &str = newest_first!("", "?1 IS NULL");
+pub(in crate::sqlite) const OF_ENDPOINT: &str =
+    newest_first!("INDEXED BY deliveries_log", "endpoint_no = ?1");
+pub(in crate::sqlite) const READY_OF: &str = newest_first!(
+    "INDEXED BY deliveries_ready",
+    "status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1"
+);
+pub(in crate::sqlite) const WAITING_OF: &str = newest_first!(
+    "INDEXED BY deliveries_waiting",
+    "status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1"
+);
+pub(in crate::sqlite) const EXHAUSTED_OF: &str =
+    newest_first!("INDEXED BY deliveries_exhausted", "status = 2 AND endpoint_no = ?1");
+pub(in crate::sqlite) const RESENT_OF: &str =
+    newest_first!("INDEXED BY deliveries_resent", "resend_of IS NOT NULL AND event_seq = ?1");
+
+impl DeliverySource {
+    fn all(above: i64) -> Self {
+        Self { select: OF_ALL, key: None, above, below: i64::MAX }
+    }
+
+    fn indexed(select: &'static str, key: i64, above: i64) -> Self {
+        Self { select, key: Some(key), above, below: i64::MAX }
+    }
+}
+
+impl Source for DeliverySource {
+    fn below(&self, connection: &Connection, before: i64, limit: usize) -> rusqlite::Result<Vec<i64>> {
+        let before = before.min(self.below);
+        connection
+            .prepare_cached(self.select)?
+            .query_map(params![self.key, self.above, before, to_limit(limit)], |row| row.get(0))?
+            .collect()
+    }
+}
+
+/// The sources that hold everything the filter wants, and as little else as can be told beforehand.
+fn sources(
+    connection: &Connection,
+    filter: &DeliveryFilter,
+    above: i64,
+) -> rusqlite::Result<Vec<DeliverySource>> {
+    if let Some(event) = filter.event {
+        return of_event(connection, event, above);
+    }
+    let selects: &[&str] = match filter.status {
+        Some(Status::Pending) => &[READY_OF, WAITING_OF],
+        Some(Status::Exhausted) => &[EXHAUSTED_OF],
+        Some(Status::Delivered | Status::Cancelled) | None => &[OF_ENDPOINT],
+    };
+    let is_narrowed =
+        filter.endpoint.is_some() || filter.account.is_some() || !selects.contains(&OF_ENDPOINT);
+    if !is_narrowed {
+        return Ok(vec![DeliverySource::all(above)]);
+    }
+    match endpoints(connection, filter, MAX_SCANNED / selects.len())? {
+        Some(endpoints) => {
+            let of_endpoint =
+                |no: i64| selects.iter().map(move |select| DeliverySource::indexed(select, no, above));
+            Ok(endpoints.into_iter().flat_map(of_endpoint).collect())
+        }
+        // So many endpoints that asking each costs more than looking at the rows themselves.
+        None => Ok(vec![DeliverySource::all(above)]),
+    }
+}
+
+/// An event's own deliveries, whose numbers are consecutive, and those resent by hand.
+fn of_event(connection: &Connection, event: EventId, above: i64) -> rusqlite::Result<Vec<DeliverySource>> {
+    let mut select = connection
+        .prepare_cached("SELECT seq, first_delivery_seq, delivery_count FROM events WHERE id = ?1")?;
+    let read =
+        |row: &Row<'_>| -> rusqlite::Result<(i64, i64, i64)> { Ok((row.get(0)?, row.get(1)?, row.get(2)?)) };
+    let Some((event_seq, first, count)) = select.query_row([event.to_bytes()], read).optional()? else {
+        return Ok(Vec::new());
+    };
+    let own =
+        DeliverySource { below: first.saturating_add(count), ..DeliverySource::all(above.max(first - 1)) };
+    Ok(vec![own, DeliverySource::indexed(RESENT_OF, event_seq, above)])
+}
+
+/// The numbers of the endpoints that the filter names or implies, deleted ones included; none where they are
+/// more than `limit`.
+fn endpoints(
+    connection: &Connection,
+    filter: &DeliveryFilter,
+    limit: usize,
+) -> rusqlite::Result<Option<Vec<i64>>> {
+    let no = |row: &Row<'_>| row.get(0);
+    let at_most = to_limit(limit.saturating_add(1));
+    let found: Vec<i64> = match (filter.endpoint, filter.account) {
+        (Some(endpoint), _) => endpoint_no(connection, endpoint)?.into_iter().collect(),
+        (None, Some(account)) => match account_no(connection, account)? {
+            None => Vec::new(),
+            Some(account) => connection
+                .prepare_cached(
+                    "SELECT no FROM endpoints WHERE account_no = ?1 AND livemode IN (?2, ?3) LIMIT ?4",
+                )?
+                .query_map(params![account, modes(filter).0, modes(filter).1, at_most], no)?
+                .collect::<Result<_, _>>()?,
+        },
+        (None, None) => connection
+            .prepare_cached("SELECT no FROM endpoints WHERE livemode IN (?1, ?2) LIMIT ?3")?
+            .query_map(params![modes(filter).0, modes(filter).1, at_most], no)?
+            .collect::<Result<_, _>>()?,
+    };
+    Ok((found.len() <= limit).then_some(found))
+}
+
+/// The one mode that is wanted, or both.
+fn modes(filter: &DeliveryFilter) -> (bool, bool) {
+    (filter.livemode.unwrap_or(false), filter.livemode.unwrap_or(true))
+}
+
+/// The number of an endpoint, deleted ones included.
+fn endpoint_no(connection: &Connection, id: EndpointId) -> rusqlite::Result<Option<i64>> {
+    let mut select = connection.prepare_cached("SELECT no FROM endpoints WHERE id = ?1")?;
+    select.query_row([id.to_bytes()], |row| row.get(0)).optional()
+}

@@ -1,0 +1,204 @@
+//! From a path to a database that is ours alone: the lock, the checks, the settings of a connection.
+//!
+//! Every refusal is a distinct [`OpenError`]. A file of another program is looked at, never changed.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+
+use super::migrations::{self, Migrated};
+use crate::error::OpenError;
+use crate::seal::{MasterKey, Place, Sealer};
+
+/// Marks a file as one of ours (`PRAGMA application_id`): "PSTR".
+const APPLICATION_ID: i64 = 0x5053_5452;
+/// How long opening waits for another program to let go of the file.
+const OPEN_PATIENCE: Duration = Duration::from_millis(1_000);
+/// How long a write waits for another program (a backup, a shell) before it is refused.
+const BUSY_PATIENCE: Duration = Duration::from_millis(2_000);
+/// Bytes per page of a new file.
+const PAGE_BYTES: i64 = 4_096;
+/// What the sealed check value holds.
+const KEY_CHECK: &[u8] = b"postrider";
+const KEY_CHECK_PLACE: Place<'static> = Place { table: "meta", column: "value", row: b"key_check" };
+
+/// The operating system's lock beside the file; it falls with the process, however that ends.
+#[derive(Debug)]
+pub(super) struct FileLock {
+    _file: File,
+}
+
+/// An opened file: locked, checked and migrated.
+pub(super) struct Opened {
+    pub(super) lock: FileLock,
+    pub(super) connection: Connection,
+    pub(super) migrated: Migrated,
+}
+
+/// Takes the lock, opens the file, refuses what is not ours and brings the schema up to date.
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+    let lock = take_lock(path)?;
+    touch(path)?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| sqlite_error(path, e))?;
+    if connection.is_readonly("main").unwrap_or(false) {
+        return Err(not_writable(path, "it is read-only"));
+    }
+    let version = check_ours(path, &connection)?;
+    let prepared =
+        prepare_file(&connection).and_then(|()| migrations::run(&connection, version, APPLICATION_ID));
+    let migrated = prepared.map_err(|e| sqlite_error(path, e))?;
+    connection.busy_timeout(BUSY_PATIENCE).map_err(|e| sqlite_error(path, e))?;
+    Ok(Opened { lock, connection, migrated })
+}
+
+/// Makes sure that the sealed values of this file open under `key`; a new file remembers the key's check value.
+pub(super) fn check_key(path: &Path, connection: &Connection, key: &MasterKey) -> Result<Sealer, OpenError> {
+    let sealer = Sealer::new(key);
+    let sealed: Option<Vec<u8>> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
+        .optional()
+        .map_err(|e| sqlite_error(path, e))?;
+    match sealed {
+        Some(sealed) => match sealer.open(KEY_CHECK_PLACE, &sealed) {
+            Ok(value) if *value == KEY_CHECK => Ok(sealer),
+            _ => Err(OpenError::WrongKey { path: path.to_owned() }),
+        },
+        None => {
+            let sealed = sealer.seal(KEY_CHECK_PLACE, KEY_CHECK);
+            connection
+                .execute("INSERT INTO meta (name, value) VALUES ('key_check', ?1)", [sealed])
+                .map_err(|e| sqlite_error(path, e))?;
+            Ok(sealer)
+        }
+    }
+}
+
+/// A connection that only reads, for the pool.
+pub(super) fn connect_reader(path: &Path, cache_kib: u32) -> Result<Connection, OpenError> {
+    let open = || {
+        // Opened for writing all the same: without a writer's rights SQLite can't share the WAL's index.
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.busy_timeout(BUSY_PATIENCE)?;
+        connection.set_prepared_statement_cache_capacity(48);
+        Ok(connection)
+    };
+    open().map_err(|e| sqlite_error(path, e))
+}
+
+/// Settings of the one connection that writes.
+pub(super) fn configure_writer(
+    connection: &Connection,
+    cache_kib: u32,
+    max_pages: Option<u32>,
+) -> rusqlite::Result<()> {
+    if let Some(pages) = max_pages {
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    }
+    // FULL: a commit has reached the disk when it returns. Checkpoints are made between batches by the writer
+    // itself, and the WAL never shrinks: a file that is reused spares the file system its own journal.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", -1)?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// One connection to one file: used by one thread at a time, never through a URI.
+fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(OPEN_PATIENCE)?;
+    Ok(connection)
+}
+
+/// What a new file begins with; an existing one keeps its pages.
+fn prepare_file(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    // `journal_mode` answers with the mode that holds; a file system without shared memory refuses WAL.
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        return Ok(());
+    }
+    let why = "this file system can't keep a write-ahead log; put the file on a local disk";
+    Err(rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
+        Some(why.into()),
+    ))
+}
+
+/// The schema's version: 0 for a new file. Refuses files of other programs and of newer versions.
+fn check_ours(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
+    let number = |sql: &str| -> Result<i64, OpenError> {
+        connection.query_row(sql, [], |row| row.get(0)).map_err(|e| sqlite_error(path, e))
+    };
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if number("PRAGMA application_id")? != APPLICATION_ID {
+        return if tables == 0 { Ok(0) } else { Err(OpenError::Foreign { path: path.to_owned() }) };
+    }
+    let found = number("PRAGMA user_version")?;
+    if found > migrations::NEWEST {
+        return Err(OpenError::TooNew { path: path.to_owned(), found, known: migrations::NEWEST });
+    }
+    Ok(found)
+}
+
+fn take_lock(path: &Path) -> Result<FileLock, OpenError> {
+    let file = open_private(&lock_path(path)).map_err(|e| io_error(path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(FileLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(e)) => Err(io_error(path, &e)),
+    }
+}
+
+/// `postrider.db.lock` beside `postrider.db`. A file of its own, since SQLite's own locks would fall with it.
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Makes the file where there is none. Done here and not by SQLite, for the operating system's own word on
+/// why it can't be written, and so that customers' data is for the owner's eyes only.
+fn touch(path: &Path) -> Result<(), OpenError> {
+    open_private(path).map(drop).map_err(|e| io_error(path, &e))
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn not_writable(path: &Path, reason: impl ToString) -> OpenError {
+    OpenError::NotWritable { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn io_error(path: &Path, error: &io::Error) -> OpenError {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull => {
+            not_writable(path, error)
+        }
+        _ => OpenError::Other { path: path.to_owned(), reason: error.to_string() },
+    }
+}
+
+/// What SQLite's word about opening means to the operator.
+pub(super) fn sqlite_error(path: &Path, error: rusqlite::Error) -> OpenError {
+    let (path, reason) = (path.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked { path },
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, reason },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::DiskFull) => {
+            OpenError::NotWritable { path, reason }
+        }
+        _ => OpenError::Other { path, reason },
+    }
+}

@@ -1,0 +1,198 @@
+//! What the engine reads: configuration, backlogs, and pending deliveries to fill lanes and timers with.
+
+use bytes::Bytes;
+use postrider_core::account::{AccountKey, AccountNo};
+use postrider_core::delivery::{CancelReason, DeliverySeq, Progress};
+use postrider_core::endpoint::EndpointNo;
+use postrider_core::id::{DeliveryId, EventId, KeyId};
+use postrider_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::changes::accounts::{ACCOUNT_COLUMNS, account};
+use super::endpoint_row::{ALL_ENDPOINTS, endpoint};
+use super::rows::{optional_time, time};
+use crate::model::{Configuration, LaneBacklog, PendingDelivery};
+use crate::seal::Sealer;
+
+/// How many payload bytes one query gives inline; later rows leave them to `payloads`.
+const MAX_INLINE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Accounts, keys and endpoints that are not deleted.
+pub(super) fn load(connection: &Connection, sealer: &Sealer) -> rusqlite::Result<Configuration> {
+    let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE deleted_at IS NULL ORDER BY no");
+    let accounts = connection.prepare_cached(&sql)?.query_map([], account)?.collect::<Result<_, _>>()?;
+    let keys = connection
+        .prepare_cached(
+            "SELECT id, account_no, livemode, sha256, created_at FROM account_keys
+             WHERE revoked_at IS NULL ORDER BY id",
+        )?
+        .query_map([], account_key)?
+        .collect::<Result<_, _>>()?;
+    let endpoints = connection
+        .prepare_cached(ALL_ENDPOINTS)?
+        .query_map([], |row| endpoint(sealer, row))?
+        .collect::<Result<_, _>>()?;
+    Ok(Configuration { accounts, keys, endpoints })
+}
+
+fn account_key(row: &Row<'_>) -> rusqlite::Result<AccountKey> {
+    Ok(AccountKey {
+        id: KeyId::from_bytes(row.get(0)?),
+        account: AccountNo(row.get(1)?),
+        livemode: row.get(2)?,
+        sha256: row.get(3)?,
+        created_at: time(row, 4)?,
+    })
+}
+
+pub(super) fn operator_key(connection: &Connection) -> rusqlite::Result<Option<[u8; 32]>> {
+    let sql = "SELECT value FROM meta WHERE name = 'operator_key_sha256'";
+    connection.query_row(sql, [], |row| row.get(0)).optional()
+}
+
+/// Counts of pending deliveries. Both counts walk a small index in its order and touch no row.
+pub(super) const COUNT_READY: &str =
+    "SELECT endpoint_no, count(*) FROM deliveries INDEXED BY deliveries_ready
+    WHERE status = 0 AND next_attempt_at IS NULL GROUP BY endpoint_no";
+pub(super) const COUNT_WAITING: &str =
+    "SELECT endpoint_no, count(*) FROM deliveries INDEXED BY deliveries_waiting
+    WHERE status = 0 AND next_attempt_at IS NOT NULL GROUP BY endpoint_no";
+
+pub(super) fn backlogs(connection: &Connection) -> rusqlite::Result<Vec<LaneBacklog>> {
+    let mut lanes = std::collections::BTreeMap::<i64, (u64, u64)>::new();
+    let count = |row: &Row<'_>| -> rusqlite::Result<(i64, i64)> { Ok((row.get(0)?, row.get(1)?)) };
+    for lane in connection.prepare_cached(COUNT_READY)?.query_map([], count)? {
+        let (endpoint_no, ready) = lane?;
+        lanes.entry(endpoint_no).or_default().0 = ready.unsigned_abs();
+    }
+    for lane in connection.prepare_cached(COUNT_WAITING)?.query_map([], count)? {
+        let (endpoint_no, waiting) = lane?;
+        lanes.entry(endpoint_no).or_default().1 = waiting.unsigned_abs();
+    }
+    let backlog = |(endpoint_no, (ready, waiting))| LaneBacklog {
+        endpoint_no: EndpointNo(endpoint_no),
+        ready,
+        waiting,
+    };
+    Ok(lanes.into_iter().map(backlog).collect())
+}
+
+pub(super) const DELETED_WITH_BACKLOG: &str = "SELECT ep.no, a.deleted_at IS NOT NULL
+    FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
+    WHERE ep.deleted_at IS NOT NULL AND (
+        EXISTS (SELECT 1 FROM deliveries d INDEXED BY deliveries_ready
+            WHERE d.status = 0 AND d.next_attempt_at IS NULL AND d.endpoint_no = ep.no)
+        OR EXISTS (SELECT 1 FROM deliveries d INDEXED BY deliveries_waiting
+            WHERE d.status = 0 AND d.next_attempt_at IS NOT NULL AND d.endpoint_no = ep.no))
+    ORDER BY ep.no";
+
+pub(super) fn deleted_with_backlog(
+    connection: &Connection,
+) -> rusqlite::Result<Vec<(EndpointNo, CancelReason)>> {
+    let read = |row: &Row<'_>| {
+        let account_is_deleted: bool = row.get(1)?;
+        let reason =
+            if account_is_deleted { CancelReason::AccountDeleted } else { CancelReason::EndpointDeleted };
+        Ok((EndpointNo(row.get(0)?), reason))
+    };
+    connection.prepare_cached(DELETED_WITH_BACKLOG)?.query_map([], read)?.collect()
+}
+
+pub(super) const READY: &str = "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used,
+        d.next_attempt_at, d.event_seq
+    FROM deliveries d INDEXED BY deliveries_ready CROSS JOIN events ev ON ev.seq = d.event_seq
+    WHERE d.status = 0 AND d.next_attempt_at IS NULL AND d.endpoint_no = ?1
+    ORDER BY d.seq LIMIT ?2";
+
+pub(super) fn ready(
+    connection: &Connection,
+    endpoint: EndpointNo,
+    limit: usize,
+) -> rusqlite::Result<Vec<PendingDelivery>> {
+    let mut select = connection.prepare_cached(READY)?;
+    let mut rows = select.query(params![endpoint.0, to_limit(limit)])?;
+    let mut found = Vec::new();
+    let mut inline_bytes = 0;
+    while let Some(row) = rows.next()? {
+        let mut delivery = pending(row)?;
+        if inline_bytes < MAX_INLINE_BYTES {
+            delivery.payload = payload(connection, row.get(8)?)?;
+            inline_bytes += delivery.payload.as_ref().map_or(0, Bytes::len);
+        }
+        found.push(delivery);
+    }
+    Ok(found)
+}
+
+pub(super) const WAITING: &str = "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used,
+        d.next_attempt_at
+    FROM deliveries d INDEXED BY deliveries_waiting CROSS JOIN events ev ON ev.seq = d.event_seq
+    WHERE d.status = 0 AND d.next_attempt_at IS NOT NULL AND d.endpoint_no = ?1
+    ORDER BY d.seq LIMIT ?2";
+
+pub(super) fn waiting(
+    connection: &Connection,
+    endpoint: EndpointNo,
+    limit: usize,
+) -> rusqlite::Result<Vec<PendingDelivery>> {
+    let mut select = connection.prepare_cached(WAITING)?;
+    select.query_map(params![endpoint.0, to_limit(limit)], pending)?.collect()
+}
+
+pub(super) const DUE: &str = "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used,
+        d.next_attempt_at
+    FROM deliveries d INDEXED BY deliveries_due CROSS JOIN events ev ON ev.seq = d.event_seq
+    WHERE d.status = 0 AND d.next_attempt_at IS NOT NULL AND d.next_attempt_at <= ?1
+        AND (d.next_attempt_at, d.seq) > (?2, ?3)
+    ORDER BY d.next_attempt_at, d.seq LIMIT ?4";
+
+pub(super) fn due(
+    connection: &Connection,
+    until: Timestamp,
+    after: Option<(Timestamp, DeliverySeq)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<PendingDelivery>> {
+    let (at, seq) = after.map_or((i64::MIN, i64::MIN), |(at, seq)| (at.as_ms(), seq.0));
+    let mut select = connection.prepare_cached(DUE)?;
+    select.query_map(params![until.as_ms(), at, seq, to_limit(limit)], pending)?.collect()
+}
+
+fn pending(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
+    Ok(PendingDelivery {
+        seq: DeliverySeq(row.get(0)?),
+        id: DeliveryId::from_bytes(row.get(1)?),
+        endpoint_no: EndpointNo(row.get(2)?),
+        event: EventId::from_bytes(row.get(3)?),
+        event_type: row.get(4)?,
+        payload: None,
+        progress: Progress { attempts: row.get(5)?, used: row.get(6)? },
+        next_attempt_at: optional_time(row, 7)?,
+    })
+}
+
+/// Payloads of those that are still pending.
+pub(super) fn payloads(
+    connection: &Connection,
+    deliveries: &[DeliverySeq],
+) -> rusqlite::Result<Vec<Option<Bytes>>> {
+    let mut find =
+        connection.prepare_cached("SELECT event_seq FROM deliveries WHERE seq = ?1 AND status = 0")?;
+    let mut of = |seq: &DeliverySeq| -> rusqlite::Result<Option<Bytes>> {
+        match find.query_row([seq.0], |row| row.get(0)).optional()? {
+            Some(event_seq) => payload(connection, event_seq),
+            None => Ok(None),
+        }
+    };
+    deliveries.iter().map(&mut of).collect()
+}
+
+/// An event's payload.
+pub(super) fn payload(connection: &Connection, event_seq: i64) -> rusqlite::Result<Option<Bytes>> {
+    let mut select = connection.prepare_cached("SELECT payload FROM events WHERE seq = ?1")?;
+    select.query_row([event_seq], |row| row.get::<_, Vec<u8>>(0).map(Bytes::from)).optional()
+}
+
+/// A limit as SQLite takes it.
+pub(super) fn to_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

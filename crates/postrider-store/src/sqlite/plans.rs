@@ -1,0 +1,1 @@
+//! Which index each query uses.

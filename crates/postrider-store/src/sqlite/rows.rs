@@ -1,0 +1,258 @@
+//! Rows to core's types and back: deliveries' codes, attempts, health.
+//!
+//! A row that does not read as what we write is an error that names its column, never a guess.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::delivery::{CancelReason, DeliverySeq, Status};
+use postrider_core::endpoint::State;
+use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
+use postrider_core::id::DeliveryId;
+use postrider_core::time::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Row, Statement, params};
+use serde::{Deserialize, Serialize};
+
+/// A value in the database is not one that we write.
+#[derive(Debug, thiserror::Error)]
+#[error("the column {0} holds a value that postrider does not write")]
+struct Unreadable(&'static str);
+
+/// The error of a value that is not one of ours.
+pub(super) fn unreadable(column: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(Unreadable(column)))
+}
+
+/// A time from a column.
+pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
+    row.get(index).map(Timestamp::from_ms)
+}
+
+/// A time from a column that may be empty.
+pub(super) fn optional_time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(index)?.map(Timestamp::from_ms))
+}
+
+/// A status as its column holds it; the numbers stand in the schema.
+pub(super) const fn status_number(status: Status) -> i64 {
+    match status {
+        Status::Pending => 0,
+        Status::Delivered => 1,
+        Status::Exhausted => 2,
+        Status::Cancelled => 3,
+    }
+}
+
+/// The status of a number.
+pub(super) fn status(number: i64) -> rusqlite::Result<Status> {
+    Status::ALL
+        .into_iter()
+        .find(|status| status_number(*status) == number)
+        .ok_or_else(|| unreadable("deliveries.status"))
+}
+
+/// The reason of a text.
+pub(super) fn cancel_reason(text: Option<String>) -> rusqlite::Result<Option<CancelReason>> {
+    let read =
+        |text: String| CancelReason::from_text(&text).ok_or_else(|| unreadable("deliveries.cancel_reason"));
+    text.map(read).transpose()
+}
+
+/// The state of a text and a reason.
+pub(super) fn state(text: &str, reason: Option<&str>) -> rusqlite::Result<State> {
+    use postrider_core::endpoint::DisabledReason;
+    match (text, reason.and_then(DisabledReason::from_text)) {
+        ("enabled", None) => Ok(State::Enabled),
+        ("paused", None) => Ok(State::Paused),
+        ("disabled", Some(reason)) => Ok(State::Disabled(reason)),
+        _ => Err(unreadable("endpoints.state")),
+    }
+}
+
+/// How many numbers an attempt's key has room for. Attempts beyond it overwrite the last one: a log of 65,535
+/// requests of one delivery tells enough.
+const ATTEMPT_BITS: u32 = 16;
+const LAST_ATTEMPT: u32 = (1 << ATTEMPT_BITS) - 1;
+
+/// The key of an attempt's row.
+pub(super) fn attempt_key(seq: DeliverySeq, number: u32) -> i64 {
+    (seq.0 << ATTEMPT_BITS) | i64::from(number.min(LAST_ATTEMPT))
+}
+
+/// Writes an attempt; again, it overwrites itself.
+pub(super) const PUT_ATTEMPT: &str = "INSERT OR REPLACE INTO attempts (id, probe, started_at, dns_us,
+        connect_us, tls_us, first_byte_us, total_us, status, retry_after_ms, failure_code, failure_detail,
+        request_url, request_headers, response_headers, response_truncated, response_body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+
+/// Reads a delivery's attempts in the order of `attempt`'s columns.
+pub(super) const ATTEMPTS_OF: &str = "SELECT number, probe, started_at, dns_us, connect_us, tls_us,
+        first_byte_us, total_us, status, retry_after_ms, failure_code, failure_detail, request_url,
+        request_headers, response_headers, response_truncated, response_body
+    FROM attempts WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+
+/// Runs [`PUT_ATTEMPT`].
+pub(super) fn put_attempt(
+    statement: &mut Statement<'_>,
+    key: i64,
+    attempt: &Attempt,
+) -> rusqlite::Result<()> {
+    let (status, retry_after, failure) = match &attempt.outcome {
+        Outcome::Answered { status, retry_after } => (Some(*status), retry_after.as_ref(), None),
+        Outcome::Failed { code, detail } => (None, None, Some((code.as_str(), detail))),
+    };
+    let retry_after_ms = retry_after.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+    let timings = &attempt.timings;
+    let response = attempt.response.as_ref();
+    statement.execute(params![
+        key,
+        attempt.probe,
+        attempt.started_at.as_ms(),
+        timings.dns_us.map(to_integer),
+        timings.connect_us.map(to_integer),
+        timings.tls_us.map(to_integer),
+        timings.first_byte_us.map(to_integer),
+        to_integer(timings.total_us),
+        status,
+        retry_after_ms,
+        failure.map(|(code, _)| code),
+        failure.map(|(_, detail)| detail),
+        attempt.request.url,
+        headers_text(&attempt.request.headers)?,
+        response.map(|response| headers_text(&response.headers)).transpose()?,
+        response.map(|response| response.body_truncated),
+        response.map(|response| &response.body[..]),
+    ])?;
+    Ok(())
+}
+
+/// Reads a row of [`ATTEMPTS_OF`].
+pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+    let us = |index: usize| row.get::<_, Option<i64>>(index).map(|us| us.map(from_integer));
+    let response = match row.get::<_, Option<String>>(14)? {
+        None => None,
+        Some(headers) => Some(ResponseLog {
+            headers: headers_of(&headers, "attempts.response_headers")?,
+            body: Bytes::from(row.get::<_, Option<Vec<u8>>>(16)?.unwrap_or_default()),
+            body_truncated: row.get::<_, Option<bool>>(15)?.unwrap_or(false),
+        }),
+    };
+    Ok(Attempt {
+        number: row.get(0)?,
+        probe: row.get(1)?,
+        started_at: time(row, 2)?,
+        timings: Timings {
+            dns_us: us(3)?,
+            connect_us: us(4)?,
+            tls_us: us(5)?,
+            first_byte_us: us(6)?,
+            total_us: from_integer(row.get(7)?),
+        },
+        request: RequestLog {
+            url: row.get(12)?,
+            headers: headers_of(&row.get::<_, String>(13)?, "attempts.request_headers")?,
+        },
+        response,
+        outcome: outcome(row)?,
+    })
+}
+
+fn outcome(row: &Row<'_>) -> rusqlite::Result<Outcome> {
+    let retry_after = row.get::<_, Option<i64>>(9)?.map(from_integer).map(Duration::from_millis);
+    match (row.get::<_, Option<u16>>(8)?, row.get::<_, Option<String>>(10)?) {
+        (Some(status), None) => Ok(Outcome::Answered { status, retry_after }),
+        (None, Some(code)) => {
+            let code = FailureCode::from_text(&code).ok_or_else(|| unreadable("attempts.failure_code"))?;
+            Ok(Outcome::Failed { code, detail: row.get::<_, Option<String>>(11)?.unwrap_or_default() })
+        }
+        _ => Err(unreadable("attempts.status")),
+    }
+}
+
+/// A count in a column; what is beyond SQLite's integers stays at the largest.
+fn to_integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_integer(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn headers_text(headers: &HeaderLog) -> rusqlite::Result<String> {
+    serde_json::to_string(headers).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
+}
+
+fn headers_of(text: &str, column: &'static str) -> rusqlite::Result<HeaderLog> {
+    serde_json::from_str(text).or(Err(unreadable(column)))
+}
+
+/// [`Health`] as its column holds it: JSON, so that people can read it and fields can be added.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct StoredHealth {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing: Option<StoredFailing>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<StoredRun>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    closed_until: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_success_at: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredFailing {
+    since: i64,
+    probes: u32,
+    next_probe_at: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredRun {
+    since: i64,
+    failures: u32,
+    deliveries: Vec<String>,
+}
+
+/// Health as text.
+pub(super) fn health_text(health: &Health) -> rusqlite::Result<String> {
+    let stored = StoredHealth {
+        failing: health.failing.map(|failing| StoredFailing {
+            since: failing.since.as_ms(),
+            probes: failing.probes,
+            next_probe_at: failing.next_probe_at.as_ms(),
+        }),
+        run: health.run.map(|run| StoredRun {
+            since: run.since.as_ms(),
+            failures: run.failures,
+            deliveries: run.deliveries.iter().flatten().map(DeliveryId::to_string).collect(),
+        }),
+        closed_until: health.closed_until.map(Timestamp::as_ms),
+        last_success_at: health.last_success_at.map(Timestamp::as_ms),
+    };
+    serde_json::to_string(&stored).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
+}
+
+/// Health from its text.
+pub(super) fn health(text: &str) -> rusqlite::Result<Health> {
+    let unreadable = || unreadable("endpoints.health");
+    let stored: StoredHealth = serde_json::from_str(text).or(Err(unreadable()))?;
+    let run_of = |run: StoredRun| -> rusqlite::Result<FailureRun> {
+        let mut deliveries = [None; TRACKED_DELIVERIES];
+        for (slot, text) in deliveries.iter_mut().zip(&run.deliveries) {
+            *slot = Some(text.parse().or(Err(unreadable()))?);
+        }
+        Ok(FailureRun { since: Timestamp::from_ms(run.since), failures: run.failures, deliveries })
+    };
+    Ok(Health {
+        failing: stored.failing.map(|failing| Failing {
+            since: Timestamp::from_ms(failing.since),
+            probes: failing.probes,
+            next_probe_at: Timestamp::from_ms(failing.next_probe_at),
+        }),
+        run: stored.run.map(run_of).transpose()?,
+        closed_until: stored.closed_until.map(Timestamp::from_ms),
+        last_success_at: stored.last_success_at.map(Timestamp::from_ms),
+    })
+}

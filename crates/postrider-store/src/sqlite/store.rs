@@ -1,0 +1,181 @@
+//! [`Store`] for SQLite: each call becomes a job for the writer or a read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postrider_core::account::{Account, AccountNo};
+use postrider_core::attempt::Attempt;
+use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
+use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::event::Event;
+use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::time::Timestamp;
+use tokio::sync::oneshot;
+
+use super::SqliteStore;
+use super::changes::{self, Context, NotMade, accounts, endpoints};
+use super::inbox::{AcceptJob, ChangeJob, Closed, RecordJob};
+use super::readers::unavailable;
+use super::{log, pending};
+use crate::Store;
+use crate::error::{AcceptError, StoreError};
+use crate::model::{
+    Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend,
+    Page, PageRequest, PendingDelivery, RecordBatch,
+};
+
+impl SqliteStore {
+    /// Hands a change to the writer and waits for its commit.
+    async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Context<'_>) -> Result<T, NotMade> + Send + 'static,
+    {
+        let space = Arc::clone(&self.change_space).acquire_owned().await.map_err(unavailable)?;
+        let (change, answer) = changes::ask(work);
+        self.inbox.change(ChangeJob { change, _space: space })?;
+        answer.await.map_err(|_gone| unavailable(Closed))?
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn load(&self) -> Result<Configuration, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        self.readers.read(move |connection| pending::load(connection, &sealer)).await
+    }
+
+    async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        self.readers.read(pending::operator_key).await
+    }
+
+    async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
+        self.change(move |context| accounts::set_operator_key(context, sha256)).await
+    }
+
+    async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError> {
+        self.change(move |context| accounts::create(context, &account)).await
+    }
+
+    async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError> {
+        let name = name.to_owned();
+        self.change(move |context| accounts::rename(context, account, &name)).await
+    }
+
+    async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError> {
+        self.change(move |context| accounts::delete(context, account, now)).await
+    }
+
+    async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {
+        self.change(move |context| endpoints::create(context, endpoint)).await
+    }
+
+    async fn update_endpoint(&self, endpoint: &Endpoint, fresh_health: bool) -> Result<i64, StoreError> {
+        let endpoint = endpoint.clone();
+        self.change(move |context| endpoints::update(context, &endpoint, fresh_health)).await
+    }
+
+    async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError> {
+        self.change(move |context| endpoints::delete(context, endpoint, now)).await
+    }
+
+    async fn deleted_with_backlog(&self) -> Result<Vec<(EndpointNo, CancelReason)>, StoreError> {
+        self.readers.read(pending::deleted_with_backlog).await
+    }
+
+    async fn cancel_pending(
+        &self,
+        endpoint: EndpointNo,
+        reason: CancelReason,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.change(move |context| changes::deliveries::cancel_pending(context, endpoint, reason, now, limit))
+            .await
+    }
+
+    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.accept(AcceptJob { events, reply })?;
+        answer.await.map_err(|_gone| AcceptError::Unavailable(Box::new(Closed)))?
+    }
+
+    async fn record(&self, batch: RecordBatch) -> Result<(), StoreError> {
+        // A batch that is larger than the whole queue takes all of it.
+        let rows = u32::try_from(batch.records.len() + batch.health.len()).unwrap_or(u32::MAX);
+        let space = Arc::clone(&self.record_space).acquire_many_owned(rows.clamp(1, self.record_queue));
+        let space = space.await.map_err(unavailable)?;
+        let (reply, answer) = oneshot::channel();
+        self.inbox.record(RecordJob { batch, reply, _space: space })?;
+        answer.await.map_err(|_gone| unavailable(Closed))?
+    }
+
+    async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
+        self.change(move |context| changes::deliveries::resend(context, resend)).await
+    }
+
+    async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError> {
+        self.readers.read(pending::backlogs).await
+    }
+
+    async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {
+        self.readers.read(move |connection| pending::ready(connection, endpoint, limit)).await
+    }
+
+    async fn due(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, DeliverySeq)>,
+        limit: usize,
+    ) -> Result<Vec<PendingDelivery>, StoreError> {
+        self.readers.read(move |connection| pending::due(connection, until, after, limit)).await
+    }
+
+    async fn waiting(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {
+        self.readers.read(move |connection| pending::waiting(connection, endpoint, limit)).await
+    }
+
+    async fn payloads(&self, deliveries: Vec<DeliverySeq>) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.readers.read(move |connection| pending::payloads(connection, &deliveries)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Event, StoreError> {
+        let found = self.readers.read(move |connection| log::events::event(connection, id)).await?;
+        found.ok_or(StoreError::NotFound)
+    }
+
+    async fn events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<Event>, StoreError> {
+        self.readers.read(move |connection| log::events::events(connection, &filter, page)).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Delivery, StoreError> {
+        let found = self.readers.read(move |connection| log::deliveries::delivery(connection, id)).await?;
+        found.ok_or(StoreError::NotFound)
+    }
+
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: PageRequest,
+    ) -> Result<Page<Delivery>, StoreError> {
+        self.readers.read(move |connection| log::deliveries::deliveries(connection, &filter, page)).await
+    }
+
+    async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
+        self.readers.read(move |connection| log::attempts(connection, delivery)).await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.change(accounts::write_something).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.inbox.close();
+        // The semaphore is closed, and never given a permit, when the writer is gone.
+        if let Ok(permit) = self.writer_is_gone.acquire().await {
+            drop(permit);
+        }
+    }
+}

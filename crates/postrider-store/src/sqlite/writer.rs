@@ -1,0 +1,236 @@
+//! The one thread that writes: takes what waits, puts it into one transaction, commits, answers.
+//!
+//! There is no timer and no wait: while one commit reaches the disk, the next batch gathers in the inbox. No
+//! transaction is open while the thread sleeps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use postrider_core::account::AccountNo;
+use postrider_core::delivery::DeliverySeq;
+use rusqlite::Connection;
+
+use super::changes::{Context, Verdict, concerns_one_job};
+use super::checkpoint::Checkpoints;
+use super::hot::{Hot, Numbers};
+use super::inbox::{AcceptJob, Batch, Inbox};
+use crate::error::{AcceptError, StoreError};
+use crate::model::NewEvent;
+use crate::seal::Sealer;
+
+/// What the writer keeps between transactions.
+pub(super) struct Writer<'c> {
+    connection: &'c Connection,
+    hot: Hot<'c>,
+    sealer: Arc<Sealer>,
+    numbers: Numbers,
+    /// The configuration version of every account that is not deleted.
+    versions: HashMap<AccountNo, i64>,
+    checkpoints: Checkpoints<'c>,
+    /// Whether the last transaction failed, so that an outage is told once and not per batch.
+    is_failing: bool,
+}
+
+/// The answers to a committed batch, in the order of its jobs.
+struct Answers {
+    accepts: Vec<Result<Vec<DeliverySeq>, AcceptError>>,
+    records: Vec<Result<(), StoreError>>,
+    versions: Vec<(AccountNo, Option<i64>)>,
+}
+
+/// How a batch is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// Without savepoints, as nearly every batch: one error undoes all of it.
+    Together,
+    /// A savepoint around each job, once one of them was at fault.
+    OneByOne,
+}
+
+/// A failure that everyone in a batch shares.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the database did not commit")]
+struct NotCommitted(#[source] Arc<rusqlite::Error>);
+
+impl<'c> Writer<'c> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        sealer: Arc<Sealer>,
+        checkpoint_pages: u32,
+    ) -> rusqlite::Result<Self> {
+        let mut versions = HashMap::new();
+        let mut accounts =
+            connection.prepare("SELECT no, config_version FROM accounts WHERE deleted_at IS NULL")?;
+        let mut rows = accounts.query([])?;
+        while let Some(row) = rows.next()? {
+            versions.insert(AccountNo(row.get(0)?), row.get(1)?);
+        }
+        Ok(Self {
+            connection,
+            hot: Hot::prepare(connection)?,
+            sealer,
+            numbers: Numbers::load(connection)?,
+            versions,
+            checkpoints: Checkpoints::new(connection, checkpoint_pages)?,
+            is_failing: false,
+        })
+    }
+
+    /// Works until the inbox is closed and empty.
+    pub(super) fn run(&mut self, inbox: &Inbox) {
+        while let Some(batch) = inbox.next_batch() {
+            self.process(batch);
+            self.checkpoints.after_commit();
+        }
+    }
+
+    fn process(&mut self, mut batch: Batch) {
+        let mut outcome = self.transact(&mut batch, Care::Together);
+        if outcome.as_ref().is_err_and(concerns_one_job) {
+            outcome = self.transact(&mut batch, Care::OneByOne);
+        }
+        match outcome {
+            Ok(answers) => {
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!("the store can be written again");
+                }
+                self.answer(batch, answers);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!(%error, "the store can't be written");
+                }
+                refuse(batch, &NotCommitted(Arc::new(error)));
+            }
+        }
+    }
+
+    /// Runs a batch in one transaction. An error has undone all of it.
+    fn transact(&mut self, batch: &mut Batch, care: Care) -> rusqlite::Result<Answers> {
+        self.leave_transaction()?;
+        self.hot.begin()?;
+        let done = self.write(batch, care).and_then(|answers| self.hot.commit().map(|()| answers));
+        if done.is_err() {
+            // An error here is met again, and answered, when the next transaction begins.
+            self.leave_transaction().unwrap_or_else(|error| tracing::warn!(%error, "a rollback failed"));
+        }
+        done
+    }
+
+    /// Undoes what is open. Some errors (a full disk) have already done so by themselves.
+    fn leave_transaction(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+    }
+
+    fn write(&mut self, batch: &mut Batch, care: Care) -> rusqlite::Result<Answers> {
+        let mut answers = Answers {
+            accepts: Vec::with_capacity(batch.accepts.len()),
+            records: Vec::with_capacity(batch.records.len()),
+            versions: Vec::new(),
+        };
+        for job in &batch.accepts {
+            answers.accepts.push(self.accept(job, care)?);
+        }
+        for job in &batch.records {
+            let hot = &mut self.hot;
+            let recorded = guarded(self.connection, care, || hot.record(&job.batch))?;
+            answers.records.push(recorded.map_err(|error| StoreError::Unavailable(Box::new(error))));
+        }
+        for job in &mut batch.changes {
+            self.change(&mut *job.change, &mut answers.versions)?;
+        }
+        Ok(answers)
+    }
+
+    fn accept(
+        &mut self,
+        job: &AcceptJob,
+        care: Care,
+    ) -> rusqlite::Result<Result<Vec<DeliverySeq>, AcceptError>> {
+        if !job.events.iter().all(|new| self.is_current(new)) {
+            return Ok(Err(AcceptError::ConfigChanged));
+        }
+        let Self { connection, hot, numbers, .. } = self;
+        let accepted = guarded(connection, care, || hot.accept(&job.events, numbers))?;
+        Ok(accepted.map_err(|error| AcceptError::Unavailable(Box::new(error))))
+    }
+
+    /// Whether the event was matched by its account's newest configuration. Changes later in the same
+    /// transaction do not count: accepting came before them.
+    fn is_current(&self, new: &NewEvent) -> bool {
+        self.versions.get(&new.event.account_no).is_some_and(|newest| *newest <= new.config_version)
+    }
+
+    fn change(
+        &mut self,
+        change: &mut dyn super::changes::Change,
+        versions: &mut Vec<(AccountNo, Option<i64>)>,
+    ) -> rusqlite::Result<()> {
+        self.connection.execute_batch("SAVEPOINT change")?;
+        let mut context = Context {
+            connection: self.connection,
+            sealer: &self.sealer,
+            numbers: &mut self.numbers,
+            versions: Vec::new(),
+        };
+        match change.run(&mut context)? {
+            Verdict::Keep => {
+                versions.append(&mut context.versions);
+                self.connection.execute_batch("RELEASE change")
+            }
+            Verdict::Undo => self.connection.execute_batch("ROLLBACK TO change; RELEASE change"),
+        }
+    }
+
+    /// Tells everyone in a committed batch, after remembering what it changed.
+    fn answer(&mut self, batch: Batch, answers: Answers) {
+        for (account, version) in answers.versions {
+            match version {
+                Some(version) => self.versions.insert(account, version),
+                None => self.versions.remove(&account),
+            };
+        }
+        // Whoever asked may have gone away; what was committed stands all the same.
+        for (job, answer) in batch.accepts.into_iter().zip(answers.accepts) {
+            drop(job.reply.send(answer));
+        }
+        for (job, answer) in batch.records.into_iter().zip(answers.records) {
+            drop(job.reply.send(answer));
+        }
+        for job in batch.changes {
+            job.change.answer(None);
+        }
+    }
+}
+
+/// Runs one job's statements; one by one, a fault of the job itself is undone and given back inside.
+fn guarded<T>(
+    connection: &Connection,
+    care: Care,
+    job: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<rusqlite::Result<T>> {
+    if care == Care::Together {
+        return job().map(Ok);
+    }
+    connection.execute_batch("SAVEPOINT job")?;
+    match job() {
+        Ok(done) => connection.execute_batch("RELEASE job").map(|()| Ok(done)),
+        Err(error) if concerns_one_job(&error) => {
+            connection.execute_batch("ROLLBACK TO job; RELEASE job").map(|()| Err(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells everyone in a batch that it was not committed.
+fn refuse(batch: Batch, why: &NotCommitted) {
+    for job in batch.accepts {
+        drop(job.reply.send(Err(AcceptError::Unavailable(Box::new(why.clone())))));
+    }
+    for job in batch.records {
+        drop(job.reply.send(Err(StoreError::Unavailable(Box::new(why.clone())))));
+    }
+    for job in batch.changes {
+        job.change.answer(Some(StoreError::Unavailable(Box::new(why.clone()))));
+    }
+}
