@@ -72,12 +72,13 @@ pub(crate) fn header_log(headers: &HeaderMap) -> HeaderLog {
 
 /// A header's name as the connection writes it: `x-kasko-event` becomes `X-Kasko-Event`.
 fn title_case(name: &str) -> String {
+    let mut shown = name.as_bytes().to_vec();
     let mut begins_word = true;
-    name.chars()
-        .map(|c| {
-            let shown = if begins_word { c.to_ascii_uppercase() } else { c };
-            begins_word = c == '-';
-            shown
-        })
-        .collect()
+    for byte in &mut shown {
+        if begins_word {
+            byte.make_ascii_uppercase();
+        }
+        begins_word = *byte == b'-';
+    }
+    String::from_utf8(shown).expect("a header's name is ASCII")
 }

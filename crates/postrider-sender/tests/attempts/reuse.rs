@@ -141,6 +141,49 @@ async fn a_sender_that_keeps_nothing_opens_a_connection_each_time() {
 }
 
 #[tokio::test]
+async fn no_more_connections_wait_than_are_allowed_to() {
+    let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let receiver = Receiver::start(move |mut peer| {
+        let both = std::sync::Arc::clone(&both);
+        async move {
+            while peer.request().await.is_some() {
+                both.wait().await; // So that two attempts are always under way together.
+                peer.say(OK).await;
+            }
+        }
+    })
+    .await;
+    let sender = Sender::new(SenderConfig { max_idle: 1, ..config() }).unwrap();
+    for connections in [2, 3, 4] {
+        let (one, other) = tokio::join!(
+            sender.attempt(request(&receiver.url("/"))),
+            sender.attempt(request(&receiver.url("/")))
+        );
+        answered(&one, 200);
+        answered(&other, 200);
+        assert_eq!(receiver.connections(), connections, "one of two was kept");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_given_up_closes_its_connection() {
+    let receiver = Receiver::start(|mut peer| async move {
+        peer.request().await;
+        peer.ring();
+        peer.hang().await;
+        peer.ring();
+    })
+    .await;
+    let sender = sender();
+    tokio::select! {
+        report = sender.attempt(request(&receiver.url("/"))) => panic!("{report:?}"),
+        () = receiver.bell() => {}
+    }
+    receiver.bell().await;
+    assert_eq!(receiver.connections(), 1);
+}
+
+#[tokio::test]
 async fn origins_do_not_share_connections() {
     let (one, other) = (Receiver::answering(OK).await, Receiver::answering(OK).await);
     let sender = sender();
