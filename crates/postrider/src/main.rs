@@ -1,1 +1,32 @@
-fn main() {}
+//! The `postrider` command. Everything it does is in the modules; this file only starts them.
+
+mod cli;
+mod client;
+mod config;
+mod demo;
+mod guide;
+mod logging;
+mod master_key;
+mod migrate;
+mod payload_file;
+mod receive;
+mod receiver;
+mod running;
+mod serve;
+mod signing;
+mod terminal;
+mod trigger;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

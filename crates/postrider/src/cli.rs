@@ -1,0 +1,159 @@
+//! The command line: which commands there are and what each takes. Exit codes: 0 done, 1 it failed, 2 wrong use.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::flags::ServeFlags;
+use crate::{demo, migrate, receive, serve, signing, trigger};
+
+/// Delivers webhooks: takes events in over HTTP, and sends each, signed, to every endpoint that subscribed.
+#[derive(Debug, Parser)]
+#[command(name = "postrider", version, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service on the embedded store
+    Serve(ServeFlags),
+    /// A first look: the service, a receiver and live deliveries, all temporary and on this machine
+    Demo(DemoArgs),
+    /// Hand in an event, from its type's example or a file, and show what becomes of it
+    Trigger(TriggerArgs),
+    /// Run a small receiver on this machine, subscribe it, and print each webhook that arrives
+    Receive(ReceiveArgs),
+    /// Compute the signature of a body
+    Sign(SignArgs),
+    /// Check the signature of a body
+    Verify(VerifyArgs),
+    /// Bring the store's schema up to date (serve does this by itself)
+    Migrate(MigrateArgs),
+}
+
+/// How to reach a running service.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientArgs {
+    /// Where the service listens
+    #[arg(long, env = "POSTRIDER_URL", default_value = "http://127.0.0.1:8040")]
+    pub(crate) url: String,
+    /// The operator key, or an account's key
+    #[arg(long, env = "POSTRIDER_OPERATOR_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Stop after so many seconds; without it, the demo runs until Ctrl-C
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+    /// How many events to hand in per second
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rate: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerArgs {
+    /// The event type, such as policy.created
+    #[arg(value_name = "TYPE")]
+    pub(crate) event_type: String,
+    /// Whose event it is; may be left out with an account's key, or where there is only one account
+    #[arg(long, value_name = "acc_…")]
+    pub(crate) account: Option<String>,
+    /// Change a field of the payload: `gross_premium=2500`, `metadata.order=A-1` (the value is JSON, or else text)
+    #[arg(long = "set", value_name = "a.b=c")]
+    pub(crate) set: Vec<String>,
+    /// Send this file's JSON instead of the type's example, byte for byte (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Send a live event instead of a test event (sets the payload's "livemode")
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Print the service's answer as JSON and do not wait for the deliveries
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReceiveArgs {
+    /// Where the receiver listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8041")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Which event types to subscribe (names, groups such as policy.*, or *)
+    #[arg(long = "types", value_name = "TYPES", value_delimiter = ',', default_value = "*")]
+    pub(crate) types: Vec<String>,
+    /// Subscribe to live events instead of test events
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// The account to subscribe for; without it, an account named "Local receiver" is used, or made
+    #[arg(long, value_name = "acc_…")]
+    pub(crate) account: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// The secret of `sign` and `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretArgs {
+    /// The endpoint's secret, whsec_ included
+    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true)]
+    pub(crate) secret: String,
+    /// The body's file (- or nothing for standard input); every byte of it counts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
+    /// Compute the signature of Standard Webhooks instead; wants --id and --timestamp
+    #[arg(long, requires_all = ["id", "timestamp"])]
+    pub(crate) standard_webhooks: bool,
+    /// The webhook-id header
+    #[arg(long, requires = "standard_webhooks")]
+    pub(crate) id: Option<String>,
+    /// The webhook-timestamp header, in seconds since 1970
+    #[arg(long, requires = "standard_webhooks")]
+    pub(crate) timestamp: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
+    /// The signature header's value: `sha1=…`, or `v1,…` of Standard Webhooks
+    #[arg(long)]
+    pub(crate) signature: String,
+    /// The webhook-id header, for a signature of Standard Webhooks
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// The webhook-timestamp header, for a signature of Standard Webhooks
+    #[arg(long)]
+    pub(crate) timestamp: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// The store, such as sqlite:postrider.db
+    #[arg(long, env = "POSTRIDER_STORE", default_value = "sqlite:postrider.db")]
+    pub(crate) store: String,
+}
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Demo(args) => demo::run(&args),
+        Command::Trigger(args) => trigger::run(&args),
+        Command::Receive(args) => receive::run(&args),
+        Command::Sign(args) => signing::sign(&args),
+        Command::Verify(args) => signing::verify(&args),
+        Command::Migrate(args) => migrate::run(&args),
+    }
+}

@@ -1,0 +1,232 @@
+//! The configuration of `serve`: reads the layered texts, and says which setting is wrong and what would be right.
+
+pub(crate) mod flags;
+pub(crate) mod layers;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use postrider_core::address::AddressGuard;
+use postrider_core::schedule::RetrySchedule;
+use postrider_engine::EngineConfig;
+
+use self::layers::{Layered, Layers, Source};
+use crate::terminal::{DIM, NAME, paint, say};
+
+/// The least length of an operator key where the service listens beyond this machine.
+const MIN_OPEN_KEY_CHARS: usize = 32;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What `serve` runs with.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) store: PathBuf,
+    pub(crate) operator_key: Option<String>,
+    pub(crate) master_key_file: PathBuf,
+    pub(crate) guard: AddressGuard,
+    pub(crate) retry_schedule: RetrySchedule,
+    pub(crate) header_prefix: String,
+    pub(crate) retention_days: u32,
+    pub(crate) max_in_flight: usize,
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_level: tracing::level_filters::LevelFilter,
+}
+
+impl Config {
+    /// Reads the layers; the first value that is wrong is the error.
+    pub(crate) fn read(layers: &Layers) -> anyhow::Result<Self> {
+        let store = sqlite_path(layers.get("store"))?;
+        let config = Self {
+            listen: read("listen", layers, "an address such as 127.0.0.1:8040")?,
+            operator_key: Some(layers.get("operator_key").text.clone()).filter(|key| !key.is_empty()),
+            master_key_file: match layers.get("master_key_file").text.as_str() {
+                "" => key_beside(&store),
+                named => named.into(),
+            },
+            guard: AddressGuard {
+                allow_nets: list("allow_nets", layers, "networks such as 127.0.0.0/8,10.1.0.0/16")?,
+                allow_ports: list("allow_ports", layers, "ports such as 443,8443")?,
+                require_https: read("require_https", layers, "true or false")?,
+            },
+            retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
+            header_prefix: layers.get("header_prefix").text.clone(),
+            retention_days: within("retention_days", layers, 1, 3_650)?,
+            max_in_flight: max_in_flight(layers)?,
+            shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
+            log_format: match layers.get("log_format").text.as_str() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err(wrong("log_format", layers.get("log_format"), "text or json")),
+            },
+            log_level: read("log_level", layers, "error, warn, info, debug or trace")?,
+            store,
+        };
+        config.check_open_listener()?;
+        Ok(config)
+    }
+
+    /// Whoever listens beyond this machine needs a key that can't be guessed.
+    fn check_open_listener(&self) -> anyhow::Result<()> {
+        let long_enough = self.operator_key.as_ref().is_some_and(|key| key.len() >= MIN_OPEN_KEY_CHARS);
+        if !self.listen.ip().is_loopback() && !long_enough {
+            bail!(
+                "listening on {} lets others in: set an operator key of at least {MIN_OPEN_KEY_CHARS} characters \
+                 (--operator-key or POSTRIDER_OPERATOR_KEY)",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+
+    /// The engine's part of it.
+    pub(crate) fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            operator_key_sha256: self.operator_key.as_deref().map(postrider_engine::key_sha256),
+            guard: self.guard.clone(),
+            header_prefix: self.header_prefix.clone(),
+            retry_schedule: self.retry_schedule.clone(),
+            max_in_flight: self.max_in_flight,
+            ..EngineConfig::default()
+        }
+    }
+}
+
+/// Shows every setting with where it is from; secrets masked.
+pub(crate) fn print(layers: &mut Layers, config: &Config) {
+    layers.set_shown("master_key_file", config.master_key_file.display().to_string());
+    layers.set_shown("max_in_flight", config.max_in_flight.to_string());
+    for (name, Layered { text, source }) in layers.iter() {
+        let shown = match (name, text.as_str()) {
+            (_, "") => "\"\"".to_owned(),
+            ("operator_key", _) => "•••".to_owned(),
+            (_, text) => format!("{text:?}"),
+        };
+        say(format!("{:<24} = {shown:<36} {}", paint(NAME, name), paint(DIM, format!("# {source}"))));
+    }
+}
+
+/// The path of `sqlite:PATH`, or of a bare path.
+pub(crate) fn sqlite_path(layered: &Layered) -> anyhow::Result<PathBuf> {
+    let text = layered.text.as_str();
+    let path = match text.split_once(':') {
+        Some(("sqlite", path)) => path,
+        Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            return Err(wrong("store", layered, "sqlite:PATH, such as sqlite:postrider.db"));
+        }
+        _ => text,
+    };
+    if path.is_empty() {
+        return Err(wrong("store", layered, "sqlite:PATH, such as sqlite:postrider.db"));
+    }
+    Ok(path.into())
+}
+
+fn key_beside(store: &Path) -> PathBuf {
+    store.with_file_name("postrider.key")
+}
+
+/// Reads one setting; `right` says what would be right.
+fn read<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<T> {
+    let layered = layers.get(name);
+    layered.text.trim().parse().or_else(|_| Err(wrong(name, layered, right)))
+}
+
+/// Reads a whole number between two bounds.
+fn within<T>(name: &str, layers: &Layers, least: T, most: T) -> anyhow::Result<T>
+where
+    T: std::str::FromStr + PartialOrd + Display + Copy,
+{
+    let right = format!("a whole number from {least} to {most}");
+    let number: T = read(name, layers, &right)?;
+    if number < least || number > most {
+        return Err(wrong(name, layers.get(name), &right));
+    }
+    Ok(number)
+}
+
+/// Reads a comma-separated list; empty is none.
+fn list<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Vec<T>> {
+    let layered = layers.get(name);
+    let items = layered.text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(|item| item.parse().or_else(|_| Err(wrong(name, layered, right)))).collect()
+}
+
+/// As many requests as the limit on open files allows, and 4,096 at most, where nothing is set.
+fn max_in_flight(layers: &Layers) -> anyhow::Result<usize> {
+    const MOST: usize = 100_000;
+    if !layers.get("max_in_flight").text.is_empty() {
+        return within("max_in_flight", layers, 1, MOST);
+    }
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = files.map_or(MOST, |files| usize::try_from(files / 2).unwrap_or(MOST));
+    Ok(half.clamp(16, 4_096))
+}
+
+fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {
+    let place = match &layered.source {
+        Source::Flag => format!("--{}", name.replace('_', "-")),
+        Source::Environment => format!("POSTRIDER_{}", name.to_uppercase()),
+        Source::File(path) => format!("{name} in {}", path.display()),
+        Source::Default => name.to_owned(),
+    };
+    anyhow!("{place} is {:?}; it must be {right}", layered.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::flags::ServeFlags;
+    use super::*;
+
+    fn config(change: impl FnOnce(&mut ServeFlags)) -> anyhow::Result<Config> {
+        let mut flags = ServeFlags::default();
+        change(&mut flags);
+        Config::read(&Layers::read(&flags, &Default::default())?)
+    }
+
+    #[test]
+    fn the_defaults_are_a_whole_configuration() {
+        let config = config(|_| {}).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8040");
+        assert_eq!(config.store, Path::new("postrider.db"));
+        assert_eq!(config.master_key_file, Path::new("postrider.key"));
+        assert_eq!(config.retry_schedule, RetrySchedule::default());
+        assert!((16..=4_096).contains(&config.max_in_flight));
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_place_and_what_would_be_right() {
+        let refused = |change: fn(&mut ServeFlags)| config(change).unwrap_err().to_string();
+        for (shown, change) in [
+            ("--listen is \"8040\"; it must be an address such as 127.0.0.1:8040", (|f| f.listen = Some("8040".into())) as fn(&mut ServeFlags)),
+            ("--store is \"mysql:x\"; it must be sqlite:PATH, such as sqlite:postrider.db", |f| f.store = Some("mysql:x".into())),
+            ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| f.allow_nets = Some("10.0.0.0/99".into())),
+            ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| f.retry_schedule = Some("soon".into())),
+            ("--retention-days is \"0\"; it must be a whole number from 1 to 3650", |f| f.retention_days = Some("0".into())),
+            ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
+            ("--require-https is \"maybe\"; it must be true or false", |f| f.require_https = Some("maybe".into())),
+        ] {
+            assert_eq!(refused(change), shown);
+        }
+    }
+
+    #[test]
+    fn listening_beyond_this_machine_needs_a_long_operator_key() {
+        let open = |key: Option<&str>| {
+            let key = key.map(str::to_owned);
+            config(move |flags| (flags.listen, flags.operator_key) = (Some("0.0.0.0:8040".into()), key))
+        };
+        assert!(open(None).is_err() && open(Some("short")).is_err());
+        assert!(open(Some(&"k".repeat(32))).is_ok());
+    }
+}

@@ -1,0 +1,87 @@
+//! The flags of `serve`. Each is a text here: reading it comes after the layers are laid over each other.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Flags of `serve`. Each can also be set by an environment variable or in postrider.toml; the flag wins over the
+/// environment, the environment over the file, the file over the default.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeFlags {
+    /// Where to listen [default: 127.0.0.1:8040] [env: POSTRIDER_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Where everything is kept [default: sqlite:postrider.db] [env: POSTRIDER_STORE]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    /// The key that may do all; made at the first start where none is set [env: POSTRIDER_OPERATOR_KEY]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) operator_key: Option<String>,
+    /// The file with the key that secrets are encrypted with [default: postrider.key beside the store]
+    /// [env: POSTRIDER_MASTER_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) master_key_file: Option<String>,
+    /// Networks that deliveries may reach although they are private, such as 127.0.0.0/8,10.1.0.0/16
+    /// [env: POSTRIDER_ALLOW_NETS]
+    #[arg(long, value_name = "CIDRS")]
+    pub(crate) allow_nets: Option<String>,
+    /// Ports that endpoints may name; any where empty [env: POSTRIDER_ALLOW_PORTS]
+    #[arg(long, value_name = "PORTS")]
+    pub(crate) allow_ports: Option<String>,
+    /// Whether endpoints must use https [default: false] [env: POSTRIDER_REQUIRE_HTTPS]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) require_https: Option<String>,
+    /// Delays after each failed attempt, such as 5s,5m,2h [env: POSTRIDER_RETRY_SCHEDULE]
+    #[arg(long, value_name = "DELAYS")]
+    pub(crate) retry_schedule: Option<String>,
+    /// What the contract's headers begin with [default: X-KASKO-] [env: POSTRIDER_HEADER_PREFIX]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) header_prefix: Option<String>,
+    /// How many days finished deliveries are kept [default: 30] [env: POSTRIDER_RETENTION_DAYS]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) retention_days: Option<String>,
+    /// Requests in flight over all endpoints [default: 4096, or half the open-file limit if that is less]
+    /// [env: POSTRIDER_MAX_IN_FLIGHT]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_in_flight: Option<String>,
+    /// How long requests in flight may take to end at shutdown, in seconds [default: 20]
+    /// [env: POSTRIDER_SHUTDOWN_GRACE_SECONDS]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) shutdown_grace_seconds: Option<String>,
+    /// How log lines look: text or json [default: text] [env: POSTRIDER_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// Which log lines are written: error, warn, info, debug or trace [default: info] [env: POSTRIDER_LOG_LEVEL]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// The configuration file [default: postrider.toml, where there is one] [env: POSTRIDER_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Show the configuration with where each value is from, and exit
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+impl ServeFlags {
+    /// The flag's text for a setting of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let flag = match name {
+            "listen" => &self.listen,
+            "store" => &self.store,
+            "operator_key" => &self.operator_key,
+            "master_key_file" => &self.master_key_file,
+            "allow_nets" => &self.allow_nets,
+            "allow_ports" => &self.allow_ports,
+            "require_https" => &self.require_https,
+            "retry_schedule" => &self.retry_schedule,
+            "header_prefix" => &self.header_prefix,
+            "retention_days" => &self.retention_days,
+            "max_in_flight" => &self.max_in_flight,
+            "shutdown_grace_seconds" => &self.shutdown_grace_seconds,
+            "log_format" => &self.log_format,
+            "log_level" => &self.log_level,
+            _ => return None,
+        };
+        flag.as_deref()
+    }
+}

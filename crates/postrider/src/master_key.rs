@@ -1,0 +1,73 @@
+//! The file with the key that secrets in the store are encrypted with: read, or made at the first start.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use postrider_store::seal::MasterKey;
+
+/// Reads the key file; makes one, with mode 0600, only where the store does not exist yet either.
+pub(crate) fn read_or_make(key_file: &Path, store: &Path) -> anyhow::Result<MasterKey> {
+    let shown = key_file.display();
+    match std::fs::read_to_string(key_file) {
+        Ok(text) => MasterKey::from_base64(&text).with_context(|| format!("the master key file {shown} is wrong")),
+        Err(why) if why.kind() != ErrorKind::NotFound => {
+            Err(why).with_context(|| format!("the master key file {shown} can't be read"))
+        }
+        Err(_) if has_content(store) => bail!(
+            "the master key file {shown} is missing, and without it the secrets in {} can't be read; put it back or \
+             name it with --master-key-file",
+            store.display()
+        ),
+        Err(_) => make(key_file).with_context(|| format!("the master key file {shown} can't be made")),
+    }
+}
+
+fn has_content(store: &Path) -> bool {
+    std::fs::metadata(store).is_ok_and(|meta| meta.len() > 0)
+}
+
+fn make(key_file: &Path) -> anyhow::Result<MasterKey> {
+    let key = MasterKey::generate();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(key_file)?;
+    writeln!(file, "{}", key.to_base64().as_str())?;
+    file.sync_all()?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_readable_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key_file, store) = (folder.path().join("postrider.key"), folder.path().join("postrider.db"));
+        let made = read_or_make(&key_file, &store).unwrap();
+        assert_eq!(std::fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
+        let read = read_or_make(&key_file, &store).unwrap();
+        assert_eq!(read.to_base64().as_str(), made.to_base64().as_str());
+    }
+
+    #[test]
+    fn a_store_without_its_key_is_not_opened_with_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("postrider.db");
+        std::fs::write(&store, "something").unwrap();
+        let refused = read_or_make(&folder.path().join("postrider.key"), &store).unwrap_err().to_string();
+        assert!(refused.contains("is missing"), "{refused}");
+    }
+
+    #[test]
+    fn a_damaged_key_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let key_file = folder.path().join("postrider.key");
+        std::fs::write(&key_file, "not base64\n").unwrap();
+        let refused = read_or_make(&key_file, &folder.path().join("x.db")).unwrap_err().to_string();
+        assert!(refused.contains("is wrong"), "{refused}");
+    }
+}

@@ -1,0 +1,91 @@
+//! `postrider serve`: configuration, store, service, until a signal says stop.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use postrider_api::ApiOptions;
+use postrider_engine::Engine;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::flags::ServeFlags;
+use crate::config::layers::{Layers, unknown_variables};
+use crate::config::{self, Config};
+use crate::{guide, logging, master_key, running};
+
+/// Runs the service.
+pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
+    let environment: BTreeMap<String, String> =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let mut layers = Layers::read(flags, &environment)?;
+    let config = Config::read(&layers)?;
+    if flags.print_config {
+        config::print(&mut layers, &config);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let _logging = logging::start(config.log_format, config.log_level);
+    for variable in unknown_variables(&environment) {
+        tracing::warn!(variable, "this environment variable is none of ours; is it a typing error?");
+    }
+    let runtime = tokio::runtime::Runtime::new().context("the runtime can't start")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("can't listen on {}; is it in use? (choose another with --listen)", config.listen))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let key = master_key::read_or_make(&config.master_key_file, &config.store)?;
+    let running = running::start(&config.store, key, config.engine()).await?;
+    let mut stop = Stop::listen()?;
+    guide::print(address, &config, running.new_operator_key.as_deref());
+    tracing::info!(%address, store = %config.store.display(), "ready");
+    let engine = running.engine;
+    let stopping = engine.clone();
+    let api = postrider_api::serve(listener, engine.clone(), ApiOptions::default(), async move {
+        stop.recv().await;
+        tracing::info!("stopping: no new events; requests in flight may end (a second signal leaves at once)");
+        stopping.begin_shutdown();
+        leave_at_once_on(stop);
+    });
+    api.await.context("the listener failed")?;
+    Ok(finish(&engine, &config).await)
+}
+
+async fn finish(engine: &Engine, config: &Config) -> ExitCode {
+    match engine.shutdown(config.shutdown_grace).await {
+        0 => tracing::info!("stopped"),
+        left => tracing::warn!(left, "stopped; requests still in flight are made again after the next start"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals can't be listened to");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What is accepted is durable already, so leaving without ceremony loses nothing.
+fn leave_at_once_on(mut stop: Stop) {
+    tokio::spawn(async move {
+        stop.recv().await;
+        std::process::exit(1);
+    });
+}
