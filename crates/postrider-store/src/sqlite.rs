@@ -67,7 +67,7 @@ impl Default for SqliteOptions {
             change_queue: 256,
             writer_cache_kib: 8 * 1024,
             reader_cache_kib: 1024,
-            checkpoint_pages: 2_000,
+            checkpoint_pages: 1_000,
             max_pages: None,
         }
     }
