@@ -148,11 +148,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// Says a byte of `text` every few milliseconds, over and over, for as long as the sender listens.
     pub(crate) async fn drip(&mut self, text: &str) {
+        let mut pace = tokio::time::interval(Duration::from_millis(5));
         for byte in text.bytes().cycle() {
+            pace.tick().await;
             if !self.say([byte]).await {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
