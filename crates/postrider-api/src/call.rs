@@ -2,7 +2,7 @@
 //! says. The order of refusals is made here: 401 before anything else, 404 and 403 before the body is read.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
@@ -23,7 +23,8 @@ pub(crate) struct Call {
     parts: Parts,
     /// What stands in the path for `{id}`; empty where it can't be read, which is the name of nothing.
     named: String,
-    body: Body,
+    /// Locked by nobody: a body alone is not `Sync`, and a call is looked at across awaits.
+    body: Mutex<Body>,
 }
 
 impl FromRequest<Arc<Api>> for Call {
@@ -34,7 +35,13 @@ impl FromRequest<Arc<Api>> for Call {
         let caller = Caller::of(&parts.headers, &api.engine)?;
         let params = RawPathParams::from_request_parts(&mut parts, &()).await;
         let named = params.ok().and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()));
-        Ok(Self { caller, api: Arc::clone(api), parts, named: named.unwrap_or_default(), body })
+        Ok(Self {
+            caller,
+            api: Arc::clone(api),
+            parts,
+            named: named.unwrap_or_default(),
+            body: Mutex::new(body),
+        })
     }
 }
 
@@ -65,7 +72,8 @@ impl Call {
 
     /// Reads the body.
     pub(crate) async fn body(&mut self, limit: Limit) -> Result<Received, Problem> {
-        body::read(&self.api, &self.parts.headers, std::mem::take(&mut self.body), limit).await
+        let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
+        body::read(&self.api, &self.parts.headers, body, limit).await
     }
 
     /// Reads a body that may be left out and has no fields.

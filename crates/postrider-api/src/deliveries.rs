@@ -7,7 +7,7 @@ use http::StatusCode;
 use postrider_core::delivery::{Delivery, Status};
 use postrider_core::event_type::is_event_type_name;
 use postrider_core::id::DeliveryId;
-use postrider_engine::store_model::DeliveryFilter;
+use postrider_engine::DeliveryFilter;
 
 use crate::answer::{self, Answer, List};
 use crate::call::Call;

@@ -6,11 +6,11 @@ mod shown;
 
 use http::StatusCode;
 use postrider_core::endpoint::State;
-use postrider_core::id::{AccountId, EndpointId};
+use postrider_core::id::EndpointId;
 use postrider_engine::model::{EndpointDraft, EndpointFilter, EndpointView, StateChange};
 use serde::Serialize;
 
-use crate::answer::{self, Answer, List, Text};
+use crate::answer::{self, Answer, List};
 use crate::body::Limit;
 use crate::call::Call;
 use crate::fields::Fields;

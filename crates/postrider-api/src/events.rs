@@ -10,8 +10,8 @@ use postrider_core::event_type::is_event_type_name;
 use postrider_core::id::EventId;
 use postrider_core::limits::MAX_BATCH_EVENTS;
 use postrider_engine::EngineError;
+use postrider_engine::EventFilter;
 use postrider_engine::model::Submission;
-use postrider_engine::store_model::EventFilter;
 
 use crate::answer::{self, Answer, List};
 use crate::body::Limit;

@@ -4,16 +4,24 @@
 //!
 //! Nothing here knows what a field means.
 
+mod reading;
+
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::fmt;
 use std::ops::RangeInclusive;
 
 use postrider_core::limits::MAX_VIOLATIONS;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
 
 use crate::problem::{Code, FieldError, Problem};
+use reading::{Object, Objects, elements_of, members_of};
+
+/// A field as it was given: none where it is absent or at fault (which was noted), `Some(None)` where it is null.
+pub(crate) type Given<T> = Option<Option<T>>;
+
+/// A name and a text.
+type NamedText<'a> = (String, Cow<'a, str>);
 
 /// The fields of one object, by their place in `known`.
 pub(crate) struct Fields<'a> {
@@ -92,12 +100,12 @@ impl<'a> Fields<'a> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
     }
 
-    /// A field where `null` has a meaning: none where it is absent or faulty, `Some(None)` where it is null.
+    /// A field read by `read`, whose error says what would be right.
     fn given<T>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(&'a RawValue) -> Result<T, String>,
-    ) -> Option<Option<T>> {
+    ) -> Given<T> {
         let raw = self.raw(name)?;
         if raw.get() == "null" {
             return Some(None);
@@ -111,7 +119,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(crate) fn text(&mut self, name: &'static str) -> Option<Option<Cow<'a, str>>> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Given<Cow<'a, str>> {
         self.given(name, |raw| text_of(raw).ok_or_else(|| "must be a string".to_owned()))
     }
 
@@ -125,11 +133,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A string of at most `max_chars` characters.
-    pub(crate) fn short_text(
-        &mut self,
-        name: &'static str,
-        max_chars: usize,
-    ) -> Option<Option<Cow<'a, str>>> {
+    pub(crate) fn short_text(&mut self, name: &'static str, max_chars: usize) -> Given<Cow<'a, str>> {
         self.given(name, |raw| {
             let text = text_of(raw).ok_or_else(|| "must be a string".to_owned())?;
             if text.chars().count() > max_chars {
@@ -139,7 +143,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    pub(crate) fn boolean(&mut self, name: &'static str) -> Option<Option<bool>> {
+    pub(crate) fn boolean(&mut self, name: &'static str) -> Given<bool> {
         self.given(name, |raw| match raw.get() {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -147,11 +151,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    pub(crate) fn whole_number(
-        &mut self,
-        name: &'static str,
-        range: RangeInclusive<u32>,
-    ) -> Option<Option<u32>> {
+    pub(crate) fn whole_number(&mut self, name: &'static str, range: RangeInclusive<u32>) -> Given<u32> {
         self.given(name, |raw| {
             let number = raw.get().parse().ok().filter(|number| range.contains(number));
             number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
@@ -159,7 +159,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of strings, at most `max` of them.
-    pub(crate) fn texts(&mut self, name: &'static str, max: usize) -> Option<Option<Vec<Cow<'a, str>>>> {
+    pub(crate) fn texts(&mut self, name: &'static str, max: usize) -> Given<Vec<Cow<'a, str>>> {
         let elements = self.given(name, |raw| elements_of(raw, max))?;
         let Some(elements) = elements else { return Some(None) };
         let mut texts = Vec::with_capacity(elements.len());
@@ -173,11 +173,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An object of at most `max` strings, in the order given.
-    pub(crate) fn named_texts(
-        &mut self,
-        name: &'static str,
-        max: usize,
-    ) -> Option<Option<Vec<(String, Cow<'a, str>)>>> {
+    pub(crate) fn named_texts(&mut self, name: &'static str, max: usize) -> Given<Vec<NamedText<'a>>> {
         let members = self.given(name, |raw| members_of(raw, max))?;
         let Some(members) = members else { return Some(None) };
         let count = members.len();
@@ -197,7 +193,7 @@ impl<'a> Fields<'a> {
         name: &'static str,
         known: &'static [&'static str],
         judge: impl FnOnce(&mut Fields<'a>) -> Option<T>,
-    ) -> Option<Option<T>> {
+    ) -> Given<T> {
         let base = format!("{}/{name}", self.base);
         let read = |raw: &'a RawValue| {
             Fields::read(Cow::Owned(base), raw.get(), known).map_err(|_why| "must be an object".to_owned())
@@ -260,181 +256,5 @@ fn unknown(known: &[&str]) -> String {
     match known {
         [] => "unknown field; there are none here".to_owned(),
         known => format!("unknown field; known here: {}", known.join(", ")),
-    }
-}
-
-/// The elements of an array of at most `max`.
-fn elements_of(raw: &RawValue, max: usize) -> Result<Vec<&RawValue>, String> {
-    struct Elements(usize);
-
-    impl<'a> Visitor<'a> for Elements {
-        type Value = (Vec<&'a RawValue>, usize);
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut elements = Vec::new();
-            while elements.len() < self.0
-                && let Some(element) = seq.next_element()?
-            {
-                elements.push(element);
-            }
-            let count = elements.len() + count_rest(&mut seq)?;
-            Ok((elements, count))
-        }
-    }
-
-    let read = serde_json::Deserializer::from_str(raw.get()).deserialize_seq(Elements(max));
-    match read {
-        Ok((elements, count)) if count <= max => Ok(elements),
-        Ok((_, count)) => Err(format!("must have at most {max} entries, this has {count}")),
-        Err(_) => Err("must be an array of strings".to_owned()),
-    }
-}
-
-/// The members of an object of at most `max`, repeated names included.
-fn members_of(raw: &RawValue, max: usize) -> Result<Vec<(String, &RawValue)>, String> {
-    struct Members(usize);
-
-    impl<'a> Visitor<'a> for Members {
-        type Value = (Vec<(String, &'a RawValue)>, usize);
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            let mut count = 0;
-            while count < self.0
-                && let Some(member) = map.next_entry()?
-            {
-                members.push(member);
-                count += 1;
-            }
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                count += 1;
-            }
-            Ok((members, count))
-        }
-    }
-
-    let read = serde_json::Deserializer::from_str(raw.get()).deserialize_map(Members(max));
-    match read {
-        Ok((members, count)) if count <= max => Ok(members),
-        Ok((_, count)) => Err(format!("must have at most {max} entries, this has {count}")),
-        Err(_) => Err("must be an object of strings".to_owned()),
-    }
-}
-
-/// How many elements are left, all of them passed over.
-fn count_rest<'a, A: SeqAccess<'a>>(seq: &mut A) -> Result<usize, A::Error> {
-    let mut count = 0;
-    while seq.next_element::<IgnoredAny>()?.is_some() {
-        count += 1;
-    }
-    Ok(count)
-}
-
-/// Reads one object into [`Fields`].
-struct Object {
-    base: Cow<'static, str>,
-    known: &'static [&'static str],
-}
-
-impl<'a> DeserializeSeed<'a> for Object {
-    type Value = Fields<'a>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Fields<'a>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Object {
-    type Value = Fields<'a>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
-        let Self { base, known } = self;
-        let mut fields = Fields { base, known, values: vec![None; known.len()], errors: Vec::new() };
-        while let Some(key) = map.next_key_seed(Key(known))? {
-            let value: &'a RawValue = map.next_value()?;
-            match key {
-                Err(name) => {
-                    fields.refuse(&escaped(&name), unknown(known));
-                }
-                Ok(place) if fields.values[place].is_some() => fields.refuse(known[place], "is there twice"),
-                Ok(place) => fields.values[place] = Some(value),
-            }
-        }
-        Ok(fields)
-    }
-}
-
-/// Reads a key: its place among the known ones, or the name itself.
-struct Key(&'static [&'static str]);
-
-impl<'a> DeserializeSeed<'a> for Key {
-    type Value = Result<usize, String>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Key {
-    type Value = Result<usize, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|known| *known == name).ok_or_else(|| shown(name)))
-    }
-}
-
-/// Reads an array of objects, and counts those beyond `max` without keeping them. `reached` is the index at which
-/// it stands, so that an error has its place.
-struct Objects<'c> {
-    name: &'static str,
-    known: &'static [&'static str],
-    max: usize,
-    reached: &'c Cell<usize>,
-}
-
-impl<'a> DeserializeSeed<'a> for Objects<'_> {
-    type Value = (Vec<Fields<'a>>, usize);
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Objects<'_> {
-    type Value = (Vec<Fields<'a>>, usize);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of objects")
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut objects = Vec::new();
-        while objects.len() < self.max {
-            let index = objects.len();
-            self.reached.set(index);
-            let base = Cow::Owned(format!("/{}/{index}", self.name));
-            match seq.next_element_seed(Object { base, known: self.known })? {
-                Some(object) => objects.push(object),
-                None => return Ok((objects, index)),
-            }
-        }
-        let count = objects.len() + count_rest(&mut seq)?;
-        Ok((objects, count))
     }
 }

@@ -56,8 +56,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
 fn log_problem(problem: &Problem, request_id: &str, method: &Method, path: &str) {
     let code = problem.code();
     match problem.source() {
-        Some(source) => {
-            let error: &(dyn std::error::Error + 'static) = source;
+        Some(error) => {
             tracing::error!(request_id, %method, path, code, error, "a request failed");
         }
         None if code == "internal" => tracing::error!(request_id, %method, path, code, "a request failed"),

@@ -161,8 +161,8 @@ impl Problem {
     }
 
     /// What went wrong underneath, for the log.
-    pub(crate) fn source(&self) -> Option<&(dyn Error + Send + Sync)> {
-        self.source.as_deref()
+    pub(crate) fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| -> &(dyn Error + 'static) { source })
     }
 
     /// The whole answer to the request `request_id`; `before` is the answer that carried the problem.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use postrider_core::id::AccountId;
 use postrider_core::limits::{DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS};
 use postrider_core::time::{NotATime, Timestamp};
-use postrider_engine::store_model::PageRequest;
+use postrider_engine::PageRequest;
 use url::form_urlencoded;
 
 use crate::caller::Caller;

@@ -7,7 +7,6 @@ use postrider_core::endpoint::{DisabledReason, State};
 use postrider_core::id::EndpointId;
 use postrider_core::time::Timestamp;
 use postrider_engine::Engine;
-use postrider_engine::environment::{Clock as _, SystemClock};
 use postrider_engine::model::EndpointView;
 
 /// Tells why deliveries wait; asks for each endpoint once.
@@ -19,7 +18,7 @@ pub(super) struct Reasons<'e> {
 
 impl<'e> Reasons<'e> {
     pub(super) fn new(engine: &'e Engine) -> Self {
-        Self { engine, endpoints: HashMap::new(), now: SystemClock.now() }
+        Self { engine, endpoints: HashMap::new(), now: engine.now() }
     }
 
     /// Why this delivery waits; none for one that came to its end.

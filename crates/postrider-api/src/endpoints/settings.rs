@@ -180,8 +180,8 @@ fn retry_schedule(fields: &mut Fields<'_>) -> Option<Option<RetrySchedule>> {
 fn rate_limit(fields: &mut Fields<'_>) -> Option<Option<RateLimit>> {
     fields.object("rate_limit", &["per_second", "burst"], |inner| {
         inner.require("per_second");
-        let per_second = inner.whole_number("per_second", 1..=MAX_RATE_PER_SECOND).flatten()?;
         let burst = inner.whole_number("burst", 1..=MAX_RATE_PER_SECOND);
+        let per_second = inner.whole_number("per_second", 1..=MAX_RATE_PER_SECOND).flatten()?;
         Some(RateLimit { per_second, burst: burst.flatten().unwrap_or(per_second) })
     })
 }

@@ -1,0 +1,20 @@
+//! The REST surface as a client meets it: real HTTP over loopback, a real engine, a real SQLite file. Only the
+//! receivers are played.
+
+#![expect(clippy::unwrap_used, reason = "all of this is a test")]
+
+mod accounts;
+mod bad_events;
+mod batch;
+mod client;
+mod deliveries;
+mod endpoint_faults;
+mod endpoints;
+mod events;
+mod harness;
+mod http;
+mod keys;
+mod lists;
+mod refused_bodies;
+mod shutdown;
+mod tenancy;
