@@ -85,7 +85,7 @@ impl Connection {
     }
 
     async fn read_more(&mut self) -> Option<()> {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         match self.stream.read(&mut buffer).await {
             Ok(0) | Err(_) => None,
             Ok(count) => {
