@@ -1,1 +1,87 @@
-//! The suite that every store passes.
+//! One suite that every store passes: what [`Store`] promises, as tests that any backend runs unchanged.
+//!
+//! A backend brings a [`Backend`] and calls [`store_conformance!`](crate::store_conformance) in a test file. No
+//! case here knows which database it talks to, and none waits for a clock.
+
+#![expect(clippy::unwrap_used, reason = "this is a test suite: a panic is how it fails")]
+
+pub mod accepting;
+pub mod attempts;
+pub mod configuring;
+pub mod lanes;
+pub mod listing;
+pub mod recording;
+mod world;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::Store;
+
+/// A place where a store can live: empty at first, and still there when its store was closed.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Opens the store at this place. Called again only after the one before was closed.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+/// Makes a test of every case. `$backend` is an expression that gives a fresh [`Backend`], evaluated per test.
+#[macro_export]
+macro_rules! store_conformance {
+    ($backend:expr) => {
+        $crate::store_conformance! { @each $backend,
+            accepting::what_was_accepted_is_there_after_a_reopen,
+            accepting::payloads_survive_byte_for_byte,
+            accepting::numbers_follow_the_order_of_commits,
+            accepting::numbers_are_not_used_again_after_a_reopen,
+            accepting::events_matched_by_an_old_configuration_are_refused,
+            accepting::one_refused_event_refuses_its_whole_request_and_no_other,
+            accepting::a_deleted_accounts_events_are_refused,
+            accepting::many_at_once_are_all_kept_apart,
+            accepting::an_event_without_deliveries_is_kept,
+            accepting::a_guid_is_accepted_once,
+            recording::each_outcome_leaves_its_state,
+            recording::recording_again_changes_nothing,
+            recording::an_older_outcome_does_not_undo_a_later_one,
+            recording::a_cancelled_delivery_stays_cancelled_and_its_attempt_is_logged,
+            recording::a_delivered_one_is_never_pending_again,
+            recording::health_and_a_disabling_are_written_with_the_outcome,
+            recording::many_at_once_are_all_recorded,
+            recording::an_outcome_of_nothing_leaves_nothing,
+            attempts::every_field_of_an_attempt_survives,
+            attempts::attempts_come_oldest_first_and_survive_a_reopen,
+            lanes::ready_gives_the_oldest_with_their_payloads,
+            lanes::what_waits_for_a_time_is_due_then_and_paged,
+            lanes::payloads_come_in_the_order_asked,
+            lanes::backlogs_count_what_is_pending,
+            lanes::cancelling_goes_in_slices_from_the_oldest,
+            lanes::what_is_deleted_leaves_its_backlog_to_be_cancelled,
+            lanes::a_finished_delivery_can_be_resent,
+            lanes::what_is_pending_or_gone_cannot_be_resent,
+            configuring::accounts_and_keys_survive_a_reopen,
+            configuring::a_deleted_account_is_gone_with_its_keys_and_endpoints,
+            configuring::every_setting_of_an_endpoint_survives,
+            configuring::an_update_writes_everything_but_health,
+            configuring::each_change_raises_the_version,
+            configuring::what_is_not_there_cannot_be_changed,
+            configuring::an_account_has_so_many_endpoints_and_no_more,
+            configuring::a_refused_change_hurts_nobody_else,
+            configuring::the_operator_key_is_remembered,
+            configuring::a_healthy_store_can_be_written,
+            listing::deliveries_are_filtered_and_paged,
+            listing::events_are_filtered_and_paged,
+            listing::unknown_ids_give_empty_pages,
+            listing::what_was_deleted_can_still_be_listed,
+            listing::single_rows_are_found_by_their_ids,
+        }
+    };
+    (@each $backend:expr, $($module:ident :: $case:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                $crate::conformance::$module::$case(&$backend).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,90 @@
+//! Attempts: everything kept of a request comes back as it was.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::attempt::{Attempt, FailureCode, Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::delivery::Next;
+use postrider_core::limits::MAX_KEPT_BODY_BYTES;
+
+use super::Backend;
+use super::world::{World, attempt, batch};
+use crate::model::Record;
+
+fn answered(status: u16, retry_after: Option<Duration>, response: Option<ResponseLog>) -> Attempt {
+    let outcome = Outcome::Answered { status, retry_after };
+    Attempt { response, outcome, ..attempt(1, Next::Delivered, postrider_core::time::Timestamp::from_ms(0)) }
+}
+
+fn samples() -> Vec<Attempt> {
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let full = ResponseLog {
+        headers: vec![
+            header("x-a", "1"),
+            header("x-a", "2"),
+            header("x-\"quoted\"", "line\nbreak \u{fffd} \\ :"),
+        ],
+        body: Bytes::from(vec![0xff; MAX_KEPT_BODY_BYTES]),
+        body_truncated: true,
+    };
+    let mut samples = vec![
+        answered(200, None, Some(ResponseLog::default())),
+        answered(100, None, None),
+        answered(999, Some(Duration::from_millis(1_500)), Some(full.clone())),
+        answered(
+            503,
+            Some(Duration::from_secs(24 * 3600)),
+            Some(ResponseLog { body_truncated: false, ..full }),
+        ),
+    ];
+    for code in FailureCode::ALL.iter().filter(|code| **code != FailureCode::Status) {
+        let outcome = Outcome::Failed { code: *code, detail: format!("{code}: in plain words") };
+        samples.push(Attempt { outcome, ..answered(200, None, None) });
+    }
+    let timings = Timings {
+        dns_us: Some(0),
+        connect_us: Some(1),
+        tls_us: Some(u64::from(u32::MAX)),
+        first_byte_us: Some(60_000_000),
+        total_us: 60_000_001,
+    };
+    let request = RequestLog {
+        url: "https://receiver.example/hook?q=ä#none".to_owned(),
+        headers: vec![header("host", "receiver.example"), header("authorization", "…")],
+    };
+    samples.push(Attempt { probe: true, timings, request, ..answered(410, None, None) });
+    samples
+}
+
+/// Outcomes of every kind, with and without a response, the largest body.
+pub async fn every_field_of_an_attempt_survives(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    for sample in samples() {
+        let accepted = world.accept(&lane).await;
+        let sample = Attempt { started_at: world.now(), ..sample };
+        let record =
+            Record { attempt: Some(sample.clone()), ..world.outcome(accepted, 1, Next::Waits, world.now()) };
+        world.store.record(batch(vec![record])).await.unwrap();
+        assert_eq!(world.store.attempts(accepted.seq).await.unwrap(), [sample]);
+    }
+}
+
+/// In their order, each delivery's own, also after many.
+pub async fn attempts_come_oldest_first_and_survive_a_reopen(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let (first, second) = (world.accept(&lane).await, world.accept(&lane).await);
+    for number in 1..=40 {
+        world.record(second, number, Next::Waits).await;
+        world.record(first, number, Next::Waits).await;
+    }
+    let world = world.reopen().await;
+    for accepted in [first, second] {
+        let attempts = world.store.attempts(accepted.seq).await.unwrap();
+        let numbers: Vec<u32> = attempts.iter().map(|attempt| attempt.number).collect();
+        assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+    }
+    let nobody = postrider_core::delivery::DeliverySeq(second.seq.0 + 1);
+    assert_eq!(world.store.attempts(nobody).await.unwrap(), []);
+}

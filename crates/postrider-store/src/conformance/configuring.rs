@@ -1,0 +1,277 @@
+//! Accounts, keys, endpoints: what is written is what is loaded, each change counted, each refusal alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_core::account::AccountNo;
+use postrider_core::endpoint::{
+    CustomHeader, DisabledReason, Endpoint, EndpointNo, EndpointSettings, RateLimit, State,
+};
+use postrider_core::event_type::Subscription;
+use postrider_core::health::{FailureRun, Health};
+use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
+use postrider_core::schedule::RetrySchedule;
+use postrider_core::secret::Secret;
+use zeroize::Zeroizing;
+
+use super::Backend;
+use super::world::{World, settings};
+use crate::StoreError;
+use crate::model::{HealthUpdate, NewAccount, NewEndpoint, RecordBatch};
+
+/// Their order, their fields, their keys.
+pub async fn accounts_and_keys_survive_a_reopen(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let new = NewAccount {
+        id: world.account_id(),
+        name: "Ünïcode & \"quotes\"".to_owned(),
+        created_at: world.now(),
+        keys: vec![world.key(true), world.key(false)],
+    };
+    let first = world.store.create_account(new.clone()).await.unwrap();
+    assert_eq!((first.id, &first.name, first.created_at), (new.id, &new.name, new.created_at));
+    let second = world.account("Second").await;
+    assert_ne!(first.no, second.no);
+    let renamed = world.store.rename_account(second.no, "Renamed").await.unwrap();
+    assert_eq!((renamed.no, renamed.id, renamed.name.as_str()), (second.no, second.id, "Renamed"));
+
+    let configuration = world.reopen().await.store.load().await.unwrap();
+    assert_eq!(configuration.accounts, [first.clone(), renamed]);
+    assert_eq!(configuration.keys.len(), 4);
+    for key in &new.keys {
+        let stored = configuration.keys.iter().find(|stored| stored.id == key.id).unwrap();
+        assert_eq!((stored.account, stored.livemode, stored.sha256), (first.no, key.livemode, key.sha256));
+        assert_eq!(stored.created_at, new.created_at);
+    }
+}
+
+/// Gone from what is loaded; its number is not given again.
+pub async fn a_deleted_account_is_gone_with_its_keys_and_endpoints(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let (gone, stays) = (world.lane().await, world.lane().await);
+    world.store.delete_account(gone.account.no, world.now()).await.unwrap();
+    let world = world.reopen().await;
+    let configuration = world.store.load().await.unwrap();
+    assert_eq!(
+        configuration.accounts.iter().map(|account| account.no).collect::<Vec<_>>(),
+        [stays.account.no]
+    );
+    assert!(configuration.keys.iter().all(|key| key.account == stays.account.no));
+    assert_eq!(configuration.keys.len(), 2);
+    assert_eq!(configuration.endpoints, [stays.endpoint]);
+    let next = world.account("Next").await;
+    assert!(next.no != gone.account.no && next.no != stays.account.no);
+}
+
+fn full_settings() -> EndpointSettings {
+    let header = |name: &str, value: &str| CustomHeader {
+        name: name.to_owned(),
+        value: Zeroizing::new(value.to_owned()),
+    };
+    EndpointSettings {
+        subscription: Subscription::parse(&["policy.*", "offer.created"]).unwrap(),
+        description: "A note with \"quotes\"\nand two lines".to_owned(),
+        headers: vec![header("authorization", "Bearer a-very-secret-token"), header("x-empty", "")],
+        timeout: Duration::from_millis(1_500),
+        retry_schedule: Some(RetrySchedule::from_texts(&["1s", "5m", "7d"]).unwrap()),
+        rate_limit: Some(RateLimit { per_second: 5, burst: 50 }),
+        max_in_flight: 1_000,
+        ordered: true,
+        standard_webhooks: true,
+        ..settings("https://user-visible.example:8443/a%20b?c=d&e=%C3%A4")
+    }
+}
+
+/// The least and the most that can be set.
+pub async fn every_setting_of_an_endpoint_survives(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let account = world.account("Account").await;
+    let mut made = Vec::new();
+    for (livemode, settings) in [(false, settings("http://10.0.0.1/")), (true, full_settings())] {
+        let new = NewEndpoint { settings, ..world.new_endpoint(&account, livemode) };
+        let (endpoint, _) = world.store.create_endpoint(new.clone()).await.unwrap();
+        let expected = Endpoint {
+            no: endpoint.no,
+            id: new.id,
+            account_no: account.no,
+            account: account.id,
+            livemode,
+            settings: new.settings,
+            secret: new.secret,
+            state: State::Enabled,
+            health: Health::default(),
+            created_at: new.created_at,
+            updated_at: new.created_at,
+        };
+        assert_eq!(endpoint, expected);
+        made.push(endpoint);
+    }
+    assert_ne!(made[0].no, made[1].no);
+    assert_eq!(world.reopen().await.store.load().await.unwrap().endpoints, made);
+}
+
+/// Health is written by outcomes, unless it is asked to begin anew.
+pub async fn an_update_writes_everything_but_health(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let health = Health {
+        run: Some(FailureRun {
+            since: world.now(),
+            failures: 3,
+            deliveries: [Some(world.delivery_id()), None, None],
+        }),
+        ..Health::default()
+    };
+    let update = HealthUpdate { endpoint_no: lane.endpoint.no, health, state: None };
+    world.store.record(RecordBatch { records: Vec::new(), health: vec![update] }).await.unwrap();
+
+    let mut changed = Endpoint {
+        settings: full_settings(),
+        secret: Secret::generate(&[9; 32]),
+        state: State::Paused,
+        updated_at: world.now(),
+        ..lane.endpoint.clone()
+    };
+    world.store.update_endpoint(&changed, false).await.unwrap();
+    let stored = world.store.load().await.unwrap().endpoints;
+    assert_eq!(stored, [Endpoint { health, ..changed.clone() }]);
+
+    for state in [State::Disabled(DisabledReason::Operator), State::Enabled] {
+        changed = Endpoint {
+            state,
+            settings: settings("http://other.example/"),
+            updated_at: world.now(),
+            ..changed
+        };
+        world.store.update_endpoint(&changed, true).await.unwrap();
+        assert_eq!(
+            world.store.load().await.unwrap().endpoints,
+            [Endpoint { health: Health::default(), ..changed.clone() }]
+        );
+    }
+}
+
+/// And what is loaded tells the version that the change gave.
+pub async fn each_change_raises_the_version(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let account = world.account("Account").await;
+    let beside = world.account("Beside").await;
+    let (endpoint, made) = world.endpoint(&account, true).await;
+    let updated = world.store.update_endpoint(&endpoint, false).await.unwrap();
+    let renamed = world.store.rename_account(account.no, "Again").await.unwrap().config_version;
+    let deleted = world.store.delete_endpoint(endpoint.no, world.now()).await.unwrap();
+    let versions = [account.config_version, made, updated, renamed, deleted];
+    assert!(versions.is_sorted_by(|earlier, later| earlier < later), "{versions:?}");
+    let accounts = world.reopen().await.store.load().await.unwrap().accounts;
+    assert_eq!(
+        accounts.iter().map(|a| a.config_version).collect::<Vec<_>>(),
+        [deleted, beside.config_version]
+    );
+}
+
+/// `NotFound`, for what never was and for what is deleted.
+pub async fn what_is_not_there_cannot_be_changed(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let (deleted, other) = (world.lane().await, world.lane().await);
+    world.store.delete_account(deleted.account.no, world.now()).await.unwrap();
+    world.store.delete_endpoint(other.endpoint.no, world.now()).await.unwrap();
+    let now = world.now();
+    for no in [deleted.account.no, AccountNo(1_000)] {
+        assert!(matches!(world.store.rename_account(no, "x").await, Err(StoreError::NotFound)));
+        assert!(matches!(world.store.delete_account(no, now).await, Err(StoreError::NotFound)));
+        let new = NewEndpoint { account_no: no, ..world.new_endpoint(&deleted.account, true) };
+        assert!(matches!(world.store.create_endpoint(new).await, Err(StoreError::NotFound)));
+    }
+    for endpoint in
+        [&deleted.endpoint, &other.endpoint, &Endpoint { no: EndpointNo(1_000), ..other.endpoint.clone() }]
+    {
+        assert!(matches!(world.store.update_endpoint(endpoint, true).await, Err(StoreError::NotFound)));
+        assert!(matches!(world.store.delete_endpoint(endpoint.no, now).await, Err(StoreError::NotFound)));
+        let cancelled = world
+            .store
+            .cancel_pending(endpoint.no, postrider_core::delivery::CancelReason::EndpointDeleted, now, 5)
+            .await;
+        assert_eq!(cancelled.unwrap(), 0);
+    }
+}
+
+/// `Conflict` at the limit; a deleted one makes room.
+pub async fn an_account_has_so_many_endpoints_and_no_more(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let account = world.account("Account").await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..=MAX_ENDPOINTS_PER_ACCOUNT {
+        let (store, new) = (Arc::clone(&world.store), world.new_endpoint(&account, true));
+        tasks.spawn(async move { store.create_endpoint(new).await });
+    }
+    let results = tasks.join_all().await;
+    let refused: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+    assert!(matches!(refused[..], [StoreError::Conflict(_)]), "{refused:?}");
+    let endpoints = world.store.load().await.unwrap().endpoints;
+    assert_eq!(endpoints.len(), MAX_ENDPOINTS_PER_ACCOUNT);
+    world.store.delete_endpoint(endpoints[0].no, world.now()).await.unwrap();
+    world.endpoint(&account, true).await;
+    let another = world.account("Another").await;
+    world.endpoint(&another, true).await;
+}
+
+/// Changes that are made together are refused one by one.
+pub async fn a_refused_change_hurts_nobody_else(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let mut twin = NewAccount {
+        id: lane.account.id,
+        name: "Twin".to_owned(),
+        created_at: world.now(),
+        keys: vec![world.key(true)],
+    };
+    let twin_key = twin.keys[0].sha256;
+    let new = world.event(&lane, "{}");
+    let (refused, made, renamed, accepted, missing) = tokio::join!(
+        world.store.create_account(twin.clone()),
+        world.account("Made"),
+        world.store.rename_account(world.account("Before").await.no, "After"),
+        world.store.accept(vec![new]),
+        world.store.delete_endpoint(EndpointNo(1_000), world.now()),
+    );
+    assert!(matches!(refused, Err(StoreError::Conflict(_))));
+    assert!(matches!(missing, Err(StoreError::NotFound)));
+    assert_eq!((renamed.unwrap().name.as_str(), accepted.unwrap().len()), ("After", 1));
+    let configuration = world.store.load().await.unwrap();
+    assert!(configuration.accounts.contains(&made));
+    assert!(configuration.accounts.iter().all(|account| account.name != "Twin"));
+    assert!(configuration.keys.iter().all(|key| key.sha256 != twin_key));
+    // What failed half-way has left nothing in the way of another try.
+    twin.id = world.account_id();
+    world.store.create_account(twin.clone()).await.unwrap();
+    twin.id = world.account_id();
+    assert!(matches!(world.store.create_account(twin).await, Err(StoreError::Conflict(_))));
+    assert_eq!(world.store.load().await.unwrap().accounts.len(), configuration.accounts.len() + 1);
+}
+
+/// None at first, then the one that was set.
+pub async fn the_operator_key_is_remembered(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    assert_eq!(world.store.operator_key().await.unwrap(), None);
+    world.store.set_operator_key([7; 32]).await.unwrap();
+    let world = world.reopen().await;
+    assert_eq!(world.store.operator_key().await.unwrap(), Some([7; 32]));
+    world.store.set_operator_key([8; 32]).await.unwrap();
+    assert_eq!(world.store.operator_key().await.unwrap(), Some([8; 32]));
+}
+
+/// Asked as often as one likes; and a closed store says that it is unavailable instead of waiting.
+pub async fn a_healthy_store_can_be_written(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    for _ in 0..3 {
+        world.store.check_writable().await.unwrap();
+    }
+    world.store.close().await;
+    world.store.close().await;
+    assert!(matches!(world.store.check_writable().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(world.store.load().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(world.store.record(RecordBatch::default()).await, Err(StoreError::Unavailable(_))));
+    let new = world.event(&lane, "{}");
+    assert!(matches!(world.try_accept(new).await, Err(crate::AcceptError::Unavailable(_))));
+}
