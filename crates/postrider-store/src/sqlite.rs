@@ -21,6 +21,7 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -33,6 +34,9 @@ use self::readers::Readers;
 use self::writer::Writer;
 use crate::error::OpenError;
 use crate::seal::{MasterKey, Sealer};
+
+/// How long another program may hold the file before a write is refused, unless the options say otherwise.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a SQLite store is run. The defaults suit one service on one machine.
 #[derive(Debug, Clone)]
@@ -53,6 +57,8 @@ pub struct SqliteOptions {
     pub reader_cache_kib: u32,
     /// How many pages of 4 KiB the write-ahead log collects before they are copied into the file.
     pub checkpoint_pages: u32,
+    /// How long a write waits for another program that holds the file (a backup, a shell) before it is refused.
+    pub busy_patience: Duration,
     /// The most pages of 4 KiB that the file may have, where it is limited. A full file refuses writes.
     pub max_pages: Option<u32>,
 }
@@ -68,6 +74,7 @@ impl Default for SqliteOptions {
             writer_cache_kib: 8 * 1024,
             reader_cache_kib: 1024,
             checkpoint_pages: 1_000,
+            busy_patience: BUSY_PATIENCE,
             max_pages: None,
         }
     }
@@ -90,11 +97,11 @@ impl SqliteStore {
     /// Opens the file at `path`, makes it where there is none, and brings its schema up to date. The file that
     /// `<path>.lock` names is locked for as long as the store lives.
     pub fn open(path: &Path, key: MasterKey, options: SqliteOptions) -> Result<Self, OpenError> {
-        let Opened { lock, connection, .. } = open::open(path)?;
+        let Opened { lock, connection, .. } = open::open(path, options.busy_patience)?;
         let sealer = Arc::new(open::check_key(path, &connection, &key)?);
         let configured = open::configure_writer(&connection, options.writer_cache_kib, options.max_pages);
         configured.map_err(|e| open::sqlite_error(path, e))?;
-        let connect = |_| open::connect_reader(path, options.reader_cache_kib);
+        let connect = |_| open::connect_reader(path, options.busy_patience, options.reader_cache_kib);
         let readers = (0..options.readers.max(1)).map(connect).collect::<Result<Vec<_>, _>>()?;
         let inbox =
             Inbox::new(AcceptLimits { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes });
@@ -122,7 +129,7 @@ impl SqliteStore {
     /// Brings the schema of the file at `path` up to date and closes it. Needs no key, since what is sealed
     /// stays as it is.
     pub fn migrate(path: &Path) -> Result<Migrated, OpenError> {
-        open::open(path).map(|opened| opened.migrated)
+        open::open(path, BUSY_PATIENCE).map(|opened| opened.migrated)
     }
 }
 

@@ -15,10 +15,6 @@ use crate::seal::{MasterKey, Place, Sealer};
 
 /// Marks a file as one of ours (`PRAGMA application_id`): "PSTR".
 const APPLICATION_ID: i64 = 0x5053_5452;
-/// How long opening waits for another program to let go of the file.
-const OPEN_PATIENCE: Duration = Duration::from_millis(1_000);
-/// How long a write waits for another program (a backup, a shell) before it is refused.
-const BUSY_PATIENCE: Duration = Duration::from_millis(2_000);
 /// Bytes per page of a new file.
 const PAGE_BYTES: i64 = 4_096;
 /// What the sealed check value holds.
@@ -38,11 +34,12 @@ pub(super) struct Opened {
     pub(super) migrated: Migrated,
 }
 
-/// Takes the lock, opens the file, refuses what is not ours and brings the schema up to date.
-pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+/// Takes the lock, opens the file, refuses what is not ours and brings the schema up to date. Another program
+/// that holds the file is waited for as long as `patience`, now and for every later write.
+pub(super) fn open(path: &Path, patience: Duration) -> Result<Opened, OpenError> {
     let lock = take_lock(path)?;
     touch(path)?;
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| sqlite_error(path, e))?;
+    let connection = connect(path, patience).map_err(|e| sqlite_error(path, e))?;
     if connection.is_readonly("main").unwrap_or(false) {
         return Err(not_writable(path, "it is read-only"));
     }
@@ -50,7 +47,6 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let prepared =
         prepare_file(&connection).and_then(|()| migrations::run(&connection, version, APPLICATION_ID));
     let migrated = prepared.map_err(|e| sqlite_error(path, e))?;
-    connection.busy_timeout(BUSY_PATIENCE).map_err(|e| sqlite_error(path, e))?;
     Ok(Opened { lock, connection, migrated })
 }
 
@@ -77,14 +73,17 @@ pub(super) fn check_key(path: &Path, connection: &Connection, key: &MasterKey) -
 }
 
 /// A connection that only reads, for the pool.
-pub(super) fn connect_reader(path: &Path, cache_kib: u32) -> Result<Connection, OpenError> {
+pub(super) fn connect_reader(
+    path: &Path,
+    patience: Duration,
+    cache_kib: u32,
+) -> Result<Connection, OpenError> {
     let open = || {
         // Opened for writing all the same: without a writer's rights SQLite can't share the WAL's index.
-        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let connection = connect(path, patience)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.busy_timeout(BUSY_PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(48);
         Ok(connection)
     };
@@ -110,9 +109,10 @@ pub(super) fn configure_writer(
 }
 
 /// One connection to one file: used by one thread at a time, never through a URI.
-fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(OPEN_PATIENCE)?;
+fn connect(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(patience)?;
     Ok(connection)
 }
 

@@ -1,1 +1,82 @@
-//! Which index each query uses.
+//! Which index each query uses, asked of SQLite itself, so that a change of the schema or of a query cannot make
+//! one walk a whole table unseen.
+
+use rusqlite::Connection;
+
+use super::changes::deliveries::PENDING_OF;
+use super::log::{deliveries, events};
+use super::pending;
+use super::rows::ATTEMPTS_OF;
+
+/// A database with the newest schema, in memory.
+fn database() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    super::migrations::run(&connection, 0, 1).unwrap();
+    connection
+}
+
+/// What SQLite says of a query, a line for each step. Whether it calls an index covering is left out: of a partial
+/// one it does not say so even where it reads nothing else.
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // The parameters stay empty: a plan does not depend on them.
+    let steps = explain.raw_query().mapped(|row| row.get(3)).collect::<Result<Vec<String>, _>>();
+    steps.unwrap().into_iter().map(|step| step.replace("COVERING INDEX", "INDEX")).collect()
+}
+
+#[test]
+fn every_query_finds_its_rows_through_the_index_made_for_it() {
+    let connection = database();
+    for (sql, expected) in [
+        (pending::READY, &["SEARCH d USING INDEX deliveries_ready (endpoint_no=?)", EVENT][..]),
+        (pending::WAITING, &["SEARCH d USING INDEX deliveries_waiting (endpoint_no=?)", EVENT]),
+        (
+            pending::DUE,
+            &["SEARCH d USING INDEX deliveries_due (next_attempt_at>? AND next_attempt_at<?)", EVENT],
+        ),
+        (pending::COUNT_READY, &["SCAN deliveries USING INDEX deliveries_ready"]),
+        (pending::COUNT_WAITING, &["SCAN deliveries USING INDEX deliveries_waiting"]),
+        (
+            deliveries::OF_ENDPOINT,
+            &["SEARCH deliveries USING INDEX deliveries_log (endpoint_no=? AND seq>? AND seq<?)"],
+        ),
+        (
+            deliveries::READY_OF,
+            &["SEARCH deliveries USING INDEX deliveries_ready (endpoint_no=? AND seq>? AND seq<?)"],
+        ),
+        (
+            deliveries::WAITING_OF,
+            &["SEARCH deliveries USING INDEX deliveries_waiting (endpoint_no=? AND seq>? AND seq<?)"],
+        ),
+        (
+            deliveries::EXHAUSTED_OF,
+            &["SEARCH deliveries USING INDEX deliveries_exhausted (endpoint_no=? AND seq>? AND seq<?)"],
+        ),
+        (
+            deliveries::RESENT_OF,
+            &["SEARCH deliveries USING INDEX deliveries_resent (event_seq=? AND seq>? AND seq<?)"],
+        ),
+        (deliveries::OF_ALL, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (
+            events::OF_ACCOUNT,
+            &["SEARCH events USING INDEX events_account (account_no=? AND livemode=? AND seq>? AND seq<?)"],
+        ),
+        (events::OF_ALL, &["SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (ATTEMPTS_OF, &["SEARCH attempts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+    ] {
+        assert_eq!(plan(&connection, sql), expected, "{sql}");
+    }
+}
+
+const EVENT: &str = "SEARCH ev USING INTEGER PRIMARY KEY (rowid=?)";
+
+#[test]
+fn no_query_sorts_or_walks_the_log() {
+    let connection = database();
+    for sql in [PENDING_OF, pending::DELETED_WITH_BACKLOG] {
+        for step in plan(&connection, sql) {
+            let walks_the_log = step.starts_with("SCAN d") || step.starts_with("SCAN events");
+            assert!(!walks_the_log && !step.contains("TEMP B-TREE"), "{sql}: {step}");
+        }
+    }
+}

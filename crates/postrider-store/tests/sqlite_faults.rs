@@ -1,0 +1,258 @@
+//! What SQLite's store does beyond the suite: in trouble (a full disk, another program's lock, a full queue) it
+//! says so and recovers; its pages are bounded; its files hold no secrets.
+
+#[path = "support/place.rs"]
+mod place;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use place::Place;
+use postrider_core::delivery::{Next, Progress};
+use postrider_core::event::Event;
+use postrider_store::Store as _;
+use postrider_store::error::{AcceptError, StoreError};
+use postrider_store::model::{DeliveryFilter, EventFilter, NewEvent, PageRequest, Record, RecordBatch};
+use postrider_store::sqlite::SqliteOptions;
+use rusqlite::Connection;
+
+const PAGE: PageRequest = PageRequest { limit: 50, before: None };
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_recovers_once_there_is_room() {
+    let place = Place::new();
+    let limited = SqliteOptions { max_pages: Some(200), checkpoint_pages: 10, ..SqliteOptions::default() };
+    let store = place.open_with(limited);
+    let lane = place.lane(&store).await;
+    let mut stored = 0;
+    let refused = loop {
+        match store.accept(vec![place.event(&lane, &"x".repeat(8_000))]).await {
+            Ok(_) => stored += 1,
+            Err(refused) => break refused,
+        }
+        assert!(stored < 1_000, "200 pages can't hold this");
+    };
+    assert!(matches!(refused, AcceptError::Unavailable(_)), "{refused:?}");
+    let again = store.accept(vec![place.event(&lane, &"x".repeat(8_000))]).await;
+    assert!(matches!(again, Err(AcceptError::Unavailable(_))));
+    assert!(stored > 50);
+    // Nothing of what was refused is there, and reading still works.
+    let listed =
+        store.events(EventFilter::default(), PageRequest { limit: 250, before: None }).await.unwrap();
+    assert_eq!(listed.rows.len(), stored);
+
+    let other = Connection::open(&place.path).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute("DELETE FROM events WHERE seq <= 20", []).unwrap();
+    let seqs = store.accept(vec![place.event(&lane, &"x".repeat(8_000))]).await.unwrap();
+    assert_eq!(seqs.len(), 1);
+    store.check_writable().await.unwrap();
+}
+
+#[tokio::test]
+async fn everyone_in_a_batch_that_is_not_committed_is_told() {
+    let place = Place::new();
+    let impatient = SqliteOptions { busy_patience: Duration::from_millis(20), ..SqliteOptions::default() };
+    let store = place.open_with(impatient);
+    let lane = place.lane(&store).await;
+    let accepted = store.accept(vec![place.event(&lane, "{}")]).await.unwrap()[0];
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let outcome = Record {
+        seq: accepted,
+        attempt: None,
+        next: Next::Delivered,
+        progress: Progress { attempts: 1, used: 1 },
+        at: place.now(),
+    };
+    let batch = RecordBatch { records: vec![outcome], health: Vec::new() };
+    let new = place.event(&lane, "{}");
+    let id = new.event.id;
+    let (accept, record, rename, writable) = tokio::join!(
+        store.accept(vec![new.clone()]),
+        store.record(batch.clone()),
+        store.rename_account(lane.account.no, "Renamed"),
+        store.check_writable(),
+    );
+    assert!(matches!(accept, Err(AcceptError::Unavailable(_))));
+    assert!(matches!(record, Err(StoreError::Unavailable(_))));
+    assert!(matches!(rename, Err(StoreError::Unavailable(_))));
+    assert!(matches!(writable, Err(StoreError::Unavailable(_))));
+    // Reading goes on beside the lock, and shows that nothing was written.
+    assert!(matches!(store.event(id).await, Err(StoreError::NotFound)));
+    assert_eq!(store.load().await.unwrap().accounts[0].name, "Account");
+
+    other.execute_batch("ROLLBACK").unwrap();
+    store.record(batch).await.unwrap();
+    store.accept(vec![new]).await.unwrap();
+    assert_eq!(store.ready(lane.endpoint.no, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_events_at_once_and_takes_them_again_later() {
+    let place = Place::new();
+    let patience = Duration::from_secs(600);
+    let small = SqliteOptions { accept_queue_rows: 20, busy_patience: patience, ..SqliteOptions::default() };
+    let store = Arc::new(place.open_with(small));
+    let lane = place.lane(&store).await;
+    // While another program holds the file, the writer waits and the queue fills.
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (store, new) = (Arc::clone(&store), place.event(&lane, "{}"));
+        tasks.spawn(async move { store.accept(vec![new]).await });
+    }
+    let mut overloaded = 0;
+    // The first answers come from the queue itself: the writer has none before it gets the lock.
+    while overloaded == 0 {
+        let result = tasks.join_next().await.unwrap().unwrap();
+        assert!(matches!(result, Err(AcceptError::Overloaded)), "{result:?}");
+        overloaded += 1;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    let mut accepted = 0;
+    while let Some(result) = tasks.join_next().await {
+        match result.unwrap() {
+            Ok(seqs) => accepted += seqs.len(),
+            Err(AcceptError::Overloaded) => overloaded += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(accepted + overloaded, 50);
+    assert!(accepted >= 10, "{accepted} accepted");
+    assert_eq!(store.ready(lane.endpoint.no, 100).await.unwrap().len(), accepted);
+    store.accept(vec![place.event(&lane, "{}")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_larger_than_the_queue_is_still_accepted() {
+    let place = Place::new();
+    let tiny = SqliteOptions {
+        accept_queue_rows: 1,
+        accept_queue_bytes: 1,
+        record_queue: 1,
+        ..SqliteOptions::default()
+    };
+    let store = place.open_with(tiny);
+    let lane = place.lane(&store).await;
+    let events: Vec<NewEvent> = (0..100).map(|_| place.event(&lane, "{}")).collect();
+    let seqs = store.accept(events).await.unwrap();
+    let outcome = |seq| {
+        let progress = Progress { attempts: 1, used: 1 };
+        Record { seq, attempt: None, next: Next::Delivered, progress, at: place.now() }
+    };
+    let records = seqs.into_iter().map(outcome).collect();
+    store.record(RecordBatch { records, health: Vec::new() }).await.unwrap();
+    assert_eq!(store.backlogs().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_page_looks_at_a_bounded_number_of_rows() {
+    let place = Place::new();
+    let store = place.open();
+    let lane = place.lane(&store).await;
+    let rare = NewEvent {
+        event: Event { event_type: "rare".to_owned(), ..place.event(&lane, "{}").event },
+        ..place.event(&lane, "{}")
+    };
+    let id = rare.event.id;
+    store.accept(vec![rare]).await.unwrap();
+    for _ in 0..12 {
+        store.accept((0..1_000).map(|_| place.event(&lane, "{}")).collect()).await.unwrap();
+    }
+    let filter = DeliveryFilter { event_type: Some("rare".to_owned()), ..DeliveryFilter::default() };
+    let first = store.deliveries(filter.clone(), PAGE).await.unwrap();
+    assert_eq!((first.rows.len(), first.next.is_some()), (0, true));
+    let second = store.deliveries(filter, PageRequest { before: first.next, ..PAGE }).await.unwrap();
+    assert_eq!((second.rows[0].event, second.next), (id, None));
+
+    let filter = EventFilter { event_type: Some("rare".to_owned()), ..EventFilter::default() };
+    let first = store.events(filter.clone(), PAGE).await.unwrap();
+    assert_eq!((first.rows.len(), first.next.is_some()), (0, true));
+    let second = store.events(filter, PageRequest { before: first.next, ..PAGE }).await.unwrap();
+    assert_eq!((second.rows[0].id, second.next), (id, None));
+}
+
+#[tokio::test]
+async fn large_payloads_make_short_pages() {
+    let place = Place::new();
+    let store = place.open();
+    let lane = place.lane(&store).await;
+    for _ in 0..20 {
+        store.accept(vec![place.event(&lane, &"x".repeat(1024 * 1024))]).await.unwrap();
+    }
+    let ready = store.ready(lane.endpoint.no, 100).await.unwrap();
+    assert_eq!(ready.len(), 20);
+    let inline = ready.iter().filter(|delivery| delivery.payload.is_some()).count();
+    assert_eq!(inline, 8, "8 MiB come with the rows, the rest is asked for");
+    let rest = store.payloads(ready[inline..].iter().map(|delivery| delivery.seq).collect()).await.unwrap();
+    assert!(rest.iter().all(|payload| payload.as_ref().is_some_and(|payload| payload.len() == 1024 * 1024)));
+    let mut request = PAGE;
+    let mut pages = Vec::new();
+    loop {
+        let page = store.events(EventFilter::default(), request).await.unwrap();
+        pages.push(page.rows.len());
+        match page.next {
+            Some(next) => request.before = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(pages, [8, 8, 4]);
+}
+
+#[tokio::test]
+async fn what_was_handed_in_is_committed_when_the_store_is_dropped() {
+    let place = Place::new();
+    let store = Arc::new(place.open());
+    let lane = place.lane(&store).await;
+    for _ in 0..20 {
+        // Handed in with the first poll; nobody waits for the answer.
+        let mut accept = store.accept(vec![place.event(&lane, "{}")]);
+        poll_once(&mut accept);
+    }
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.ready(lane.endpoint.no, 100).await.unwrap().len(), 20);
+}
+
+/// Polls a future once, whatever it says.
+fn poll_once<F: Future + Unpin>(future: &mut F) {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    drop(std::pin::Pin::new(future).poll(&mut context));
+}
+
+#[tokio::test]
+async fn the_files_never_hold_a_secret_or_a_header_value() {
+    let place = Place::new();
+    let store = place.open();
+    let lane = place.lane(&store).await;
+    store.accept(vec![place.event(&lane, "a payload in plain text")]).await.unwrap();
+    store.update_endpoint(&lane.endpoint, true).await.unwrap();
+    let secret = lane.endpoint.secret.expose().as_bytes().to_vec();
+    for is_closed in [false, true] {
+        if is_closed {
+            store.close().await;
+        }
+        let mut bytes = Vec::new();
+        for entry in std::fs::read_dir(place.folder.path()).unwrap() {
+            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+        }
+        let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        assert!(holds(b"a payload in plain text"), "the search finds what is there");
+        assert!(!holds(&secret) && !holds(&secret[6..30]));
+        assert!(!holds(place::HEADER_VALUE.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_sealed_secret_moved_to_another_endpoint_does_not_open() {
+    let place = Place::new();
+    let store = place.open();
+    let (first, second) = (place.lane(&store).await, place.lane(&store).await);
+    store.load().await.unwrap();
+    let other = Connection::open(&place.path).unwrap();
+    let sql = "UPDATE endpoints SET secret = (SELECT secret FROM endpoints WHERE no = ?1) WHERE no = ?2";
+    other.execute(sql, [first.endpoint.no.0, second.endpoint.no.0]).unwrap();
+    assert!(matches!(store.load().await, Err(StoreError::Unavailable(_))));
+}

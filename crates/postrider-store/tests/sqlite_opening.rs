@@ -1,0 +1,196 @@
+//! Opening a SQLite store: each file that is not ours to write is refused with its own error, and unchanged.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use postrider_store::error::OpenError;
+use postrider_store::seal::MasterKey;
+use postrider_store::sqlite::{Migrated, SqliteOptions, SqliteStore};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("postrider.db");
+    (folder, path)
+}
+
+fn open(path: &Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, MasterKey::generate(), SqliteOptions::default())
+}
+
+/// The one line that the operator sees, without the path.
+fn line(error: &OpenError, path: &Path) -> String {
+    assert!(error.source().is_none(), "everything stands in the one line");
+    let line = error.to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line.replace(&path.display().to_string(), "FILE")
+}
+
+#[test]
+fn a_new_file_is_made_migrated_and_opens_again_under_its_key() {
+    let (_folder, path) = folder();
+    let key = MasterKey::generate();
+    drop(SqliteStore::open(&path, key.clone(), SqliteOptions::default()).unwrap());
+    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: 1, to: 1 });
+    drop(SqliteStore::open(&path, key, SqliteOptions::default()).unwrap());
+}
+
+#[test]
+fn migrating_says_from_where_to_where() {
+    let (_folder, path) = folder();
+    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: 0, to: 1 });
+    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: 1, to: 1 });
+    drop(open(&path).unwrap());
+}
+
+#[test]
+fn a_clean_close_leaves_one_file_to_copy() {
+    let (folder, path) = folder();
+    drop(open(&path).unwrap());
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["postrider.db", "postrider.db.lock"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, path) = folder();
+    let _store = open(&path).unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} {mode:o}", entry.file_name());
+    }
+}
+
+#[test]
+fn a_second_store_on_the_same_file_is_refused() {
+    let (_folder, path) = folder();
+    let store = open(&path).unwrap();
+    let error = open(&path).err().unwrap();
+    assert!(matches!(error, OpenError::InUse { .. }));
+    assert_eq!(
+        line(&error, &path),
+        "FILE is in use by another postrider process; stop it, or name another file with --store"
+    );
+    assert!(matches!(SqliteStore::migrate(&path), Err(OpenError::InUse { .. })));
+    drop(store);
+}
+
+#[test]
+fn another_master_key_is_refused() {
+    let (_folder, path) = folder();
+    let key = MasterKey::generate();
+    drop(SqliteStore::open(&path, key.clone(), SqliteOptions::default()).unwrap());
+    let error = open(&path).err().unwrap();
+    assert!(matches!(error, OpenError::WrongKey { .. }));
+    assert!(line(&error, &path).contains("--master-key-file"));
+    SqliteStore::open(&path, key, SqliteOptions::default()).unwrap();
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_unchanged() {
+    let (_folder, path) = folder();
+    drop(open(&path).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for error in [open(&path).err().unwrap(), SqliteStore::migrate(&path).unwrap_err()] {
+        assert!(matches!(error, OpenError::TooNew { found: 7, known: 1, .. }));
+        assert_eq!(
+            line(&error, &path),
+            "FILE has schema version 7, this postrider knows up to 1; use the newer postrider"
+        );
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_unchanged() {
+    for application_id in [0, 42] {
+        let (_folder, path) = folder();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)").unwrap();
+        other.pragma_update(None, "application_id", application_id).unwrap();
+        drop(other);
+        let before = std::fs::read(&path).unwrap();
+        let error = open(&path).err().unwrap();
+        assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+        assert!(line(&error, &path).contains("not one of Postrider"));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn what_is_no_database_is_refused_and_unchanged() {
+    let (_folder, path) = folder();
+    let text = "just some notes, and nothing else\n".repeat(200);
+    std::fs::write(&path, &text).unwrap();
+    let error = open(&path).err().unwrap();
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+    assert!(line(&error, &path).contains("is damaged or not a SQLite database"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_damaged_file_is_refused() {
+    let (_folder, path) = folder();
+    drop(open(&path).unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    // The schema's own pages overwritten, and a file cut off in the middle.
+    let mut overwritten = whole.clone();
+    overwritten[100..4_096].fill(0xaa);
+    for damaged in [overwritten, whole[..whole.len() / 2].to_vec()] {
+        std::fs::write(&path, damaged).unwrap();
+        let error = open(&path).err().unwrap();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_file_locked_by_another_program_is_refused_until_it_lets_go() {
+    let (_folder, path) = folder();
+    let key = MasterKey::generate();
+    drop(SqliteStore::open(&path, key.clone(), SqliteOptions::default()).unwrap());
+    let impatient = SqliteOptions { busy_patience: Duration::from_millis(20), ..SqliteOptions::default() };
+    let other = Connection::open(&path).unwrap();
+    for lock in ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"] {
+        other.execute_batch(lock).unwrap();
+        let error = SqliteStore::open(&path, key.clone(), impatient.clone()).err().unwrap();
+        assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
+        assert_eq!(line(&error, &path), "FILE is locked by another program; close it and start again");
+        other.execute_batch("ROLLBACK").unwrap();
+    }
+    SqliteStore::open(&path, key, SqliteOptions::default()).unwrap();
+}
+
+/// A folder in which nothing can be made, whoever runs the test: permissions do not bind root, but no one makes
+/// a file in the kernel's own folders.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, path) = folder();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
+    let is_bound = std::fs::write(folder.path().join("probe"), "").is_err();
+    let path = if is_bound { path } else { PathBuf::from("/sys/kernel/postrider.db") };
+    let error = open(&path).err().unwrap();
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+    assert!(line(&error, &path).contains("can't be written"));
+}
+
+#[test]
+fn a_path_that_is_no_file_is_refused() {
+    let (folder, _) = folder();
+    let missing = folder.path().join("missing/postrider.db");
+    let error = open(&missing).err().unwrap();
+    assert!(matches!(error, OpenError::Other { .. }), "{error:?}");
+    assert!(line(&error, &missing).starts_with("FILE can't be opened ("));
+    let directory = folder.path().join("directory");
+    std::fs::create_dir(&directory).unwrap();
+    assert!(matches!(open(&directory), Err(OpenError::Other { .. })));
+}

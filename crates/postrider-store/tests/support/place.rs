@@ -1,0 +1,108 @@
+//! A folder with a SQLite store in it, and what the tests of SQLite's own behaviour fill it with.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_core::account::Account;
+use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings};
+use postrider_core::event::Event;
+use postrider_core::event_type::Subscription;
+use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
+use postrider_core::secret::Secret;
+use postrider_core::time::Timestamp;
+use postrider_store::Store as _;
+use postrider_store::model::{NewAccount, NewDelivery, NewEndpoint, NewEvent};
+use postrider_store::seal::MasterKey;
+use postrider_store::sqlite::{SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+
+/// A header value that must never stand in the file.
+pub(crate) const HEADER_VALUE: &str = "Bearer a-token-that-nobody-may-read";
+
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) path: PathBuf,
+    key: MasterKey,
+    ticks: AtomicI64,
+}
+
+pub(crate) struct Lane {
+    pub(crate) account: Account,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) version: i64,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postrider.db");
+        Self { folder, path, key: MasterKey::generate(), ticks: AtomicI64::new(1_500_381_476_000) }
+    }
+
+    pub(crate) fn open(&self) -> SqliteStore {
+        self.open_with(SqliteOptions::default())
+    }
+
+    pub(crate) fn open_with(&self, options: SqliteOptions) -> SqliteStore {
+        SqliteStore::open(&self.path, self.key.clone(), options).unwrap()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.ticks.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn chance(&self) -> u128 {
+        u128::from(self.now().as_ms().unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+
+    /// A new account with one endpoint.
+    pub(crate) async fn lane(&self, store: &SqliteStore) -> Lane {
+        let id = AccountId::new(self.now(), self.chance());
+        let new = NewAccount { id, name: "Account".to_owned(), created_at: self.now(), keys: Vec::new() };
+        let account = store.create_account(new).await.unwrap();
+        let header = CustomHeader { name: "authorization".to_owned(), value: HEADER_VALUE.to_owned().into() };
+        let settings = EndpointSettings {
+            url: "https://receiver.example/hook".parse().unwrap(),
+            subscription: Subscription::parse(&["*"]).unwrap(),
+            description: String::new(),
+            headers: vec![header],
+            timeout: Duration::from_secs(15),
+            retry_schedule: None,
+            rate_limit: None,
+            max_in_flight: 10,
+            ordered: false,
+            standard_webhooks: false,
+        };
+        let new = NewEndpoint {
+            id: EndpointId::new(self.now(), self.chance()),
+            account_no: account.no,
+            livemode: false,
+            settings,
+            secret: Secret::generate(&[7; 32]),
+            created_at: self.now(),
+        };
+        let (endpoint, version) = store.create_endpoint(new).await.unwrap();
+        Lane { account, endpoint, version }
+    }
+
+    pub(crate) fn event(&self, lane: &Lane, payload: &str) -> NewEvent {
+        NewEvent {
+            event: Event {
+                id: EventId::new(self.now(), self.chance()),
+                account_no: lane.account.no,
+                account: lane.account.id,
+                event_type: "policy.created".to_owned(),
+                livemode: false,
+                payload: Bytes::copy_from_slice(payload.as_bytes()),
+                created_at: self.now(),
+            },
+            config_version: lane.version,
+            deliveries: vec![NewDelivery {
+                id: DeliveryId::new(self.now(), self.chance()),
+                endpoint_no: lane.endpoint.no,
+            }],
+        }
+    }
+}
