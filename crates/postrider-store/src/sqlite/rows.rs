@@ -256,3 +256,31 @@ pub(super) fn health(text: &str) -> rusqlite::Result<Health> {
         last_success_at: stored.last_success_at.map(Timestamp::from_ms),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_deliverys_attempts_stay_in_their_order_and_apart_from_the_next_ones() {
+        let keys = [(7, 0), (7, 1), (7, 65_534), (7, 65_535), (8, 0), (1 << 46, 1)]
+            .map(|(seq, number)| attempt_key(DeliverySeq(seq), number));
+        assert!(keys.is_sorted_by(|earlier, later| earlier < later), "{keys:?}");
+        assert_eq!(attempt_key(DeliverySeq(7), u32::MAX), attempt_key(DeliverySeq(7), 65_535));
+    }
+
+    #[test]
+    fn every_code_survives_its_column_and_no_other_is_read() {
+        for one in Status::ALL {
+            assert_eq!(status(status_number(one)).unwrap(), one);
+        }
+        assert!(status(4).is_err() && status(-1).is_err());
+        for reason in CancelReason::ALL {
+            assert_eq!(cancel_reason(Some(reason.as_str().to_owned())).unwrap(), Some(reason));
+        }
+        assert!(cancel_reason(Some("whim".to_owned())).is_err());
+        assert!(state("enabled", Some("gone")).is_err() && state("disabled", None).is_err());
+        assert!(health("{}").is_ok_and(|health| health == Health::default()));
+        assert!(health("[1]").is_err() && health(r#"{"run":{"since":1}}"#).is_err());
+    }
+}

@@ -1,5 +1,7 @@
 //! A folder with a SQLite store in it, and what the tests of SQLite's own behaviour fill it with.
 
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is how they fail")]
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
