@@ -112,6 +112,7 @@ pub(crate) async fn secret(call: Call) -> Answer {
     call.caller.must_be_operator()?;
     call.no_query()?;
     let secret = call.engine().secret(view.endpoint.id)?;
+    tracing::info!(endpoint = %view.endpoint.id, "the operator read an endpoint's secret");
     Ok(answer::json(StatusCode::OK, &SecretShown { secret: secret.expose() }))
 }
 

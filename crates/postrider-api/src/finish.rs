@@ -70,3 +70,69 @@ fn fresh_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("req_{:016x}{:08x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware;
+    use axum::routing::get;
+    use http_body_util::BodyExt as _;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use postrider_engine::EngineError;
+
+    /// The answer where the handler gives what `result` gives.
+    async fn answer(result: fn() -> Result<(), Problem>) -> (u16, http::HeaderMap, serde_json::Value) {
+        let router = Router::new().route("/", get(async move || result())).layer(middleware::from_fn(finish));
+        let answered = TowerToHyperService::new(router).call(Request::new(Body::empty())).await.unwrap();
+        let (parts, body) = answered.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem_that_tells_nothing_of_it() {
+        let (status, headers, problem) = answer(|| panic!("the secret is hunter2")).await;
+        assert_eq!((status, &problem["code"]), (500, &serde_json::json!("internal")));
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert_eq!(problem["request_id"].as_str(), headers["x-request-id"].to_str().ok());
+        assert!(!problem.to_string().contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn what_may_work_later_says_when() {
+        for (result, code) in [
+            ((|| Err(EngineError::Overloaded.into())) as fn() -> Result<(), Problem>, "overloaded"),
+            (|| Err(EngineError::ShuttingDown.into()), "shutting_down"),
+            (|| Err(EngineError::Unavailable("disk I/O error on /some/path".into()).into()), "unavailable"),
+        ] {
+            let (status, headers, problem) = answer(result).await;
+            assert_eq!((status, problem["code"].as_str()), (503, Some(code)));
+            assert!(headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() >= 1);
+            assert!(!problem.to_string().contains("/some/path"), "what went wrong inside stays in the log");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_refuses_has_its_place_and_its_reason() {
+        for (result, status, code) in [
+            ((|| Err(EngineError::NotFound.into())) as fn() -> Result<(), Problem>, 404, "not_found"),
+            (|| Err(EngineError::Conflict("twice").into()), 409, "conflict"),
+            (
+                || Err(EngineError::TooManyDeliveries { found: 2, limit: 1 }.into()),
+                422,
+                "too_many_deliveries",
+            ),
+            (|| Err(EngineError::Refused { field: "url", detail: "bad".into() }.into()), 422, "invalid"),
+        ] {
+            let (found, _, problem) = answer(result).await;
+            assert_eq!((found, problem["code"].as_str()), (status, Some(code)));
+            if code == "invalid" {
+                assert_eq!(problem["errors"], serde_json::json!([{ "pointer": "/url", "detail": "bad" }]));
+            }
+        }
+    }
+}

@@ -69,18 +69,23 @@ async fn accept(
     slots: &Arc<Semaphore>,
     phase: &watch::Receiver<Phase>,
 ) {
+    let mut is_resting = false;
     loop {
         // The slot first: a connection that is accepted is served.
         let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, _)) => {
+                is_resting = false;
                 let served = serve_connection(stream, router.clone(), options.clone(), slot, phase.clone());
                 tokio::spawn(served);
             }
             // The client's doing, and over with it.
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted; trying again");
+                if !is_resting {
+                    tracing::warn!(%error, "connections can't be accepted at the moment; trying again");
+                }
+                is_resting = true;
                 tokio::time::sleep(REST_AFTER_FAILURE).await;
             }
         }

@@ -25,7 +25,7 @@ impl Patient {
     }
 
     /// Lets a finished write through, and bounds one that waits.
-    fn bound<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn bound(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if polled.is_ready() {
             self.waits = None;
             return polled;
@@ -66,13 +66,12 @@ impl AsyncWrite for Patient {
         self.stream.is_write_vectored()
     }
 
+    // A socket has nothing to flush, and closing waits for nobody.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bound(cx, polled)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.bound(cx, polled)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postrider_api::ApiOptions;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{PATIENCE, Service};
 
@@ -85,6 +86,26 @@ async fn a_connection_serves_on_after_every_kind_of_refusal() {
 }
 
 #[tokio::test]
+async fn head_is_answered_like_get_without_the_body() {
+    let service = Service::start().await;
+    let mut connection = service.connect().await;
+    // The client reads a body by its length, which an answer to HEAD has without the body: one per connection.
+    connection
+        .send(
+            format!(
+                "HEAD /v1/accounts HTTP/1.1\r\nHost: api\r\nConnection: close\r\n{}: {}\r\n\r\n",
+                OPERATOR.0, OPERATOR.1
+            )
+            .as_bytes(),
+        )
+        .await;
+    let mut all = String::new();
+    connection.stream.read_to_string(&mut all).await.unwrap();
+    assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("\r\n\r\n"), "{all}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_id_from_outside_is_not_taken_over() {
     let service = Service::start().await;
     let headers = [OPERATOR, ("X-Request-Id", "mine")];
@@ -110,7 +131,7 @@ async fn requests_that_come_together_are_answered_in_their_order() {
 
 #[tokio::test]
 async fn a_header_block_that_never_ends_or_is_too_long_closes_the_connection() {
-    let options = ApiOptions { header_timeout: Duration::from_millis(50), ..ApiOptions::default() };
+    let options = ApiOptions { header_timeout: Duration::from_millis(500), ..ApiOptions::default() };
     let service = Service::start_with(options).await;
     let mut unfinished = service.connect().await;
     unfinished.send(b"GET /healthz HTTP/1.1\r\nHost: api\r\nX-Slow").await;
@@ -160,7 +181,6 @@ async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
     let many = format!("GET /v1/event-types HTTP/1.1\r\nHost: api\r\n{}: {}\r\n\r\n", OPERATOR.0, OPERATOR.1)
         .repeat(3_000);
     let sent = async {
-        use tokio::io::AsyncWriteExt as _;
         // The write fails or waits once the service reads no more; either is what is wanted.
         greedy.stream.write_all(many.as_bytes()).await.is_ok()
     };
