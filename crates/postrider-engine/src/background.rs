@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use postrider_core::delivery::{DeliverySeq, Next, Progress};
+use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
 use postrider_store::StoreError;
 use postrider_store::model::{PendingDelivery, Record, RecordBatch};
@@ -12,6 +12,7 @@ use postrider_store::model::{PendingDelivery, Record, RecordBatch};
 use crate::Inner;
 use crate::config::{CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, STORE_PAUSE};
 use crate::ingest::item_of;
+use crate::lanes::WithoutRoom;
 use crate::lanes::refill::Refill;
 
 /// How long the timer sleeps at most, so that a clock that jumps ahead is noticed.
@@ -66,13 +67,14 @@ async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
 }
 
 /// Due retries without room in memory wait for nothing but their turn: the store is told so.
-async fn make_ready(inner: &Arc<Inner>, seqs: Vec<DeliverySeq>) {
-    if seqs.is_empty() {
+async fn make_ready(inner: &Arc<Inner>, due: Vec<WithoutRoom>) {
+    if due.is_empty() {
         return;
     }
     let at = inner.now();
-    let record = |seq| Record { seq, attempt: None, next: Next::Waits, progress: Progress::default(), at };
-    let batch = RecordBatch { records: seqs.into_iter().map(record).collect(), health: Vec::new() };
+    let record =
+        |WithoutRoom { seq, progress }| Record { seq, attempt: None, next: Next::Waits, progress, at };
+    let batch = RecordBatch { records: due.into_iter().map(record).collect(), health: Vec::new() };
     if let Err(error) = inner.store.record(batch).await {
         // Their time stays in the store, so the next read of due retries finds them again.
         tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be made ready");

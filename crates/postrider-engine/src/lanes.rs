@@ -14,7 +14,6 @@ mod ring;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::{Endpoint, EndpointNo, State};
 use postrider_core::health::{Health, HealthRules};
 use postrider_core::schedule::RetrySchedule;
@@ -24,6 +23,7 @@ pub(crate) use self::finish::{Attempted, Finished};
 pub(crate) use self::lane::Item;
 use self::lane::{Eligible, Lane, Spilled};
 use self::retries::Retries;
+pub(crate) use self::retries::WithoutRoom;
 use self::ring::Ring;
 
 /// How much the lanes may hold in memory and on the wire.
@@ -215,7 +215,7 @@ impl Lanes {
 
     /// Lets every lane and retry whose time has come go on. Gives the deliveries that are due but have no room
     /// in memory: they must be made ready in the store.
-    pub(crate) fn advance(&mut self, now: Timestamp) -> Vec<DeliverySeq> {
+    pub(crate) fn advance(&mut self, now: Timestamp) -> Vec<WithoutRoom> {
         while let Some((at, no)) = self.wakeups.first().copied() {
             if at > now {
                 break;

@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service on the embedded store
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// A first look: the service, a receiver and live deliveries, all temporary and on this machine
     Demo(DemoArgs),
     /// Hand in an event, from its type's example or a file, and show what becomes of it

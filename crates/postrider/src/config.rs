@@ -112,7 +112,8 @@ pub(crate) fn print(layers: &mut Layers, config: &Config) {
             ("operator_key", _) => "•••".to_owned(),
             (_, text) => format!("{text:?}"),
         };
-        say(format!("{:<24} = {shown:<36} {}", paint(NAME, name), paint(DIM, format!("# {source}"))));
+        let (name, source) = (format!("{name:<22}"), format!("# {source}"));
+        say(format!("{} = {shown:<36} {}", paint(NAME, name), paint(DIM, source)));
     }
 }
 
@@ -139,7 +140,7 @@ fn key_beside(store: &Path) -> PathBuf {
 /// Reads one setting; `right` says what would be right.
 fn read<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<T> {
     let layered = layers.get(name);
-    layered.text.trim().parse().or_else(|_| Err(wrong(name, layered, right)))
+    layered.text.trim().parse().ok().ok_or_else(|| wrong(name, layered, right))
 }
 
 /// Reads a whole number between two bounds.
@@ -159,7 +160,7 @@ where
 fn list<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Vec<T>> {
     let layered = layers.get(name);
     let items = layered.text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(|item| item.parse().or_else(|_| Err(wrong(name, layered, right)))).collect()
+    items.map(|item| item.parse().ok().ok_or_else(|| wrong(name, layered, right))).collect()
 }
 
 /// As many requests as the limit on open files allows, and 4,096 at most, where nothing is set.

@@ -2,12 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use postrider_core::delivery::DeliverySeq;
+use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::{EndpointNo, State};
 use postrider_core::time::Timestamp;
 
 use super::lane::{Item, Spilled};
 use super::{Lanes, keep_payload};
+
+/// A due retry that memory has no room for: it must be made ready in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WithoutRoom {
+    pub(crate) seq: DeliverySeq,
+    pub(crate) progress: Progress,
+}
 
 /// Retries by the time they are due.
 #[derive(Debug, Default)]
@@ -56,7 +63,7 @@ impl Retries {
 
 impl Lanes {
     /// Queues every retry that is due. Gives those that have no room and must be made ready in the store.
-    pub(super) fn fire_retries(&mut self, now: Timestamp) -> Vec<DeliverySeq> {
+    pub(super) fn fire_retries(&mut self, now: Timestamp) -> Vec<WithoutRoom> {
         let mut without_room = Vec::new();
         while let Some((no, item)) = self.retries.pop_due(now) {
             self.queue_due(no, item, now, &mut without_room);
@@ -65,7 +72,7 @@ impl Lanes {
     }
 
     /// Queues one due retry, already counted as loaded.
-    fn queue_due(&mut self, no: EndpointNo, item: Item, now: Timestamp, without_room: &mut Vec<DeliverySeq>) {
+    fn queue_due(&mut self, no: EndpointNo, item: Item, now: Timestamp, without_room: &mut Vec<WithoutRoom>) {
         let room = self.room();
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         if lane.state == State::Enabled && lane.queue.len() < room {
@@ -81,12 +88,12 @@ impl Lanes {
         lane.spilled = Spilled::Yes;
         self.loaded = self.loaded.saturating_sub(1);
         self.payload_bytes = self.payload_bytes.saturating_sub(item.payload.map_or(0, |bytes| bytes.len()));
-        without_room.push(item.seq);
+        without_room.push(WithoutRoom { seq: item.seq, progress: item.progress });
     }
 
     /// Takes retries that the store says are due soon. Those due later than `now` wait in memory while there is
     /// room (the rest is found again by the next read). Gives those that must be made ready in the store.
-    pub(crate) fn load_retries(&mut self, rows: Vec<(EndpointNo, Item)>, now: Timestamp) -> Vec<DeliverySeq> {
+    pub(crate) fn load_retries(&mut self, rows: Vec<(EndpointNo, Item)>, now: Timestamp) -> Vec<WithoutRoom> {
         let mut without_room = Vec::new();
         for (no, mut item) in rows {
             let Some(lane) = self.lanes.get_mut(&no) else { continue };

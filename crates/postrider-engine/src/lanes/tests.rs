@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_core::account::AccountNo;
 use postrider_core::attempt::{FailureCode, Outcome};
-use postrider_core::delivery::{Next, Progress};
+use postrider_core::delivery::{DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{EndpointSettings, RateLimit};
 use postrider_core::event_type::Subscription;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
@@ -470,7 +470,7 @@ proptest! {
                 }
                 _ => {
                     for ready in lanes.advance(at(now)) {
-                        if let Some((_, item)) = pending.get_mut(&ready.0) { item.not_before = None; }
+                        if let Some((_, item)) = pending.get_mut(&ready.seq.0) { item.not_before = None; }
                     }
                     while let Some(refill) = lanes.take_refill() {
                         let of_lane = || pending.values().filter(|(no, _)| *no == refill.endpoint_no.0).map(|(_, item)| item);
@@ -481,7 +481,7 @@ proptest! {
                     let due = pending.values().filter(|(_, item)| item.not_before.is_some_and(|due| due <= at(now + 1000)));
                     let rows = due.map(|(no, item)| (EndpointNo(*no), item.clone())).collect();
                     for ready in lanes.load_retries(rows, at(now)) {
-                        if let Some((_, item)) = pending.get_mut(&ready.0) { item.not_before = None; }
+                        if let Some((_, item)) = pending.get_mut(&ready.seq.0) { item.not_before = None; }
                     }
                 }
             }

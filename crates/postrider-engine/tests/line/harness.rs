@@ -1,0 +1,291 @@
+//! Test support: a whole engine on a real SQLite store in a temporary folder, with a clock that follows tokio's paused time, chance
+//! from a printed seed, and receivers that answer by script.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postrider_core::attempt::{FailureCode, Outcome, RequestLog, Timings};
+use postrider_core::delivery::{Delivery, Status};
+use postrider_core::endpoint::EndpointSettings;
+use postrider_core::event_type::Subscription;
+use postrider_core::id::{AccountId, DeliveryId};
+use postrider_core::time::Timestamp;
+use postrider_engine::environment::{Chance, Clock};
+use postrider_engine::model::{Accepted, EndpointDraft, EndpointView, Submission};
+use postrider_engine::{Engine, EngineConfig, Parts, key_sha256};
+use postrider_sender::{AttemptReport, AttemptRequest, Transport};
+use postrider_store::seal::MasterKey;
+use postrider_store::sqlite::{SqliteOptions, SqliteStore};
+
+pub(crate) const OPERATOR_KEY: &str = "op_test";
+
+/// Time that begins at a fixed point and goes on as tokio's does.
+pub(crate) struct TestClock {
+    began: tokio::time::Instant,
+    offset_ms: i64,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(1_700_000_000_000 + self.offset_ms).plus(self.began.elapsed())
+    }
+}
+
+/// Chance from a seed (splitmix64).
+pub(crate) struct Seeded(AtomicU64);
+
+impl Chance for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// One request as a receiver saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) host: String,
+    pub(crate) guid: String,
+    pub(crate) event_type: String,
+    pub(crate) signature: String,
+    pub(crate) body: Bytes,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) at: tokio::time::Instant,
+}
+
+/// What a receiver does.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    Status(u16),
+    StatusWithRetryAfter(u16, u64),
+    Refuse,
+    /// Answers 200 after so long, or times out where the deadline comes first.
+    After(Duration),
+}
+
+type Script = Box<dyn Fn(&Seen, usize) -> Reply + Send + Sync>;
+
+/// Receivers by script: the function gets the request and how many came before it with the same guid and host.
+pub(crate) struct Scripted {
+    script: Script,
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl Scripted {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn guids(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.guid).collect()
+    }
+}
+
+#[async_trait]
+impl Transport for Scripted {
+    async fn attempt(&self, request: AttemptRequest) -> AttemptReport {
+        let headers: Vec<(String, String)> = request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let header = |wanted: &str| {
+            headers
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| value.clone())
+                .unwrap_or_default()
+        };
+        let seen = Seen {
+            host: request.url.host_str().unwrap().to_owned(),
+            guid: header("x-kasko-delivery"),
+            event_type: header("x-kasko-event"),
+            signature: header("x-kasko-signature"),
+            body: request.body.clone(),
+            headers: headers.clone(),
+            at: tokio::time::Instant::now(),
+        };
+        let before = {
+            let mut all = self.seen.lock().unwrap();
+            let before =
+                all.iter().filter(|other| other.guid == seen.guid && other.host == seen.host).count();
+            all.push(seen.clone());
+            before
+        };
+        let began = tokio::time::Instant::now();
+        let failed = |code, detail: &str| Outcome::Failed { code, detail: detail.to_owned() };
+        let outcome = match (self.script)(&seen, before) {
+            Reply::Status(status) => Outcome::Answered { status, retry_after: None },
+            Reply::StatusWithRetryAfter(status, seconds) => {
+                Outcome::Answered { status, retry_after: Some(Duration::from_secs(seconds)) }
+            }
+            Reply::Refuse => failed(FailureCode::ConnectRefused, "nothing listens there"),
+            Reply::After(wait) if wait >= request.timeout => {
+                tokio::time::sleep(request.timeout).await;
+                failed(FailureCode::Timeout, "no answer in time")
+            }
+            Reply::After(wait) => {
+                tokio::time::sleep(wait).await;
+                Outcome::Answered { status: 200, retry_after: None }
+            }
+        };
+        let total_us = u64::try_from(began.elapsed().as_micros()).unwrap();
+        let timings = Timings { total_us, ..Timings::default() };
+        let request = RequestLog { url: request.url.to_string(), headers };
+        AttemptReport { outcome, timings, request, response: None }
+    }
+}
+
+/// An engine with what it stands on.
+pub(crate) struct House {
+    pub(crate) engine: Engine,
+    pub(crate) receivers: Arc<Scripted>,
+    pub(crate) account: AccountId,
+    folder: tempfile::TempDir,
+    /// While this is held a blocking task waits, and paused time does not run ahead by itself: it would whenever
+    /// the store's threads, which it knows nothing of, are awaited.
+    _hold: std::sync::mpsc::Sender<()>,
+    config: EngineConfig,
+    began: tokio::time::Instant,
+}
+
+impl House {
+    /// A fresh one, whose receivers follow `script`.
+    pub(crate) async fn build(
+        config: EngineConfig,
+        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let _first = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let folder = tempfile::tempdir().unwrap();
+        let config = EngineConfig { operator_key_sha256: Some(key_sha256(OPERATOR_KEY)), ..config };
+        let receivers = Arc::new(Scripted { script: Box::new(script), seen: Mutex::default() });
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || held.recv());
+        let began = tokio::time::Instant::now();
+        let engine = start(&folder.path().join("test.db"), &config, receivers.clone(), began).await;
+        let account = engine.create_account("Acme".to_owned()).await.unwrap().account.id;
+        Self { engine, receivers, account, folder, _hold: hold, config, began }
+    }
+
+    /// Stops the service as a signal would, and starts it again on the same file.
+    pub(crate) async fn restart(&mut self) {
+        self.stop(Duration::from_secs(1)).await;
+        let path = self.folder.path().join("test.db");
+        self.engine = start(&path, &self.config, self.receivers.clone(), self.began).await;
+    }
+
+    /// Stops the service, letting time pass slowly enough for the store's threads to keep up.
+    pub(crate) async fn stop(&self, grace: Duration) -> usize {
+        let stopping = self.engine.shutdown(grace);
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                left = &mut stopping => return left,
+                () = tokio::time::advance(Duration::from_millis(1)) => {}
+            }
+            tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn endpoint(
+        &self,
+        host: &str,
+        change: impl FnOnce(&mut EndpointSettings),
+    ) -> EndpointView {
+        let draft = EndpointDraft {
+            account: self.account,
+            livemode: false,
+            settings: settings(host, change),
+            secret: None,
+        };
+        self.engine.create_endpoint(draft).await.unwrap()
+    }
+
+    /// Hands in one test event.
+    pub(crate) async fn send(&self, event_type: &'static str) -> Accepted {
+        self.send_payload(event_type, br#"{"livemode":false}"#).await
+    }
+
+    pub(crate) async fn send_payload(&self, event_type: &'static str, payload: &[u8]) -> Accepted {
+        let submission = Submission {
+            account: self.account,
+            event_type,
+            livemode: false,
+            payload: Bytes::copy_from_slice(payload),
+        };
+        self.engine.ingest(vec![submission]).await.unwrap().pop().unwrap()
+    }
+
+    /// Waits (letting paused time pass) until the delivery is as wanted.
+    pub(crate) async fn until(&self, id: DeliveryId, wanted: impl Fn(&Delivery) -> bool) -> Delivery {
+        for _ in 0..200_000 {
+            let delivery = self.engine.delivery(id).await.unwrap();
+            if wanted(&delivery) {
+                return delivery;
+            }
+            tokio::time::advance(Duration::from_millis(50)).await;
+        }
+        panic!("the delivery never came there: {:?}", self.engine.delivery(id).await);
+    }
+
+    pub(crate) async fn until_status(&self, id: DeliveryId, status: Status) -> Delivery {
+        self.until(id, |delivery| delivery.status == status).await
+    }
+
+    /// Lets so much time pass, in steps, so that everything on the way happens.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            // A read of the store lets its own threads, which no paused clock holds, come to their turn.
+            drop(self.engine.check_ready().await);
+        }
+    }
+}
+
+async fn start(
+    path: &PathBuf,
+    config: &EngineConfig,
+    receivers: Arc<Scripted>,
+    began: tokio::time::Instant,
+) -> Engine {
+    let key = MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    let store = SqliteStore::open(path, key, SqliteOptions::default()).unwrap();
+    let seed = 42 + u64::try_from(began.elapsed().as_millis()).unwrap();
+    println!("seed {seed}");
+    let parts = Parts {
+        store: Arc::new(store),
+        transport: receivers,
+        clock: Arc::new(TestClock { began, offset_ms: 0 }),
+        chance: Arc::new(Seeded(AtomicU64::new(seed))),
+    };
+    Engine::start(config.clone(), parts).await.unwrap()
+}
+
+pub(crate) fn settings(host: &str, change: impl FnOnce(&mut EndpointSettings)) -> EndpointSettings {
+    let mut settings = EndpointSettings {
+        url: format!("https://{host}/hook").parse().unwrap(),
+        subscription: Subscription::parse(&["*"]).unwrap(),
+        description: String::new(),
+        headers: Vec::new(),
+        timeout: Duration::from_secs(15),
+        retry_schedule: None,
+        rate_limit: None,
+        max_in_flight: 10,
+        ordered: false,
+        standard_webhooks: false,
+    };
+    change(&mut settings);
+    settings
+}
