@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
 use postrider_core::limits::{MAX_BATCH_BODY_BYTES, MAX_REQUEST_BODY_BYTES};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

@@ -9,9 +9,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Body as HttpBody;
 
 /// How much of a refused body is thrown away before the connection is closed.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
