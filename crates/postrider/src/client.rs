@@ -24,7 +24,9 @@ impl Client {
     /// A client for the service and key that the arguments name.
     pub(crate) fn new(args: &ClientArgs) -> anyhow::Result<Self> {
         let Some(key) = args.key.clone().filter(|key| !key.is_empty()) else {
-            bail!("no key: set POSTRIDER_OPERATOR_KEY to the operator key or an account's key, or give --key");
+            bail!(
+                "no key: set POSTRIDER_OPERATOR_KEY to the operator key or an account's key, or give --key"
+            );
         };
         Ok(Self::with(&args.url, key))
     }
@@ -59,7 +61,8 @@ impl Client {
 
     /// DELETE.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
-        let request = self.agent.delete(format!("{}{path}", self.base)).header("Authorization", self.bearer());
+        let request =
+            self.agent.delete(format!("{}{path}", self.base)).header("Authorization", self.bearer());
         self.read(request.call(), path).map(drop)
     }
 
@@ -69,8 +72,12 @@ impl Client {
 
     /// The answer's JSON, or its problem in words.
     fn read(&self, answer: Result<Response<ureq::Body>, ureq::Error>, path: &str) -> anyhow::Result<Value> {
-        let mut answer = answer.with_context(|| format!("no answer from {}; is the service running there?", self.base))?;
-        let text = answer.body_mut().read_to_string().with_context(|| format!("{path}: the answer can't be read"))?;
+        let mut answer =
+            answer.with_context(|| format!("no answer from {}; is the service running there?", self.base))?;
+        let text = answer
+            .body_mut()
+            .read_to_string()
+            .with_context(|| format!("{path}: the answer can't be read"))?;
         if answer.status().is_success() {
             if text.is_empty() {
                 return Ok(Value::Null);

@@ -209,13 +209,26 @@ mod tests {
     fn a_wrong_value_names_its_place_and_what_would_be_right() {
         let refused = |change: fn(&mut ServeFlags)| config(change).unwrap_err().to_string();
         for (shown, change) in [
-            ("--listen is \"8040\"; it must be an address such as 127.0.0.1:8040", (|f| f.listen = Some("8040".into())) as fn(&mut ServeFlags)),
-            ("--store is \"mysql:x\"; it must be sqlite:PATH, such as sqlite:postrider.db", |f| f.store = Some("mysql:x".into())),
-            ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| f.allow_nets = Some("10.0.0.0/99".into())),
-            ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| f.retry_schedule = Some("soon".into())),
-            ("--retention-days is \"0\"; it must be a whole number from 1 to 3650", |f| f.retention_days = Some("0".into())),
+            (
+                "--listen is \"8040\"; it must be an address such as 127.0.0.1:8040",
+                (|f| f.listen = Some("8040".into())) as fn(&mut ServeFlags),
+            ),
+            ("--store is \"mysql:x\"; it must be sqlite:PATH, such as sqlite:postrider.db", |f| {
+                f.store = Some("mysql:x".into())
+            }),
+            ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| {
+                f.allow_nets = Some("10.0.0.0/99".into())
+            }),
+            ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| {
+                f.retry_schedule = Some("soon".into())
+            }),
+            ("--retention-days is \"0\"; it must be a whole number from 1 to 3650", |f| {
+                f.retention_days = Some("0".into())
+            }),
             ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
-            ("--require-https is \"maybe\"; it must be true or false", |f| f.require_https = Some("maybe".into())),
+            ("--require-https is \"maybe\"; it must be true or false", |f| {
+                f.require_https = Some("maybe".into())
+            }),
         ] {
             assert_eq!(refused(change), shown);
         }

@@ -92,9 +92,14 @@ async fn end_of(seconds: Option<u64>) {
 /// Makes the account and its endpoints, as an operator would: over REST.
 fn set_up(client: &Client, receiver_url: &str, receivers: &Receivers) -> anyhow::Result<String> {
     let text = |value: &Value, name: &str| {
-        value.get(name).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("the answer has no {name}"))
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .with_context(|| format!("the answer has no {name}"))
     };
-    let account = text(&client.post("/v1/accounts", &json!({ "name": "Acme Insurance" }).to_string())?, "id")?;
+    let account =
+        text(&client.post("/v1/accounts", &json!({ "name": "Acme Insurance" }).to_string())?, "id")?;
     for (path, name, event_types) in [
         ("/crm", "Acme CRM", json!(["*"])),
         ("/ledger", "Acme ledger", json!(["policy.*"])),

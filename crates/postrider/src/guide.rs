@@ -26,13 +26,18 @@ fn lines(address: SocketAddr, config: &Config, new_operator_key: Option<&str>) -
     ];
     if let Some(key) = new_operator_key {
         lines.push(format!("  operator key   {}", paint(WAIT.bold(), key)));
-        lines.push(format!("                 {}", paint(DIM, "shown this once: keep it where you keep passwords")));
+        lines.push(format!(
+            "                 {}",
+            paint(DIM, "shown this once: keep it where you keep passwords")
+        ));
         lines.push(String::new());
         lines.push("  Three commands to a first webhook, each in a terminal of its own:".to_owned());
         lines.push(String::new());
-        lines.extend(first_steps(&url, &config.guard, key).into_iter().enumerate().map(|(index, (command, why))| {
-            format!("  {}  {}\n     {}", index + 1, paint(BOLD, command), paint(DIM, why))
-        }));
+        lines.extend(first_steps(&url, &config.guard, key).into_iter().enumerate().map(
+            |(index, (command, why))| {
+                format!("  {}  {}\n     {}", index + 1, paint(BOLD, command), paint(DIM, why))
+            },
+        ));
     }
     lines.push(String::new());
     lines
@@ -54,13 +59,23 @@ fn first_steps(url: &str, guard: &AddressGuard, key: &str) -> [(String, &'static
     let key = if loopback_allowed { String::new() } else { format!("POSTRIDER_OPERATOR_KEY={key} ") };
     [
         first,
-        (format!("{key}{program} receive{with_url}"), "a receiver on this machine: subscribes itself, prints what arrives"),
-        (format!("{key}{program} trigger policy.created{with_url}"), "an event; its webhook arrives at the receiver"),
+        (
+            format!("{key}{program} receive{with_url}"),
+            "a receiver on this machine: subscribes itself, prints what arrives",
+        ),
+        (
+            format!("{key}{program} trigger policy.created{with_url}"),
+            "an event; its webhook arrives at the receiver",
+        ),
     ]
 }
 
 fn listen_flag(url: &str) -> String {
-    if url.ends_with("//127.0.0.1:8040") { String::new() } else { format!(" --listen {}", &url["http://".len()..]) }
+    if url.ends_with("//127.0.0.1:8040") {
+        String::new()
+    } else {
+        format!(" --listen {}", &url["http://".len()..])
+    }
 }
 
 /// How this program was called, for commands to paste.

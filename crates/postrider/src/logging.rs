@@ -14,8 +14,10 @@ const WAITING_LINES: usize = 16_384;
 
 /// Begins to log. What waits to be written is written when the guard is dropped.
 pub(crate) fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
-    let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(true).finish(std::io::stderr());
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES)
+        .lossy(true)
+        .finish(std::io::stderr());
     let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_span_events(FmtSpan::NONE)

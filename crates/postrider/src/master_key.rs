@@ -12,7 +12,9 @@ use postrider_store::seal::MasterKey;
 pub(crate) fn read_or_make(key_file: &Path, store: &Path) -> anyhow::Result<MasterKey> {
     let shown = key_file.display();
     match std::fs::read_to_string(key_file) {
-        Ok(text) => MasterKey::from_base64(&text).with_context(|| format!("the master key file {shown} is wrong")),
+        Ok(text) => {
+            MasterKey::from_base64(&text).with_context(|| format!("the master key file {shown} is wrong"))
+        }
         Err(why) if why.kind() != ErrorKind::NotFound => {
             Err(why).with_context(|| format!("the master key file {shown} can't be read"))
         }

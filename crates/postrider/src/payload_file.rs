@@ -10,7 +10,12 @@ use postrider_core::catalogue::Catalogue;
 use serde_json::{Map, Value};
 
 /// The payload text for an event of this type.
-pub(crate) fn read(event_type: &str, file: Option<&Path>, set: &[String], livemode: Option<bool>) -> anyhow::Result<String> {
+pub(crate) fn read(
+    event_type: &str,
+    file: Option<&Path>,
+    set: &[String],
+    livemode: Option<bool>,
+) -> anyhow::Result<String> {
     let text = match file {
         Some(path) => read_text(path)?,
         None => example(event_type)?.to_owned(),
@@ -37,7 +42,10 @@ pub(crate) fn example(event_type: &str) -> anyhow::Result<&'static str> {
         Some(event_type) => Ok(event_type.example),
         None => {
             let known: Vec<&str> = catalogue.all().iter().map(|event_type| event_type.name).collect();
-            bail!("there is no example for the event type \"{event_type}\"; there is for {}", known.join(", "))
+            bail!(
+                "there is no example for the event type \"{event_type}\"; there is for {}",
+                known.join(", ")
+            )
         }
     }
 }
@@ -45,7 +53,10 @@ pub(crate) fn example(event_type: &str) -> anyhow::Result<&'static str> {
 fn read_text(path: &Path) -> anyhow::Result<String> {
     if path == Path::new("-") {
         let mut text = String::new();
-        std::io::stdin().take(16 * 1024 * 1024).read_to_string(&mut text).context("standard input can't be read")?;
+        std::io::stdin()
+            .take(16 * 1024 * 1024)
+            .read_to_string(&mut text)
+            .context("standard input can't be read")?;
         return Ok(text);
     }
     std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))
@@ -91,7 +102,8 @@ mod tests {
 
     #[test]
     fn fields_can_be_set_and_the_order_of_the_others_stays() {
-        let set = ["gross_premium=25", "metadata.order=A-1", "new.deep=true", "assets.0.name=Offer"].map(str::to_owned);
+        let set = ["gross_premium=25", "metadata.order=A-1", "new.deep=true", "assets.0.name=Offer"]
+            .map(str::to_owned);
         let text = read("offer.created", None, &set, Some(true)).unwrap();
         let payload: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(payload["gross_premium"], 25);
@@ -99,12 +111,17 @@ mod tests {
         assert_eq!(payload["new"]["deep"], true);
         assert_eq!(payload["assets"][0]["name"], "Offer");
         assert_eq!(payload["livemode"], true);
-        assert!(text.find("\"id\"") < text.find("\"livemode\"") && text.find("\"email\"") < text.find("\"assets\""));
+        assert!(
+            text.find("\"id\"") < text.find("\"livemode\"")
+                && text.find("\"email\"") < text.find("\"assets\"")
+        );
     }
 
     #[test]
     fn what_can_not_be_set_says_why() {
-        for (change, why) in [("x", "field=value"), ("a..b=1", "empty"), ("assets.7.name=x", "no place \"7\"")] {
+        for (change, why) in
+            [("x", "field=value"), ("a..b=1", "empty"), ("assets.7.name=x", "no place \"7\"")]
+        {
             let refused = read("offer.created", None, &[change.to_owned()], None).unwrap_err().to_string();
             assert!(refused.contains(why), "{change}: {refused}");
         }

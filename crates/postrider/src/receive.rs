@@ -28,9 +28,9 @@ struct Subscribed {
 pub(crate) fn run(args: &ReceiveArgs) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.client)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't start")?;
-    let listener = runtime
-        .block_on(TcpListener::bind(args.listen))
-        .with_context(|| format!("can't listen on {}; is it in use? (choose another with --listen)", args.listen))?;
+    let listener = runtime.block_on(TcpListener::bind(args.listen)).with_context(|| {
+        format!("can't listen on {}; is it in use? (choose another with --listen)", args.listen)
+    })?;
     let address = listener.local_addr().context("the listener has no address")?;
     let url = format!("http://{address}/");
     let Subscribed { endpoint, secret, account } = subscribe(args, &client, &url)?;
@@ -60,7 +60,10 @@ fn subscribe(args: &ReceiveArgs, client: &Client, url: &str) -> anyhow::Result<S
         "the endpoint was refused; for a receiver on this machine start the service with --allow-nets 127.0.0.0/8",
     )?;
     let text = |name: &str| {
-        made.get(name).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("the answer has no {name}"))
+        made.get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .with_context(|| format!("the answer has no {name}"))
     };
     Ok(Subscribed { endpoint: text("id")?, secret: text("secret")?, account: text("account")? })
 }
@@ -72,7 +75,9 @@ fn account(args: &ReceiveArgs, client: &Client) -> anyhow::Result<String> {
     }
     let list = client.get("/v1/accounts?limit=250")?;
     let accounts = list.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
-    let ours = accounts.into_iter().find(|account| account.get("name").and_then(Value::as_str) == Some(ACCOUNT_NAME));
+    let ours = accounts
+        .into_iter()
+        .find(|account| account.get("name").and_then(Value::as_str) == Some(ACCOUNT_NAME));
     let account = match ours {
         Some(account) => account,
         None => client.post("/v1/accounts", &json!({ "name": ACCOUNT_NAME }).to_string())?,
@@ -83,7 +88,8 @@ fn account(args: &ReceiveArgs, client: &Client) -> anyhow::Result<String> {
 /// Prints a webhook; one whose signature is wrong is refused, as a receiver should.
 fn show(arrived: &Arrived, secret: &str) -> StatusCode {
     let valid = kasko::verify(secret, &arrived.body, arrived.header("x-kasko-signature")).is_ok();
-    let verdict = if valid { paint(GOOD, "✓ signature ok") } else { paint(BAD, "✗ signature wrong, answered 403") };
+    let verdict =
+        if valid { paint(GOOD, "✓ signature ok") } else { paint(BAD, "✗ signature wrong, answered 403") };
     say(format!("{}  {verdict}", paint(NAME.bold(), arrived.header("x-kasko-event"))));
     for (name, value) in &arrived.headers {
         if name.as_str().starts_with("x-") || name.as_str().starts_with("webhook-") {

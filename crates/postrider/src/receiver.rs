@@ -32,7 +32,10 @@ impl Arrived {
 }
 
 /// Serves until dropped; `answer` gives the status.
-pub(crate) async fn serve(listener: TcpListener, answer: impl Fn(Arrived) -> StatusCode + Send + Sync + 'static) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    answer: impl Fn(Arrived) -> StatusCode + Send + Sync + 'static,
+) {
     let answer = Arc::new(answer);
     loop {
         let Ok((stream, _peer)) = listener.accept().await else {
@@ -45,14 +48,18 @@ pub(crate) async fn serve(listener: TcpListener, answer: impl Fn(Arrived) -> Sta
                 let answer = answer.clone();
                 async move { Ok::<_, Infallible>(take(request, &*answer).await) }
             });
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let connection =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             // A connection that breaks is the sender's affair.
             drop(connection.await);
         });
     }
 }
 
-async fn take(request: Request<Incoming>, answer: &(impl Fn(Arrived) -> StatusCode + ?Sized)) -> Response<Full<Bytes>> {
+async fn take(
+    request: Request<Incoming>,
+    answer: &(impl Fn(Arrived) -> StatusCode + ?Sized),
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let status = match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => {

@@ -16,8 +16,9 @@ use crate::{guide, logging, master_key, running};
 
 /// Runs the service.
 pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
-    let environment: BTreeMap<String, String> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let mut layers = Layers::read(flags, &environment)?;
     let config = Config::read(&layers)?;
     if flags.print_config {
@@ -33,9 +34,9 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("can't listen on {}; is it in use? (choose another with --listen)", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("can't listen on {}; is it in use? (choose another with --listen)", config.listen)
+    })?;
     let address = listener.local_addr().context("the listener has no address")?;
     let key = master_key::read_or_make(&config.master_key_file, &config.store)?;
     let running = running::start(&config.store, key, config.engine()).await?;
@@ -46,7 +47,9 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let stopping = engine.clone();
     let api = postrider_api::serve(listener, engine.clone(), ApiOptions::default(), async move {
         stop.recv().await;
-        tracing::info!("stopping: no new events; requests in flight may end (a second signal leaves at once)");
+        tracing::info!(
+            "stopping: no new events; requests in flight may end (a second signal leaves at once)"
+        );
         stopping.begin_shutdown();
         leave_at_once_on(stop);
     });

@@ -73,7 +73,9 @@ fn hint(args: &VerifyArgs, body: &[u8]) -> anyhow::Result<Option<&'static str>> 
         && let Ok(compact) = serde_json::to_vec(&value)
         && fits(args, secret, &compact)?
     {
-        return Ok(Some("it is valid for the same JSON without white space: sign and check the bytes as they were sent"));
+        return Ok(Some(
+            "it is valid for the same JSON without white space: sign and check the bytes as they were sent",
+        ));
     }
     Ok(None)
 }
@@ -86,11 +88,18 @@ fn read_body(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     match file.filter(|path| *path != Path::new("-")) {
         Some(path) => {
-            let opened = std::fs::File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
-            opened.take(MAX_BODY_BYTES + 1).read_to_end(&mut body).with_context(|| format!("{} can't be read", path.display()))?;
+            let opened =
+                std::fs::File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+            opened
+                .take(MAX_BODY_BYTES + 1)
+                .read_to_end(&mut body)
+                .with_context(|| format!("{} can't be read", path.display()))?;
         }
         None => {
-            std::io::stdin().take(MAX_BODY_BYTES + 1).read_to_end(&mut body).context("standard input can't be read")?;
+            std::io::stdin()
+                .take(MAX_BODY_BYTES + 1)
+                .read_to_end(&mut body)
+                .context("standard input can't be read")?;
         }
     }
     if body.len() as u64 > MAX_BODY_BYTES {

@@ -36,7 +36,10 @@ pub(crate) fn run(args: &TriggerArgs) -> anyhow::Result<ExitCode> {
     let deliveries = answer.get("deliveries").and_then(Value::as_array).cloned().unwrap_or_default();
     if deliveries.is_empty() {
         let mode = if livemode { "live" } else { "test" };
-        say(paint(DIM, format!("  no endpoint of the account wants {mode} events of this type, so nothing is sent")));
+        say(paint(
+            DIM,
+            format!("  no endpoint of the account wants {mode} events of this type, so nothing is sent"),
+        ));
     }
     let mut all_received = true;
     for delivery in &deliveries {
@@ -47,7 +50,8 @@ pub(crate) fn run(args: &TriggerArgs) -> anyhow::Result<ExitCode> {
 
 /// The request body, the payload's text in it as it is.
 pub(crate) fn request(account: Option<&str>, event_type: &str, payload: &str) -> String {
-    let account = account.map(|account| format!(r#""account":{},"#, Value::from(account))).unwrap_or_default();
+    let account =
+        account.map(|account| format!(r#""account":{},"#, Value::from(account))).unwrap_or_default();
     format!(r#"{{{account}"type":{},"payload":{payload}}}"#, Value::from(event_type))
 }
 
@@ -61,12 +65,15 @@ fn account(args: &TriggerArgs, client: &Client) -> anyhow::Result<Option<String>
     }
     let answer = client.get("/v1/accounts?limit=20")?;
     let accounts = answer.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
-    let field = |account: &Value, name: &str| account.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let field = |account: &Value, name: &str| {
+        account.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     match accounts.as_slice() {
         [] => bail!("there is no account yet; make one with POST /v1/accounts, or run `postrider receive`"),
         [only] => Ok(Some(field(only, "id"))),
         several => {
-            let list: Vec<String> = several.iter().map(|one| format!("  {}  {}", field(one, "id"), field(one, "name"))).collect();
+            let list: Vec<String> =
+                several.iter().map(|one| format!("  {}  {}", field(one, "id"), field(one, "name"))).collect();
             bail!("there are several accounts; name one with --account\n{}", list.join("\n"))
         }
     }
@@ -74,7 +81,8 @@ fn account(args: &TriggerArgs, client: &Client) -> anyhow::Result<Option<String>
 
 /// Watches one delivery until its first outcome; whether it was received.
 fn watch(client: &Client, delivery: &Value) -> anyhow::Result<bool> {
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (id, endpoint) = (text(delivery, "id"), text(delivery, "endpoint"));
     let began = Instant::now();
     loop {
@@ -102,11 +110,18 @@ fn watch(client: &Client, delivery: &Value) -> anyhow::Result<bool> {
 /// An attempt's outcome in words.
 fn outcome(attempt: &Value) -> String {
     let failure = attempt.get("failure").filter(|failure| !failure.is_null());
-    let status = attempt.get("status").or_else(|| attempt.pointer("/response/status")).and_then(Value::as_u64);
-    let took = attempt.pointer("/timings/total_ms").and_then(Value::as_f64).map(|ms| format!(" in {ms:.1} ms")).unwrap_or_default();
+    let status =
+        attempt.get("status").or_else(|| attempt.pointer("/response/status")).and_then(Value::as_u64);
+    let took = attempt
+        .pointer("/timings/total_ms")
+        .and_then(Value::as_f64)
+        .map(|ms| format!(" in {ms:.1} ms"))
+        .unwrap_or_default();
     match (status, failure) {
         (Some(status), _) => format!("answered {status}{took}"),
-        (None, Some(failure)) => failure.get("detail").and_then(Value::as_str).unwrap_or("not received").to_owned(),
+        (None, Some(failure)) => {
+            failure.get("detail").and_then(Value::as_str).unwrap_or("not received").to_owned()
+        }
         (None, None) => "no answer".to_owned(),
     }
 }

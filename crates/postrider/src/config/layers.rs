@@ -136,8 +136,12 @@ fn read_file(path: &Path, text: &str) -> anyhow::Result<BTreeMap<String, String>
         if !SETTINGS.iter().any(|(name, _)| *name == key) {
             bail!("{}: unknown key \"{key}\"{}", path.display(), did_you_mean(&key));
         }
-        let text = as_text(&value)
-            .with_context(|| format!("{}: \"{key}\" must be a text, a number, true or false, or a list of texts", path.display()))?;
+        let text = as_text(&value).with_context(|| {
+            format!(
+                "{}: \"{key}\" must be a text, a number, true or false, or a list of texts",
+                path.display()
+            )
+        })?;
         values.insert(key, text);
     }
     Ok(values)
@@ -192,16 +196,26 @@ mod tests {
     #[test]
     fn an_unknown_key_in_the_file_names_the_nearest_known_one() {
         let refused = |file| lay(None, None, file).unwrap_err().to_string();
-        assert_eq!(refused("lissten = 'x'"), "postrider.toml: unknown key \"lissten\"; did you mean \"listen\"?");
-        assert_eq!(refused("allow-nets = 'x'"), "postrider.toml: unknown key \"allow-nets\"; did you mean \"allow_nets\"?");
+        assert_eq!(
+            refused("lissten = 'x'"),
+            "postrider.toml: unknown key \"lissten\"; did you mean \"listen\"?"
+        );
+        assert_eq!(
+            refused("allow-nets = 'x'"),
+            "postrider.toml: unknown key \"allow-nets\"; did you mean \"allow_nets\"?"
+        );
         assert!(refused("listen = 1979-05-27").contains("must be a text"));
         assert!(refused("listen = ").starts_with("postrider.toml is not TOML"));
     }
 
     #[test]
     fn lists_and_numbers_in_the_file_read_like_texts() {
-        let read = read_file(Path::new("x"), "allow_nets = ['10.0.0.0/8', '::1/128']\nretention_days = 7").unwrap();
-        assert_eq!((read["allow_nets"].as_str(), read["retention_days"].as_str()), ("10.0.0.0/8,::1/128", "7"));
+        let read =
+            read_file(Path::new("x"), "allow_nets = ['10.0.0.0/8', '::1/128']\nretention_days = 7").unwrap();
+        assert_eq!(
+            (read["allow_nets"].as_str(), read["retention_days"].as_str()),
+            ("10.0.0.0/8,::1/128", "7")
+        );
     }
 
     #[test]

@@ -24,13 +24,30 @@ impl Show {
     /// Prints the head.
     pub(super) fn new(service_url: &str, receiver_url: &str, key: &str) -> Self {
         say("");
-        say(format!("  {}  {}", paint(BOLD, "Postrider demo"), paint(DIM, "temporary, and on this machine only; Ctrl-C ends it")));
+        say(format!(
+            "  {}  {}",
+            paint(BOLD, "Postrider demo"),
+            paint(DIM, "temporary, and on this machine only; Ctrl-C ends it")
+        ));
         say("");
         say(format!("  service    {}", paint(NAME, service_url)));
-        say(format!("  receivers  {}  {}", paint(NAME, receiver_url), paint(DIM, "check each X-KASKO-Signature; one fails now and then")));
-        say(format!("  try        {}", paint(DIM, format!("curl -u {key}: '{service_url}/v1/deliveries?limit=3'"))));
+        say(format!(
+            "  receivers  {}  {}",
+            paint(NAME, receiver_url),
+            paint(DIM, "check each X-KASKO-Signature; one fails now and then")
+        ));
+        say(format!(
+            "  try        {}",
+            paint(DIM, format!("curl -u {key}: '{service_url}/v1/deliveries?limit=3'"))
+        ));
         say("");
-        say(paint(DIM, format!("  {:<12}   {:<16} {:<15} {:<24} what follows", "time", "event type", "endpoint", "answer")));
+        say(paint(
+            DIM,
+            format!(
+                "  {:<12}   {:<16} {:<15} {:<24} what follows",
+                "time", "event type", "endpoint", "answer"
+            ),
+        ));
         Self::default()
     }
 
@@ -62,7 +79,11 @@ impl Show {
         let (sign, style, follows) = match seen.next {
             FollowingStep::Delivered => {
                 self.delivered += 1;
-                let how = if seen.number > 1 { format!("delivered by attempt {}", seen.number) } else { "delivered".to_owned() };
+                let how = if seen.number > 1 {
+                    format!("delivered by attempt {}", seen.number)
+                } else {
+                    "delivered".to_owned()
+                };
                 ("✓", GOOD, how)
             }
             FollowingStep::RetryAt(at) => {

@@ -1,0 +1,118 @@
+//! The other commands, as a person uses them.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::receiver::Receiver;
+use crate::service::{OPERATOR_KEY, Service, postrider, run};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const EMPTY_OBJECT: &str = "sha1=205d9b79bcc779bd36121006c1f235b76b2b43a2";
+
+#[test]
+fn sign_and_verify_agree_and_a_wrong_body_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("body.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("with-newline.json"), "{}\n").unwrap();
+    let command = |args: &[&str]| {
+        let mut command = postrider(folder.path());
+        command.args(args).args(["--secret", SECRET]);
+        run(command)
+    };
+    assert_eq!(command(&["sign", "--file", "body.json"]).1.trim(), EMPTY_OBJECT);
+    let (code, out, _) = command(&["verify", "--file", "body.json", "--signature", EMPTY_OBJECT]);
+    assert!(code == Some(0) && out.contains("valid"), "{out}");
+    let (code, out, _) = command(&["verify", "--file", "with-newline.json", "--signature", EMPTY_OBJECT]);
+    assert!(code == Some(1) && out.contains("line break at the end"), "{out}");
+    let (code, _, err) = command(&["sign", "--file", "missing.json"]);
+    assert!(code == Some(1) && err.contains("missing.json can't be read"), "{err}");
+}
+
+#[test]
+fn wrong_use_is_exit_code_2_and_names_what_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = postrider(folder.path());
+    command.args(["serve", "--retry-shedule", "5s"]);
+    let (code, _, err) = run(command);
+    assert!(code == Some(2) && err.contains("--retry-schedule"), "{err}");
+}
+
+#[test]
+fn migrate_makes_and_checks_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let migrate = || {
+        let mut command = postrider(folder.path());
+        command.args(["migrate", "--store", "sqlite:x.db"]);
+        run(command)
+    };
+    assert!(migrate().1.contains("schema version 0 → "));
+    assert!(migrate().1.contains("up to date"));
+}
+
+#[test]
+fn trigger_hands_in_an_example_and_shows_what_became_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::open();
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let account = service.account();
+    service.endpoint(&account, &receiver.url());
+    let trigger = |args: &[&str]| {
+        let mut command = postrider(folder.path());
+        command
+            .arg("trigger")
+            .args(args)
+            .args(["--url", &service.url])
+            .env("POSTRIDER_OPERATOR_KEY", OPERATOR_KEY);
+        run(command)
+    };
+    let (code, out, err) = trigger(&["policy.cancelled", "--set", "metadata.order=A-1"]);
+    assert!(
+        code == Some(0) && out.contains("accepted policy.cancelled") && out.contains("answered 200"),
+        "{out}{err}"
+    );
+    let body = receiver.arrivals().into_values().next().unwrap().body;
+    assert!(String::from_utf8(body).unwrap().contains("A-1"));
+    let (code, _, err) = trigger(&["no.such.type"]);
+    assert!(code == Some(1) && err.contains("policy.created"), "{err}");
+    let (code, _, err) = trigger(&["policy.created", "--set", "gross_premium=much"]);
+    assert!(code == Some(1) && err.contains("/payload/gross_premium"), "{err}");
+}
+
+#[test]
+fn receive_subscribes_itself_shows_what_arrives_and_removes_its_endpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let mut command = postrider(folder.path());
+    command.args(["receive", "--listen", "127.0.0.1:0", "--url", &service.url, "--key", OPERATOR_KEY]);
+    let mut receive = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(receive.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.contains("waiting for webhooks")));
+    let mut trigger = postrider(folder.path());
+    trigger.args(["trigger", "offer.created", "--url", &service.url, "--key", OPERATOR_KEY]);
+    assert_eq!(run(trigger).0, Some(0));
+    assert!(lines.by_ref().any(|line| line.contains("offer.created") && line.contains("signature ok")));
+    let pid = receive.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(receive.wait().unwrap().success());
+    assert_eq!(service.get("/v1/endpoints")["data"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn the_demo_shows_deliveries_within_two_seconds_and_retries_soon_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = postrider(folder.path());
+    command.args(["demo", "--rate", "20", "--seconds", "60"]);
+    let began = Instant::now();
+    let mut demo = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.contains("delivered")));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(lines.by_ref().any(|line| line.contains("attempt 2 in")));
+    assert!(lines.by_ref().any(|line| line.contains("delivered by attempt 2")));
+    let pid = demo.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let summary: Vec<String> = lines.collect();
+    assert!(summary.iter().any(|line| line.contains("signatures right, 0 wrong")), "{summary:?}");
+    assert!(demo.wait().unwrap().success());
+}

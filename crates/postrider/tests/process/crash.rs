@@ -1,0 +1,95 @@
+//! `kill -9` under load, several times: every 202 reaches both endpoints, and a second time only what was on its way
+//! when the process died.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::receiver::{Arrival, Receiver};
+use crate::service::Service;
+
+const KILLS: usize = 4;
+const EVENTS_PER_LIFE: usize = 250;
+const CLIENTS: usize = 4;
+/// An outcome is recorded within a few milliseconds; on a machine that is busy with other tests, within this.
+const RECORDED_WITHIN: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const FLAGS: [&str; 4] = [
+    "--allow-nets",
+    "127.0.0.0/8",
+    "--retry-schedule",
+    "1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s",
+];
+
+#[test]
+fn no_accepted_event_is_lost_by_kill_9_and_duplicates_are_only_what_was_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Receiver::open();
+    let mut down = Receiver::closed();
+    let accepted = Mutex::new(HashSet::new());
+    let mut kills = Vec::new();
+    let mut account = String::new();
+    for life in 0..KILLS {
+        let service = Service::start(folder.path(), &FLAGS);
+        if life == 0 {
+            account = service.account();
+            service.endpoint(&account, &up.url());
+            service.endpoint(&account, &down.url());
+        }
+        kills.push(load_and_kill(service, &account, &accepted));
+    }
+    let last = Service::start(folder.path(), &FLAGS);
+    down.begin();
+    let accepted = accepted.into_inner().unwrap();
+    assert!(accepted.len() >= KILLS * EVENTS_PER_LIFE);
+    for receiver in [&up, &down] {
+        receiver.wait(PATIENCE, |arrived| accepted.iter().all(|guid| arrived.contains_key(guid)));
+    }
+    check_duplicates(&up.arrivals(), &kills);
+    assert!(
+        down.arrivals().values().all(|arrival| arrival.times.len() == 1),
+        "nobody was killed since it is up"
+    );
+    assert!(last.terminate().success());
+}
+
+/// Posts events from several clients until enough were accepted, and kills the service in the middle of it.
+fn load_and_kill(service: Service, account: &str, accepted: &Mutex<HashSet<String>>) -> Instant {
+    let body = format!(
+        r#"{{"account":"{account}","type":"policy.created","payload":{{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}}}}"#
+    );
+    let count = AtomicUsize::new(0);
+    let service = Mutex::new(Some(service));
+    let killed_at = Mutex::new(None);
+    let url = service.lock().unwrap().as_ref().unwrap().url.clone();
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let client = crate::service::Poster::new(&url);
+                // An error is the death of the service: what it answered before counts, nothing else.
+                while let Ok((202, answer)) = client.post("/v1/events", &body) {
+                    accepted.lock().unwrap().insert(answer["id"].as_str().unwrap().to_owned());
+                    if count.fetch_add(1, Ordering::Relaxed) + 1 == EVENTS_PER_LIFE {
+                        service.lock().unwrap().take().unwrap().kill();
+                        *killed_at.lock().unwrap() = Some(Instant::now());
+                    }
+                }
+            });
+        }
+    });
+    killed_at.into_inner().unwrap().expect("the load went on until the kill")
+}
+
+/// Whatever came twice had come for the first time shortly before a kill, before its record was durable.
+fn check_duplicates(arrivals: &HashMap<String, Arrival>, kills: &[Instant]) {
+    for (guid, arrival) in arrivals {
+        for pair in arrival.times.windows(2) {
+            let near_a_kill = kills
+                .iter()
+                .any(|kill| pair[0] <= *kill && *kill - pair[0] <= RECORDED_WITHIN && pair[1] > *kill);
+            assert!(near_a_kill, "{guid} came twice, and no kill explains it");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Starting and stopping `serve`: what a person reads when it works, and one clear line when it can't.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::receiver::Receiver;
+use crate::service::{OPERATOR_KEY, Service, postrider, run};
+
+/// Runs `serve`, which must fail; gives its one line.
+fn refused(folder: &Path, flags: &[&str]) -> String {
+    let mut command = postrider(folder);
+    command.arg("serve").args(flags);
+    if !flags.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    let (code, _, err) = run(command);
+    assert_eq!(code, Some(1), "{err}");
+    let lines: Vec<&str> = err.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(lines.len(), 1, "one clear line: {err}");
+    lines[0].to_owned()
+}
+
+#[test]
+fn the_first_start_shows_the_operator_key_once_and_three_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = postrider(folder.path());
+    first.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]);
+    let service = Service::wait_for(first);
+    let said = service.said.join("\n");
+    assert!(
+        said.contains("op_") && said.contains("receive") && said.contains("trigger policy.created"),
+        "{said}"
+    );
+    assert!(service.terminate().success());
+    let mut second = postrider(folder.path());
+    second.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]);
+    let said = Service::wait_for(second).said.join("\n");
+    assert!(!said.contains("op_"), "{said}");
+    let mode = std::fs::metadata(folder.path().join("postrider.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_second_serve_on_the_same_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = Service::start(folder.path(), &[]);
+    let line = refused(folder.path(), &["--operator-key", OPERATOR_KEY]);
+    assert!(line.contains("in use by another postrider process"), "{line}");
+}
+
+#[test]
+fn a_taken_port_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let line = refused(folder.path(), &["--listen", &address]);
+    assert!(line.contains(&address) && line.contains("in use"), "{line}");
+    assert!(!folder.path().join("postrider.db").exists(), "nothing was made for a start that failed");
+}
+
+#[test]
+fn a_damaged_file_a_missing_key_and_a_wrong_key_are_one_clear_line_each() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postrider.key"), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
+        .unwrap();
+    std::fs::write(folder.path().join("bad.db"), "this is no database ".repeat(500)).unwrap();
+    assert!(refused(folder.path(), &["--store", "sqlite:bad.db"]).contains("not a SQLite database"));
+    Service::start(folder.path(), &[]).terminate();
+    std::fs::write(folder.path().join("other.key"), "//////////////////////////////////////////8=\n")
+        .unwrap();
+    assert!(refused(folder.path(), &["--master-key-file", "other.key"]).contains("does not fit"));
+    assert!(refused(folder.path(), &["--master-key-file", "gone.key"]).contains("is missing"));
+}
+
+#[test]
+fn an_unknown_key_in_the_file_and_a_wrong_value_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postrider.toml"), "retry_shedule = '5s'").unwrap();
+    assert!(refused(folder.path(), &[]).contains("did you mean \"retry_schedule\"?"));
+    std::fs::write(folder.path().join("postrider.toml"), "").unwrap();
+    assert!(refused(folder.path(), &["--header-prefix", "X KASKO"]).contains("header prefix"));
+    let open = refused(folder.path(), &["--listen", "0.0.0.0:0", "--operator-key", "short"]);
+    assert!(open.contains("at least 32 characters"), "{open}");
+}
+
+#[test]
+fn print_config_shows_each_value_with_its_source_and_masks_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("postrider.toml"), "header_prefix = 'X-Acme-'").unwrap();
+    let mut command = postrider(folder.path());
+    command
+        .args(["serve", "--print-config", "--operator-key", "very-secret"])
+        .env("POSTRIDER_RETENTION_DAYS", "7");
+    let (code, out, _) = run(command);
+    assert_eq!(code, Some(0));
+    let line = |name: &str| out.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(
+        line("header_prefix").contains("\"X-Acme-\"") && line("header_prefix").ends_with("# postrider.toml")
+    );
+    assert!(line("retention_days").contains("\"7\"") && line("retention_days").ends_with("# environment"));
+    assert!(line("operator_key").ends_with("# flag") && !out.contains("very-secret"));
+    assert!(line("listen").ends_with("# default"));
+}
+
+#[test]
+fn a_hanging_receiver_does_not_hold_up_the_stop_beyond_the_grace() {
+    let folder = tempfile::tempdir().unwrap();
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", hangs.local_addr().unwrap());
+    let service =
+        Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8", "--shutdown-grace-seconds", "1"]);
+    let account = service.account();
+    service.endpoint(&account, &url);
+    let payload = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
+    let body = format!(r#"{{"account":"{account}","type":"policy.created","payload":{payload}}}"#);
+    assert_eq!(service.post("/v1/events", &body).unwrap().0, 202);
+    let (_stream, _) = hangs.accept().unwrap();
+    let began = Instant::now();
+    assert!(service.terminate().success());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn the_service_delivers_signed_and_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::open();
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let account = service.account();
+    let secret = service.endpoint(&account, &receiver.url())["secret"].as_str().unwrap().to_owned();
+    let payload = "{ \"id\":\"x\", \"livemode\" : false,\n \"policy_id\":\"P\",\"product_id\":\"I\", \"n\":1.10, \"big\":12345678901234567890123, \"e\":1E400, \"s\":\"\\u00fc\\/\", \"a\":1, \"a\":2 }";
+    let body =
+        format!("{{\"account\":\"{account}\",\"type\":\"policy.created\",\"payload\":\n  {payload} \n}}");
+    let (status, answer) = service.post("/v1/events", &body).unwrap();
+    assert_eq!(status, 202, "{answer}");
+    let guid = answer["id"].as_str().unwrap();
+    receiver.wait(Duration::from_secs(20), |arrived| arrived.contains_key(guid));
+    let arrival = receiver.arrivals().remove(guid).unwrap();
+    assert_eq!(
+        (arrival.body.as_slice(), arrival.event_type.as_str()),
+        (payload.as_bytes(), "policy.created")
+    );
+    assert_eq!(postrider_signature::kasko::verify(&secret, payload.as_bytes(), &arrival.signature), Ok(()));
+}
