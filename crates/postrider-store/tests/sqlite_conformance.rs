@@ -1,5 +1,7 @@
 //! The suite of every store, run against SQLite in a temporary folder.
 
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is how they fail")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

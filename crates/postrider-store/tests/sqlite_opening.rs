@@ -1,5 +1,7 @@
 //! Opening a SQLite store: each file that is not ours to write is refused with its own error, and unchanged.
 
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is how they fail")]
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
