@@ -123,7 +123,8 @@ pub trait Store: Send + Sync + 'static {
     /// A delivery by its id. `NotFound` where there is none.
     async fn delivery(&self, id: DeliveryId) -> Result<Delivery, StoreError>;
 
-    /// Deliveries, newest first.
+    /// Deliveries, newest first. `since` and `until` (here and in [`Store::events`]) may pass over rows whose time
+    /// lies more than ten minutes off their place in the order of commits, as after a clock was set back.
     async fn deliveries(
         &self,
         filter: DeliveryFilter,

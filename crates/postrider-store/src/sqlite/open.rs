@@ -202,3 +202,45 @@ pub(super) fn sqlite_error(path: &Path, error: rusqlite::Error) -> OpenError {
         _ => OpenError::Other { path, reason },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_synced_and_the_log_never_shrinks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postrider.db");
+        let opened = open(&path, Duration::ZERO).unwrap();
+        configure_writer(&opened.connection, 64, None).unwrap();
+        let reader = connect_reader(&path, Duration::ZERO, 64).unwrap();
+        let number = |connection: &Connection, name: &str| -> i64 {
+            connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(number(&opened.connection, "synchronous"), 2, "FULL");
+        assert_eq!(number(&opened.connection, "wal_autocheckpoint"), 0);
+        assert_eq!(number(&opened.connection, "journal_size_limit"), -1);
+        assert_eq!(number(&opened.connection, "cache_size"), -64);
+        assert_eq!(number(&reader, "cache_size"), -64);
+        for connection in [&opened.connection, &reader] {
+            let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+        }
+        assert!(reader.execute("DELETE FROM meta", []).is_err(), "a reader can't write");
+    }
+
+    #[test]
+    fn each_word_of_the_operating_system_has_its_error() {
+        let path = Path::new("/data/postrider.db");
+        for (kind, is_not_writable) in [
+            (ErrorKind::PermissionDenied, true),
+            (ErrorKind::ReadOnlyFilesystem, true),
+            (ErrorKind::StorageFull, true),
+            (ErrorKind::NotFound, false),
+            (ErrorKind::IsADirectory, false),
+        ] {
+            let error = io_error(path, &io::Error::from(kind));
+            assert_eq!(matches!(error, OpenError::NotWritable { .. }), is_not_writable, "{kind:?}: {error}");
+        }
+    }
+}
