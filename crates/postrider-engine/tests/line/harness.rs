@@ -1,7 +1,7 @@
 //! Test support: a whole engine on a real SQLite store in a temporary folder, with a clock that follows tokio's paused time, chance
 //! from a printed seed, and receivers that answer by script.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -129,11 +129,11 @@ impl Transport for Scripted {
             }
             Reply::Refuse => failed(FailureCode::ConnectRefused, "nothing listens there"),
             Reply::After(wait) if wait >= request.timeout => {
-                tokio::time::sleep(request.timeout).await;
+                silence(request.timeout).await;
                 failed(FailureCode::Timeout, "no answer in time")
             }
             Reply::After(wait) => {
-                tokio::time::sleep(wait).await;
+                silence(wait).await;
                 Outcome::Answered { status: 200, retry_after: None }
             }
         };
@@ -142,6 +142,12 @@ impl Transport for Scripted {
         let request = RequestLog { url: request.url.to_string(), headers };
         AttemptReport { outcome, timings, request, response: None }
     }
+}
+
+/// A receiver that says nothing for so long (of paused time).
+async fn silence(time: Duration) {
+    let nothing = tokio::time::timeout(time, std::future::pending::<()>()).await;
+    assert!(nothing.is_err(), "silence says nothing");
 }
 
 /// An engine with what it stands on.
@@ -255,7 +261,7 @@ impl House {
 }
 
 async fn start(
-    path: &PathBuf,
+    path: &Path,
     config: &EngineConfig,
     receivers: Arc<Scripted>,
     began: tokio::time::Instant,

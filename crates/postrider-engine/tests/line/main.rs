@@ -1,5 +1,6 @@
 //! The straight line, end to end below the API: what is accepted is matched, signed, sent, retried and recorded.
 
+#[cfg(test)]
 mod harness;
 
 use std::time::Duration;
@@ -12,7 +13,8 @@ use postrider_engine::model::{EndpointDraft, EndpointPatch, StateChange};
 use postrider_engine::{DeliveryFilter, EngineConfig, EngineError, PageRequest};
 
 fn defaults() -> EngineConfig {
-    EngineConfig { retry_schedule: "10s,20s".parse().unwrap(), ..EngineConfig::default() }
+    let retry_schedule = "10s,20s".parse().expect("a schedule of two delays");
+    EngineConfig { retry_schedule, ..EngineConfig::default() }
 }
 
 const PAGE: PageRequest = PageRequest { limit: 250, before: None };

@@ -1,7 +1,12 @@
 //! The built binary as a process: start, stop, kill, and everything a person meets on the command line.
 
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod receiver;
+#[cfg(test)]
 mod service;
+#[cfg(test)]
 mod start;
