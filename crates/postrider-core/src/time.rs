@@ -40,6 +40,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// This time and `by` less; stays at the first representable time instead of overflowing.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// How long after `earlier` this is; zero when it is not after it (a clock may jump back).
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -99,6 +105,8 @@ mod tests {
     fn absurd_times_neither_overflow_nor_panic() {
         let last = Timestamp::from_ms(i64::MAX);
         assert_eq!(last.plus(Duration::MAX), last);
+        assert_eq!(Timestamp::from_ms(i64::MIN).minus(Duration::MAX), Timestamp::from_ms(i64::MIN));
+        assert_eq!(Timestamp::from_ms(500).minus(Duration::from_secs(1)), Timestamp::from_ms(-500));
         assert_eq!(Timestamp::from_ms(0).since(last), Duration::ZERO);
         assert_eq!(last.to_string(), "9999-12-30T21:59:59.999Z");
         assert_eq!(Timestamp::from_ms(i64::MIN).to_string(), "1970-01-01T00:00:00.000Z");

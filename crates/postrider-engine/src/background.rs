@@ -10,7 +10,9 @@ use postrider_store::StoreError;
 use postrider_store::model::{PendingDelivery, Record, RecordBatch};
 
 use crate::Inner;
-use crate::config::{CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, STORE_PAUSE};
+use crate::config::{
+    CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, PRUNE_EVERY, PRUNE_PAUSE, PRUNE_SLICE, STORE_PAUSE,
+};
 use crate::ingest::item_of;
 use crate::lanes::WithoutRoom;
 use crate::lanes::refill::Refill;
@@ -135,6 +137,33 @@ pub(crate) async fn cancel_deleted(inner: Arc<Inner>) {
 async fn cancel_all(inner: &Arc<Inner>) -> Result<(), StoreError> {
     for (no, reason) in inner.store.deleted_with_backlog().await? {
         while inner.store.cancel_pending(no, reason, inner.now(), CANCEL_SLICE).await? == CANCEL_SLICE {}
+    }
+    Ok(())
+}
+
+/// Lets go of what is older than the retention, in slices with pauses.
+pub(crate) async fn prune(inner: Arc<Inner>) {
+    loop {
+        if let Err(error) = prune_all(&inner).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the log could not be pruned");
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
+    }
+}
+
+async fn prune_all(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    let now = inner.now();
+    let before = now.minus(inner.config.retention);
+    let mut after = Some(0);
+    while let Some(from) = after {
+        let pruned = inner.store.prune(before, from, now, PRUNE_SLICE).await?;
+        let went_on_cancelling = !pruned.cancelled.is_empty();
+        for (no, count) in pruned.cancelled {
+            inner.lanes().dropped(no, count);
+        }
+        // A full slice of held deliveries may not have been the last.
+        after = pruned.next.or_else(|| went_on_cancelling.then_some(from));
+        tokio::time::sleep(PRUNE_PAUSE).await;
     }
     Ok(())
 }

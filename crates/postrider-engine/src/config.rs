@@ -21,6 +21,8 @@ pub struct EngineConfig {
     pub retry_schedule: RetrySchedule,
     /// When endpoints count as failing.
     pub health_rules: HealthRules,
+    /// How long what has ended is kept, and how long a paused or disabled endpoint holds its deliveries.
+    pub retention: Duration,
     /// Requests in flight over all endpoints.
     pub max_in_flight: usize,
     /// Deliveries queued in memory per endpoint; the rest of a backlog stays in the store.
@@ -41,6 +43,7 @@ impl Default for EngineConfig {
             header_prefix: "X-KASKO-".to_owned(),
             retry_schedule: RetrySchedule::default(),
             health_rules: HealthRules::default(),
+            retention: Duration::from_secs(30 * 24 * 3600),
             max_in_flight: 4_096,
             lane_queue: 1_000,
             loaded_deliveries: 200_000,
@@ -78,6 +81,12 @@ pub(crate) const DUE_PAGE: usize = 500;
 pub(crate) const REFILLS_AT_ONCE: usize = 3;
 /// Deliveries cancelled in one commit when an endpoint was deleted.
 pub(crate) const CANCEL_SLICE: usize = 500;
+/// How often what is older than the retention is looked for.
+pub(crate) const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// Events looked at in one commit of pruning.
+pub(crate) const PRUNE_SLICE: usize = 200;
+/// The pause between two such commits, so that they never hold up the line.
+pub(crate) const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 /// How long to wait after the store failed, before it is asked again.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How often events are matched again when the configuration changed between match and commit.

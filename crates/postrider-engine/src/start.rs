@@ -99,6 +99,7 @@ impl Inner {
             tokio::spawn(background::keep_time(self.clone())),
             tokio::spawn(background::find_due(self.clone())),
             tokio::spawn(background::cancel_deleted(self.clone())),
+            tokio::spawn(background::prune(self.clone())),
         ];
         tasks.extend((0..REFILLS_AT_ONCE).map(|_| tokio::spawn(background::refill(self.clone()))));
         self.hold_tasks(tasks, tokio::spawn(recorder::run(self.clone(), outcomes)));

@@ -11,6 +11,7 @@ pub mod configuring;
 pub mod lanes;
 pub mod listing;
 pub mod recording;
+pub mod retaining;
 mod world;
 
 use std::sync::Arc;
@@ -59,6 +60,10 @@ macro_rules! store_conformance {
             lanes::what_is_deleted_leaves_its_backlog_to_be_cancelled,
             lanes::a_finished_delivery_can_be_resent,
             lanes::what_is_pending_or_gone_cannot_be_resent,
+            retaining::what_ended_before_the_retention_goes_with_its_attempts,
+            retaining::what_is_pending_or_ended_lately_stays,
+            retaining::what_was_held_too_long_is_cancelled_and_then_goes,
+            retaining::slices_go_on_where_the_last_one_ended,
             configuring::accounts_and_keys_survive_a_reopen,
             configuring::a_deleted_account_is_gone_with_its_keys_and_endpoints,
             configuring::every_setting_of_an_endpoint_survives,

@@ -24,7 +24,7 @@ use postrider_core::time::Timestamp;
 pub use crate::error::{AcceptError, StoreError};
 use crate::model::{
     Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend,
-    Page, PageRequest, PendingDelivery, RecordBatch,
+    Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
 };
 
 /// What the engine needs of a database. Every method that writes has committed durably when it returns `Ok`,
@@ -133,6 +133,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// A delivery's attempts, oldest first.
     async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Prunes one slice of what ended before `before`: deletes events whose deliveries have all ended by then, with
+    /// those deliveries and their attempts, and cancels (`held_too_long`) what paused and disabled endpoints hold
+    /// since before it. Looks at up to `limit` events behind `after` (0 at first, then [`Pruned::next`]). What is
+    /// pending is never deleted.
+    async fn prune(
+        &self,
+        before: Timestamp,
+        after: i64,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError>;
 
     /// Whether the store can be written just now.
     async fn check_writable(&self) -> Result<(), StoreError>;

@@ -150,6 +150,17 @@ pub struct RecordBatch {
     pub health: Vec<HealthUpdate>,
 }
 
+/// What one slice of pruning did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many held deliveries were cancelled, per endpoint.
+    pub cancelled: Vec<(EndpointNo, u64)>,
+    /// How many events were deleted, with all that belonged to them.
+    pub deleted_events: usize,
+    /// Where the next slice begins; none at the end.
+    pub next: Option<i64>,
+}
+
 /// How much waits for an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneBacklog {

@@ -97,6 +97,7 @@ impl Config {
             header_prefix: self.header_prefix.clone(),
             retry_schedule: self.retry_schedule.clone(),
             max_in_flight: self.max_in_flight,
+            retention: Duration::from_secs(u64::from(self.retention_days) * 24 * 3600),
             ..EngineConfig::default()
         }
     }

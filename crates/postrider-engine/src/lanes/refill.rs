@@ -30,6 +30,13 @@ impl Lanes {
         }
     }
 
+    /// So many of a held lane's pending deliveries were cancelled in the store.
+    pub(crate) fn dropped(&mut self, no: EndpointNo, count: u64) {
+        if let Some(lane) = self.lanes.get_mut(&no) {
+            lane.backlog = lane.backlog.saturating_sub(count);
+        }
+    }
+
     /// The next lane to read more for.
     pub(crate) fn take_refill(&mut self) -> Option<Refill> {
         loop {

@@ -366,3 +366,23 @@ async fn standard_webhooks_headers_come_beside_the_contract_s_and_verify() {
     let expected = postrider_signature::standard::sign(&key, &header("webhook-id"), seconds, &seen.body);
     assert_eq!(header("webhook-signature"), expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_before_the_retention_goes_and_what_was_held_so_long_is_cancelled() {
+    let config = EngineConfig { retention: Duration::from_secs(3600), ..defaults() };
+    let house = House::build(config, |_, _| Reply::Status(200)).await;
+    house.endpoint("fine.example", |_| {}).await;
+    let paused = house.endpoint("paused.example", |_| {}).await.endpoint.id;
+    house.engine.change_state(paused, StateChange::Pause).await.unwrap();
+    let old = house.send("policy.created").await;
+    let newest = house.send("policy.created").await;
+    house.until_status(old.deliveries[0].0, Status::Delivered).await;
+    let held = house.until_status(old.deliveries[1].0, Status::Cancelled).await;
+    assert_eq!(held.cancel_reason, Some(CancelReason::HeldTooLong));
+    house.pass(Duration::from_secs(2)).await;
+    assert_eq!(house.engine.endpoint(paused).unwrap().backlog, 0);
+    house.pass(Duration::from_secs(2 * 3600)).await;
+    assert!(matches!(house.engine.event(old.id).await, Err(EngineError::NotFound)));
+    assert!(matches!(house.engine.delivery(old.deliveries[0].0).await, Err(EngineError::NotFound)));
+    assert!(house.engine.event(newest.id).await.is_ok(), "numbering goes on from the newest");
+}

@@ -6,6 +6,7 @@
 pub(super) mod accounts;
 pub(super) mod deliveries;
 pub(super) mod endpoints;
+pub(super) mod retention;
 
 use postrider_core::account::AccountNo;
 use rusqlite::{Connection, ErrorCode};

@@ -22,7 +22,7 @@ use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::model::{
     Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend,
-    Page, PageRequest, PendingDelivery, RecordBatch,
+    Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
 };
 
 impl SqliteStore {
@@ -164,6 +164,16 @@ impl Store for SqliteStore {
 
     async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
         self.readers.read(move |connection| log::attempts(connection, delivery)).await
+    }
+
+    async fn prune(
+        &self,
+        before: Timestamp,
+        after: i64,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError> {
+        self.change(move |context| changes::retention::prune(context, before, after, now, limit)).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

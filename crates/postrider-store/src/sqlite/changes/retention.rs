@@ -1,0 +1,130 @@
+//! Retention: what is older than the log is kept goes, in slices. Nothing that is pending is deleted; what was held
+//! for a paused or disabled endpoint for so long is cancelled first.
+
+use postrider_core::endpoint::EndpointNo;
+use postrider_core::time::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::{Context, NotMade};
+use crate::model::Pruned;
+
+/// Prunes one slice: looks at `limit` events behind the number `after` and at `limit` held deliveries per endpoint.
+pub(in crate::sqlite) fn prune(
+    context: &mut Context<'_>,
+    before: Timestamp,
+    after: i64,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Pruned, NotMade> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let cancelled = cancel_held(context.connection, before, now, limit)?;
+    let (deleted_events, next) = delete_old(context.connection, before, after, limit)?;
+    Ok(Pruned { cancelled, deleted_events, next })
+}
+
+/// Cancels what endpoints that do not send hold since before the retention, and counts it for each.
+fn cancel_held(
+    connection: &Connection,
+    before: Timestamp,
+    now: Timestamp,
+    limit: i64,
+) -> rusqlite::Result<Vec<(EndpointNo, u64)>> {
+    let mut holding = connection
+        .prepare_cached("SELECT no FROM endpoints WHERE state != 'enabled' AND deleted_at IS NULL")?;
+    let holding = holding.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    let mut cancel = connection.prepare_cached(CANCEL_HELD)?;
+    let mut cancelled = Vec::new();
+    for endpoint_no in holding {
+        let count = cancel.execute(params![endpoint_no, before.as_ms(), now.as_ms(), limit])?;
+        if count > 0 {
+            cancelled.push((EndpointNo(endpoint_no), u64::try_from(count).unwrap_or(u64::MAX)));
+        }
+    }
+    Ok(cancelled)
+}
+
+/// The oldest held deliveries of an endpoint, those that wait for a retry as well; only so many are looked at.
+const CANCEL_HELD: &str = "UPDATE deliveries
+    SET status = 3, cancel_reason = 'held_too_long', updated_at = ?3, next_attempt_at = NULL
+    WHERE status = 0 AND created_at < ?2 AND seq IN (
+        SELECT seq FROM deliveries INDEXED BY deliveries_ready
+            WHERE status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1
+        UNION ALL
+        SELECT seq FROM deliveries INDEXED BY deliveries_waiting
+            WHERE status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1
+        ORDER BY seq LIMIT ?4)";
+
+/// An event as pruning sees it.
+struct Old {
+    seq: i64,
+    created_at: i64,
+    first: i64,
+    end: i64,
+}
+
+/// Deletes events, their deliveries and attempts; gives how many events, and where to go on.
+fn delete_old(
+    connection: &Connection,
+    before: Timestamp,
+    after: i64,
+    limit: i64,
+) -> rusqlite::Result<(usize, Option<i64>)> {
+    // The newest event stays, because numbering goes on from it after a restart.
+    let mut find = connection.prepare_cached(
+        "SELECT seq, created_at, first_delivery_seq, first_delivery_seq + delivery_count FROM events
+         WHERE seq > ?1 AND seq < (SELECT max(seq) FROM events) ORDER BY seq LIMIT ?2",
+    )?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Old { seq: row.get(0)?, created_at: row.get(1)?, first: row.get(2)?, end: row.get(3)? })
+    };
+    let found = find.query_map(params![after, limit], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let looked_at_all = i64::try_from(found.len()).unwrap_or(i64::MAX) < limit;
+    let mut deleted = 0;
+    let mut last = None;
+    for old in found {
+        if old.created_at >= before.as_ms() {
+            return Ok((deleted, None));
+        }
+        last = Some(old.seq);
+        if is_over(connection, &old, before)? {
+            delete(connection, &old)?;
+            deleted += 1;
+        }
+    }
+    Ok((deleted, last.filter(|_| !looked_at_all)))
+}
+
+/// Whether none of an event's deliveries, resent ones included, is pending or ended within the retention.
+fn is_over(connection: &Connection, old: &Old, before: Timestamp) -> rusqlite::Result<bool> {
+    let mut young = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE seq >= ?1 AND seq < ?2 AND (status = 0 OR updated_at >= ?4))
+             OR EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_resent
+                 WHERE event_seq = ?3 AND resend_of IS NOT NULL AND (status = 0 OR updated_at >= ?4))",
+    )?;
+    let is_young: bool =
+        young.query_row(params![old.first, old.end, old.seq, before.as_ms()], |row| row.get(0))?;
+    Ok(!is_young)
+}
+
+fn delete(connection: &Connection, old: &Old) -> rusqlite::Result<()> {
+    let mut resent = connection.prepare_cached(
+        "SELECT seq FROM deliveries INDEXED BY deliveries_resent WHERE event_seq = ?1 AND resend_of IS NOT NULL",
+    )?;
+    let resent = resent.query_map([old.seq], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    delete_deliveries(connection, old.first, old.end)?;
+    for seq in resent {
+        delete_deliveries(connection, seq, seq + 1)?;
+    }
+    connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([old.seq]).map(drop)
+}
+
+/// Deletes the deliveries from `first` up to before `end`, with their attempts.
+fn delete_deliveries(connection: &Connection, first: i64, end: i64) -> rusqlite::Result<()> {
+    let mut attempts =
+        connection.prepare_cached("DELETE FROM attempts WHERE id >= ?1 << 16 AND id < ?2 << 16")?;
+    attempts.execute([first, end])?;
+    connection
+        .prepare_cached("DELETE FROM deliveries WHERE seq >= ?1 AND seq < ?2")?
+        .execute([first, end])
+        .map(drop)
+}
