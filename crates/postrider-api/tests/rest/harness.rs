@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Answer, Connection};
 
-const OPERATOR_KEY: &str = "op_the_operators_key_of_this_test";
+pub(crate) const OPERATOR_KEY: &str = "op_the_operators_key_of_this_test";
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -101,9 +101,14 @@ impl Service {
     }
 
     pub(crate) async fn start_with(options: ApiOptions) -> Self {
+        Self::start_on(SqliteOptions::default(), options).await
+    }
+
+    /// The same on a store with options of its own.
+    pub(crate) async fn start_on(store_options: SqliteOptions, options: ApiOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.db");
-        let store = SqliteStore::open(&file, MasterKey::generate(), SqliteOptions::default()).unwrap();
+        let store = SqliteStore::open(&file, MasterKey::generate(), store_options).unwrap();
         let receivers = Arc::new(Receivers::default());
         let config =
             EngineConfig { operator_key_sha256: Some(key_sha256(OPERATOR_KEY)), ..EngineConfig::default() };

@@ -15,6 +15,7 @@ mod harness;
 mod http;
 mod keys;
 mod lists;
+mod overload;
 mod refused_bodies;
 mod shutdown;
 mod tenancy;
