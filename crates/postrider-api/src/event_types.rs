@@ -1,4 +1,5 @@
-//! `/v1/event-types`: what can be handed in and subscribed. Read alone; whoever has a key may.
+//! `/v1/event-types`: what can be handed in and subscribed. Read alone; whoever has a key may. The operational types,
+//! which the service raises for the operator, are not in the list, but are found by name.
 
 use http::StatusCode;
 use postrider_core::catalogue::EventType;
@@ -35,10 +36,10 @@ impl<'a> Shown<'a> {
 pub(crate) async fn list(call: Call) -> Answer {
     let page = call.query(&["limit", "cursor"])?.page(Walked::EventTypes)?;
     let begin = page.before.and_then(|position| usize::try_from(position).ok()).unwrap_or(0);
-    let all = call.engine().catalogue().all();
+    let all: Vec<_> = call.engine().catalogue().of_platform().collect();
     let end = begin.saturating_add(page.limit).min(all.len());
     let rows = all.get(begin..end).unwrap_or_default();
-    let data = rows.iter().map(Shown::new).collect::<Result<_, _>>()?;
+    let data = rows.iter().map(|event_type| Shown::new(event_type)).collect::<Result<_, _>>()?;
     let next = (end < all.len()).then(|| i64::try_from(end).ok()).flatten();
     let next_cursor = next.map(|position| Walked::EventTypes.cursor(position));
     Ok(answer::json(StatusCode::OK, &List { data, next_cursor }))
@@ -58,6 +59,6 @@ pub(crate) fn exact(text: &str) -> Result<&RawValue, Problem> {
 
 /// The names of the types that can be handed in, for an answer that refuses another.
 pub(crate) fn known_types(engine: &Engine) -> String {
-    let names: Vec<_> = engine.catalogue().all().iter().take(20).map(|known| known.name).collect();
+    let names: Vec<_> = engine.catalogue().of_platform().take(20).map(|known| known.name).collect();
     names.join(", ")
 }

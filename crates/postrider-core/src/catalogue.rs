@@ -1,10 +1,20 @@
-//! The event types that can be handed in: the contract's four, each with description, JSON Schema and example.
+//! The event types: the contract's four, which can be handed in, and the operational ones, which the service raises
+//! itself. Each has a description, a JSON Schema and an example.
 //!
 //! Compiles the schemas once; judging a payload is in `payload.rs`.
 
 use std::fmt;
 
 use serde_json::Value;
+
+/// Who raises events of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RaisedBy {
+    /// The platform hands them in.
+    Platform,
+    /// The service itself, for the operator's account.
+    Service,
+}
 
 /// An event type of the catalogue.
 pub struct EventType {
@@ -14,8 +24,10 @@ pub struct EventType {
     pub description: &'static str,
     /// Its JSON Schema (2020-12) as text.
     pub schema: &'static str,
-    /// An example payload, byte for byte from the contract.
+    /// An example payload; the contract's are byte for byte.
     pub example: &'static str,
+    /// Who raises events of this type.
+    pub raised_by: RaisedBy,
     /// The schema, compiled.
     validator: jsonschema::Validator,
 }
@@ -26,6 +38,7 @@ impl EventType {
         description: &'static str,
         schema: &'static str,
         example: &'static str,
+        raised_by: RaisedBy,
     ) -> Self {
         let parsed: Value = serde_json::from_str(schema).expect("a built-in schema is JSON");
         let validator = jsonschema::options()
@@ -33,7 +46,7 @@ impl EventType {
             .should_validate_formats(false)
             .build(&parsed)
             .expect("a built-in schema is a JSON Schema");
-        Self { name, description, schema, example, validator }
+        Self { name, description, schema, example, raised_by, validator }
     }
 
     /// The compiled schema.
@@ -53,36 +66,9 @@ impl fmt::Debug for EventType {
 pub struct Catalogue(Vec<EventType>);
 
 impl Catalogue {
-    /// The contract's four event types.
+    /// The contract's four event types, and the operational ones.
     pub fn built_in() -> Self {
-        const OFFER: &str = include_str!("catalogue/offer.schema.json");
-        const POLICY: &str = include_str!("catalogue/policy.schema.json");
-        Self(vec![
-            EventType::built_in(
-                "offer.created",
-                "Triggered when an offer has been successfully created.",
-                OFFER,
-                include_str!("catalogue/offer.created.json"),
-            ),
-            EventType::built_in(
-                "policy.created",
-                "Triggered when a policy has been successfully created.",
-                POLICY,
-                include_str!("catalogue/policy.created.json"),
-            ),
-            EventType::built_in(
-                "policy.updated",
-                "Triggered when a policy has been successfully updated.",
-                POLICY,
-                include_str!("catalogue/policy.updated.json"),
-            ),
-            EventType::built_in(
-                "policy.cancelled",
-                "Triggered when a policy has been successfully cancelled.",
-                POLICY,
-                include_str!("catalogue/policy.cancelled.json"),
-            ),
-        ])
+        Self(platform_types().into_iter().chain(service_types()).collect())
     }
 
     /// The type of this name.
@@ -90,8 +76,83 @@ impl Catalogue {
         self.0.iter().find(|event_type| event_type.name == name)
     }
 
-    /// Every type, in the order of the contract.
+    /// Every type, those of the contract first and in its order.
     pub fn all(&self) -> &[EventType] {
         &self.0
     }
+
+    /// The types that the platform hands in.
+    pub fn of_platform(&self) -> impl Iterator<Item = &EventType> + Clone {
+        self.0.iter().filter(|event_type| event_type.raised_by == RaisedBy::Platform)
+    }
+}
+
+/// The contract's types.
+fn platform_types() -> Vec<EventType> {
+    const OFFER: &str = include_str!("catalogue/offer.schema.json");
+    const POLICY: &str = include_str!("catalogue/policy.schema.json");
+    let built_in = |name, description, schema, example| {
+        EventType::built_in(name, description, schema, example, RaisedBy::Platform)
+    };
+    vec![
+        built_in(
+            "offer.created",
+            "Triggered when an offer has been successfully created.",
+            OFFER,
+            include_str!("catalogue/offer.created.json"),
+        ),
+        built_in(
+            "policy.created",
+            "Triggered when a policy has been successfully created.",
+            POLICY,
+            include_str!("catalogue/policy.created.json"),
+        ),
+        built_in(
+            "policy.updated",
+            "Triggered when a policy has been successfully updated.",
+            POLICY,
+            include_str!("catalogue/policy.updated.json"),
+        ),
+        built_in(
+            "policy.cancelled",
+            "Triggered when a policy has been successfully cancelled.",
+            POLICY,
+            include_str!("catalogue/policy.cancelled.json"),
+        ),
+    ]
+}
+
+/// The operational types, see `operational.rs`.
+fn service_types() -> Vec<EventType> {
+    const ENDPOINT: &str = include_str!("catalogue/endpoint.schema.json");
+    const DELIVERY: &str = include_str!("catalogue/delivery.schema.json");
+    let built_in = |name, description, schema, example| {
+        EventType::built_in(name, description, schema, example, RaisedBy::Service)
+    };
+    vec![
+        built_in(
+            "endpoint.failing",
+            "Raised for the operator when an endpoint began to fail and is only probed now.",
+            ENDPOINT,
+            include_str!("catalogue/endpoint.failing.json"),
+        ),
+        built_in(
+            "endpoint.recovered",
+            "Raised for the operator when a failing endpoint received something again.",
+            ENDPOINT,
+            include_str!("catalogue/endpoint.recovered.json"),
+        ),
+        built_in(
+            "endpoint.disabled",
+            "Raised for the operator when an endpoint was disabled, by hand or by the service.",
+            ENDPOINT,
+            include_str!("catalogue/endpoint.disabled.json"),
+        ),
+        built_in(
+            "delivery.exhausted",
+            "Raised for the operator when deliveries of an endpoint used up their attempts, at most once a minute.",
+            DELIVERY,
+            include_str!("catalogue/delivery.exhausted.json"),
+        ),
+    ]
 }

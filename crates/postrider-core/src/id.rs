@@ -32,8 +32,17 @@ fn read_hex(text: &str) -> Result<u128, NotAnId> {
     u128::from_str_radix(text, 16).or(Err(NotAnId))
 }
 
+macro_rules! reserved {
+    () => {
+        None
+    };
+    ($text:literal) => {
+        Some($text)
+    };
+}
+
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal $(, reserved $reserved:literal)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u128);
@@ -41,6 +50,9 @@ macro_rules! id {
         impl $name {
             /// What its text begins with.
             pub const PREFIX: &'static str = $prefix;
+
+            /// The text of the one id that is no UUID, where there is one: its bits are all zero.
+            const RESERVED: Option<&'static str> = reserved!($($reserved)?);
 
             /// A new id for the time `at`; `random` must be fresh chance from the caller.
             pub fn new(at: Timestamp, random: u128) -> Self {
@@ -60,6 +72,9 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                if let Some(reserved) = Self::RESERVED.filter(|_| self.0 == 0) {
+                    return f.write_str(reserved);
+                }
                 write!(f, concat!($prefix, "{:032x}"), self.0)
             }
         }
@@ -74,6 +89,9 @@ macro_rules! id {
             type Err = NotAnId;
 
             fn from_str(text: &str) -> Result<Self, NotAnId> {
+                if Self::RESERVED.is_some_and(|reserved| reserved == text) {
+                    return Ok(Self(0));
+                }
                 read_hex(text.strip_prefix($prefix).ok_or(NotAnId)?).map(Self)
             }
         }
@@ -81,7 +99,12 @@ macro_rules! id {
 }
 
 id!(/// A customer of the platform: `acc_…`.
-    AccountId, "acc_");
+    AccountId, "acc_", reserved "acc_operator");
+impl AccountId {
+    /// The reserved account of the operator, `acc_operator`: its endpoints get the operational events.
+    pub const OPERATOR: Self = Self(0);
+}
+
 id!(/// A URL that an account subscribed: `ep_…`.
     EndpointId, "ep_");
 id!(/// One event bound for one endpoint: `dlv_…`.
@@ -112,6 +135,15 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(late.to_string().parse(), Ok(late));
         assert_eq!(DeliveryId::from_bytes(late.to_bytes()), late);
+    }
+
+    #[test]
+    fn the_operator_s_account_has_a_name_instead_of_a_number() {
+        assert_eq!(AccountId::OPERATOR.to_string(), "acc_operator");
+        assert_eq!("acc_operator".parse(), Ok(AccountId::OPERATOR));
+        assert_eq!(AccountId::from_bytes(AccountId::OPERATOR.to_bytes()), AccountId::OPERATOR);
+        assert!("ep_operator".parse::<EndpointId>().is_err());
+        assert_eq!(EndpointId::from_bytes([0; 16]).to_string(), format!("ep_{}", "0".repeat(32)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod event_type;
 pub mod health;
 pub mod id;
 pub mod limits;
+pub mod operational;
 pub mod payload;
 pub mod retry_after;
 pub mod schedule;

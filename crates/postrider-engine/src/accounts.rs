@@ -19,13 +19,14 @@ impl Engine {
         finish_what_began(async move { inner.create_account(name).await }).await
     }
 
-    /// Accounts, newest first.
+    /// Accounts, newest first, without the reserved one of the operator.
     pub fn accounts(&self, page: PageRequest) -> Page<Account> {
         let snapshot = self.0.snapshot.load();
-        let mut rows: Vec<Account> = snapshot
-            .accounts_before(page.before)
+        let accounts = snapshot.accounts_before(page.before).map(|entry| &entry.account);
+        let mut rows: Vec<Account> = accounts
+            .filter(|account| account.id != AccountId::OPERATOR)
             .take(page.limit + 1)
-            .map(|entry| entry.account.clone())
+            .cloned()
             .collect();
         let more = rows.len() > page.limit;
         rows.truncate(page.limit);
@@ -41,6 +42,7 @@ impl Engine {
     /// Renames an account.
     pub async fn rename_account(&self, id: AccountId, name: String) -> Result<Account, EngineError> {
         let inner = self.0.clone();
+        refuse_reserved(id)?;
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
             let no = inner.snapshot.load().account(id).ok_or(EngineError::NotFound)?.account.no;
@@ -54,6 +56,7 @@ impl Engine {
     /// Deletes an account: its keys stop working, its endpoints are deleted, what is pending is cancelled.
     pub async fn delete_account(&self, id: AccountId) -> Result<(), EngineError> {
         let inner = self.0.clone();
+        refuse_reserved(id)?;
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
             let no = inner.snapshot.load().account(id).ok_or(EngineError::NotFound)?.account.no;
@@ -70,6 +73,14 @@ impl Engine {
         })
         .await
     }
+}
+
+/// The operator's account is part of the service.
+fn refuse_reserved(id: AccountId) -> Result<(), EngineError> {
+    if id == AccountId::OPERATOR {
+        return Err(EngineError::Conflict("acc_operator is reserved: it is neither renamed nor deleted"));
+    }
+    Ok(())
 }
 
 impl Inner {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointSettings, State};
 use postrider_core::id::EndpointId;
+use postrider_core::operational::Operational;
 use postrider_core::secret::Secret;
 use postrider_store::model::{NewEndpoint, Page, PageRequest};
 
@@ -168,6 +169,9 @@ impl Inner {
             let mut lanes = self.lanes();
             lanes.configure(endpoint.clone(), now);
             lanes.set_state(endpoint.no, state, fresh_health, now);
+        }
+        if change == StateChange::Disable {
+            self.announce(&endpoint, Operational::EndpointDisabled);
         }
         self.pump();
         Ok(self.view(&endpoint))

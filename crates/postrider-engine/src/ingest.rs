@@ -39,7 +39,11 @@ impl Engine {
 }
 
 impl Inner {
-    async fn ingest(self: Arc<Self>, submissions: Vec<Submission>) -> Result<Vec<Accepted>, EngineError> {
+    /// Matches, commits and enters the lanes; run it to its end.
+    pub(crate) async fn ingest(
+        self: Arc<Self>,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, EngineError> {
         let now = self.now();
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {

@@ -4,6 +4,7 @@
 //! business, sockets the sender's, status codes the API's: none of them appears here.
 
 mod accounts;
+mod announce;
 mod background;
 mod config;
 mod endpoints;
@@ -41,6 +42,7 @@ pub use crate::observe::{AttemptSeen, FollowingStep};
 pub use crate::sign::PrefixRefused;
 pub use crate::start::{Parts, StartError};
 
+use crate::announce::Announcement;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
 use crate::observe::Observers;
@@ -73,6 +75,8 @@ struct Inner {
     lanes: Mutex<Lanes>,
     outcomes: mpsc::Sender<Outcomes>,
     observers: Observers,
+    /// Operational events on their way to be accepted.
+    announcements: mpsc::Sender<Announcement>,
     /// Set once, when the service begins to stop.
     stopping: AtomicBool,
     /// Wakes the task that waits for lanes' and retries' times …

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::attempt::Attempt;
+use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
 use postrider_sender::{AttemptReport, AttemptRequest};
 use postrider_store::model::Record;
@@ -116,6 +117,9 @@ impl Inner {
             (finished, self.take_dispatches(&mut lanes, now))
         };
         let Finished { next, progress, change, health, released } = finished;
+        if change.is_some() || next == Next::Exhausted {
+            self.announce_outcome(&endpoint, &item, next, progress, change);
+        }
         self.observers.tell(AttemptSeen {
             delivery: item.id,
             event: item.event,

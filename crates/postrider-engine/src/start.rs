@@ -5,17 +5,21 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use postrider_core::catalogue::Catalogue;
+use postrider_core::id::AccountId;
+use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
+use postrider_store::model::NewAccount;
 use postrider_store::{Store, StoreError};
 use tokio::sync::{Notify, mpsc};
 
+use crate::announce::Announcement;
 use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE};
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
 use crate::observe::Observers;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
-use crate::{Engine, EngineConfig, Inner, background, recorder};
+use crate::{Engine, EngineConfig, Inner, announce, background, recorder};
 
 /// What the engine works with, so that a test can replace each.
 pub struct Parts {
@@ -52,6 +56,7 @@ impl Engine {
             Some(given) => given,
             None => store.operator_key().await?.ok_or(StartError::NoOperatorKey)?,
         };
+        make_operator_account(&*store, clock.now()).await?;
         let snapshot = Snapshot::new(store.load().await?);
         let mut lanes =
             Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
@@ -62,6 +67,7 @@ impl Engine {
             lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
         }
         let (outcomes, waiting_outcomes) = mpsc::channel(MAX_UNRECORDED);
+        let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
             config,
             names,
@@ -76,6 +82,7 @@ impl Engine {
             lanes: Mutex::new(lanes),
             outcomes,
             observers: Observers::default(),
+            announcements,
             stopping: AtomicBool::new(false),
             timer: Notify::new(),
             timer_armed_ms: AtomicI64::new(i64::MAX),
@@ -87,21 +94,45 @@ impl Engine {
             tasks: Mutex::new(Vec::new()),
             recorder: Mutex::new(None),
         });
-        inner.spawn_tasks(waiting_outcomes);
+        inner.spawn_tasks(waiting_outcomes, waiting_announcements);
         inner.pump();
         Ok(Self(inner))
     }
 }
 
 impl Inner {
-    fn spawn_tasks(self: &Arc<Self>, outcomes: mpsc::Receiver<recorder::Outcomes>) {
+    fn spawn_tasks(
+        self: &Arc<Self>,
+        outcomes: mpsc::Receiver<recorder::Outcomes>,
+        announcements: mpsc::Receiver<Announcement>,
+    ) {
         let mut tasks = vec![
             tokio::spawn(background::keep_time(self.clone())),
             tokio::spawn(background::find_due(self.clone())),
             tokio::spawn(background::cancel_deleted(self.clone())),
             tokio::spawn(background::prune(self.clone())),
+            tokio::spawn(announce::run(self.clone(), announcements)),
         ];
         tasks.extend((0..REFILLS_AT_ONCE).map(|_| tokio::spawn(background::refill(self.clone()))));
         self.hold_tasks(tasks, tokio::spawn(recorder::run(self.clone(), outcomes)));
+    }
+}
+
+/// Makes the reserved account to which operational events belong, at the first start. It has no keys.
+async fn make_operator_account(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+    let accounts = store.load().await?.accounts;
+    if accounts.iter().any(|account| account.id == AccountId::OPERATOR) {
+        return Ok(());
+    }
+    let account = NewAccount {
+        id: AccountId::OPERATOR,
+        name: "Operator".to_owned(),
+        created_at: now,
+        keys: Vec::new(),
+    };
+    match store.create_account(account).await {
+        // Another start was faster.
+        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -118,7 +118,7 @@ fn set_up(client: &Client, receiver_url: &str, receivers: &Receivers) -> anyhow:
 /// Hands in the contract's four examples, one after the other, until the process ends.
 fn hand_in_events(client: &Client, account: &str, pause: Duration) -> anyhow::Result<()> {
     let catalogue = Catalogue::built_in();
-    for event_type in catalogue.all().iter().cycle() {
+    for event_type in catalogue.of_platform().cycle() {
         client.post("/v1/events", &trigger::request(Some(account), event_type.name, event_type.example))?;
         std::thread::sleep(pause);
     }

@@ -41,7 +41,7 @@ pub(crate) fn example(event_type: &str) -> anyhow::Result<&'static str> {
     match catalogue.get(event_type) {
         Some(event_type) => Ok(event_type.example),
         None => {
-            let known: Vec<&str> = catalogue.all().iter().map(|event_type| event_type.name).collect();
+            let known: Vec<&str> = catalogue.of_platform().map(|event_type| event_type.name).collect();
             bail!(
                 "there is no example for the event type \"{event_type}\"; there is for {}",
                 known.join(", ")

@@ -2,6 +2,7 @@
 //! stays the bytes it is.
 
 use bytes::Bytes;
+use postrider_core::catalogue::RaisedBy;
 use postrider_core::limits::MAX_VIOLATIONS;
 use postrider_core::payload;
 use postrider_engine::Engine;
@@ -32,9 +33,16 @@ pub(super) fn judge(
     fields.require("payload");
     let event_type = fields.needed_text("type").and_then(|name| {
         let event_type = engine.catalogue().get(&name);
-        if event_type.is_none() {
-            let detail = format!("\"{}\" is no event type; known: {}", shown(&name), known_types(engine));
-            fields.refuse("type", detail);
+        match event_type {
+            None => {
+                let detail = format!("\"{}\" is no event type; known: {}", shown(&name), known_types(engine));
+                fields.refuse("type", detail);
+            }
+            Some(known) if known.raised_by == RaisedBy::Service => {
+                fields.refuse("type", format!("\"{}\" is raised by the service itself", known.name));
+                return None;
+            }
+            Some(_) => {}
         }
         event_type
     });

@@ -145,3 +145,23 @@ async fn while_the_service_stops_events_are_refused_and_reading_goes_on() {
     assert_eq!(json!(before["deliveries"]), json!([]));
     service.stop().await;
 }
+
+#[tokio::test]
+async fn an_operational_type_is_the_service_s_own_to_raise() {
+    let service = Service::start().await;
+    let account = service.account("Acme").await;
+    for account in [account.id.as_str(), "acc_operator"] {
+        let body =
+            format!(r#"{{"account":"{account}","type":"endpoint.failing","payload":{{"livemode":false}}}}"#);
+        let answer = service.operator("POST", "/v1/events", &body).await;
+        assert_eq!((answer.status, answer.pointers()), (422, vec!["/type".to_owned()]), "{}", answer.text());
+    }
+    let operators = serde_json::json!({
+        "account": "acc_operator", "livemode": false, "url": "https://example.com/", "event_types": ["endpoint.*"],
+    });
+    assert_eq!(service.operator("POST", "/v1/endpoints", &operators.to_string()).await.status, 201);
+    assert_eq!(service.operator("DELETE", "/v1/accounts/acc_operator", "").await.status, 409);
+    let listed = service.get("/v1/accounts").await;
+    assert_eq!(listed["data"].as_array().map(Vec::len), Some(1), "the reserved account is not in the list");
+    service.stop().await;
+}

@@ -16,11 +16,13 @@ use postrider_core::id::{AccountId, DeliveryId};
 use postrider_core::time::Timestamp;
 use postrider_engine::environment::{Chance, Clock};
 use postrider_engine::model::{Accepted, EndpointDraft, EndpointView, Submission};
-use postrider_engine::{Engine, EngineConfig, Parts, key_sha256};
+use postrider_engine::{Engine, EngineConfig, PageRequest, Parts, key_sha256};
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
 
+/// A page that holds everything.
+pub(crate) const PAGE: PageRequest = PageRequest { limit: 250, before: None };
 pub(crate) const OPERATOR_KEY: &str = "op_test";
 
 /// Time that begins at a fixed point and goes on as tokio's does.
