@@ -1,0 +1,140 @@
+//! The command line: the report, and the single roles it is made of. Exit codes: 0 done, 1 it failed, 2 wrong use.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{bare, children, load, progress, receiver, report};
+
+/// Measures Postrider against the bare limit of this machine; every connection stays on loopback.
+#[derive(Debug, Parser)]
+#[command(name = "postrider-bench", version, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take all figures in turn and print them beside their budgets (about two minutes)
+    Report(ReportArgs),
+    /// The receiver alone: prints its address, answers 200 and counts until standard input ends
+    Receiver(ReceiverArgs),
+    /// The bare limit alone: signed POSTs to a receiver, no queue and no store; prints one line of JSON
+    Bare(BareArgs),
+    /// The load alone: events handed in to a running service; prints one line of JSON
+    Load(LoadArgs),
+    /// Run another program that ends when this command's parent does
+    #[command(hide = true)]
+    Bound {
+        #[arg(trailing_var_arg = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The service to measure; without it, the `postrider` beside this program
+    #[arg(long, value_name = "FILE")]
+    pub(crate) binary: Option<PathBuf>,
+    /// The folder whose disk is measured; each round works in a fresh folder inside it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How many times bare limit and service take turns; the table shows the medians
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    pub(crate) rounds: u32,
+    /// Also write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Also write the table as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReceiverArgs {
+    /// Where it listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BareArgs {
+    /// The receiver
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: SocketAddr,
+    /// How many connections post at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub(crate) connections: u32,
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadArgs {
+    /// The service
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: SocketAddr,
+    /// The key that may hand in events
+    #[arg(long, env = "POSTRIDER_OPERATOR_KEY", hide_env_values = true)]
+    pub(crate) key: String,
+    /// Whose events they are; connections take the accounts in turn
+    #[arg(long = "account", value_name = "acc_…", required = true)]
+    pub(crate) accounts: Vec<String>,
+    /// How many connections hand in at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub(crate) connections: u32,
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// Events per request; more than one uses the batch call
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) batch: u32,
+    /// Requests per second over all connections; without it, as many as are answered
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// Where to write each accepted event's guid and the moment it was handed in
+    #[arg(long, value_name = "FILE")]
+    pub(crate) records: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        // One thread starts every child: a child is bound to the thread that started it.
+        Command::Report(args) => on_one_thread(report::run(args)),
+        Command::Receiver(args) => {
+            children::end_with_parent()?;
+            on_one_thread(receiver::run(args)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Bare(args) => {
+            children::end_with_parent()?;
+            print_json(&on_all_cores(bare::run(args))?)
+        }
+        Command::Load(args) => {
+            children::end_with_parent()?;
+            print_json(&on_all_cores(load::run(args))?)
+        }
+        Command::Bound { command } => Err(children::become_bound(&command)),
+    }
+}
+
+fn on_one_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("could not start the runtime")?.block_on(work)
+}
+
+/// As the service does it, so that the bare limit pays the same scheduler.
+fn on_all_cores<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("could not start the runtime")?.block_on(work)
+}
+
+fn print_json(result: &impl serde::Serialize) -> anyhow::Result<ExitCode> {
+    progress::print(&serde_json::to_string(result).context("could not write the result")?)?;
+    Ok(ExitCode::SUCCESS)
+}

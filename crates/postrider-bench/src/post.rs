@@ -1,0 +1,58 @@
+//! One keep-alive HTTP/1.1 connection of the library that the service itself delivers with.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// Most of an answer that is read: a batch of 1,000 answers with less than half of it.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// A connection to one address.
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: HeaderValue,
+}
+
+impl Connection {
+    /// Connects; the connection lives until this value is dropped.
+    pub(crate) async fn open(to: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(to).await.with_context(|| format!("could not connect to {to}"))?;
+        stream.set_nodelay(true).context("could not set TCP_NODELAY")?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.context("no HTTP connection")?;
+        // Its error is also the error of the request that was under way.
+        tokio::spawn(connection);
+        let host = HeaderValue::try_from(to.to_string()).context("an address is no header value")?;
+        Ok(Self { sender, host })
+    }
+
+    /// Whether the other side ended it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Posts JSON and reads the whole answer.
+    pub(crate) async fn post(
+        &mut self,
+        path: &'static str,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let mut request = Request::post(path).body(Full::new(body)).context("no request")?;
+        let own = request.headers_mut();
+        own.insert(http::header::HOST, self.host.clone());
+        own.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        own.extend(headers);
+        self.sender.ready().await.context("the connection closed")?;
+        let answer = self.sender.send_request(request).await.context("the request failed")?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|why| anyhow::anyhow!(why)).context("the answer broke off")?;
+        Ok((status, body.to_bytes()))
+    }
+}

@@ -1,0 +1,174 @@
+//! The report: rounds in turn, then the table. A whole run is bounded; whatever ends it takes the children along.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::children::Receiver;
+use crate::cli::ReportArgs;
+use crate::conditions::Conditions;
+use crate::round::{Bench, Round, Run};
+use crate::table::{self, Budget, Row, Unit, Verdict};
+use crate::{progress, service};
+
+/// Longest that one round may take, the wait for late arrivals included.
+const ROUND_WITHIN: Duration = Duration::from_secs(120);
+
+/// Everything that a run gives, as it is written to the JSON file.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    conditions: Conditions,
+    rows: Vec<Row>,
+    rounds: Vec<Round>,
+}
+
+/// Runs all rounds and prints the table. A missed budget is a result; lost events are a failure.
+pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
+    let report = tokio::select! {
+        report = measure(&args) => report,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("interrupted"),
+    };
+    progress::clear();
+    let report = report?;
+    let table = table::markdown(&report.rows);
+    progress::print(&format!("{}\n\n{table}", report.conditions.line()))?;
+    write(args.markdown, &table)?;
+    write(args.json, &serde_json::to_string_pretty(&report).context("could not write the report")?)?;
+    let failed = report.rows.iter().any(|row| matches!(row.verdict, Verdict::Failed(_)));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn measure(args: &ReportArgs) -> anyhow::Result<Report> {
+    let binary = service::binary(args.binary.clone())?;
+    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let mut bench = Bench { binary, receiver: Receiver::start().await? };
+    let mut rounds = Vec::new();
+    for number in 1..=args.rounds {
+        let folder = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(&parent);
+        let folder = folder.with_context(|| format!("could not make a folder in {}", parent.display()))?;
+        let name = format!("round {number} of {}", args.rounds);
+        let round = tokio::time::timeout(ROUND_WITHIN, bench.round(folder.path(), &name)).await;
+        rounds.push(round.context("the round took too long")??);
+    }
+    bench.receiver.stop().await?;
+    Ok(Report {
+        version: env!("CARGO_PKG_VERSION"),
+        conditions: Conditions::read(&parent),
+        rows: rows(&rounds),
+        rounds,
+    })
+}
+
+fn write(path: Option<PathBuf>, text: &str) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))
+}
+
+/// All rows of the table, medians over the rounds.
+fn rows(rounds: &[Round]) -> Vec<Row> {
+    let mut rows = bare_rows(rounds);
+    rows.extend(throughput_rows(rounds));
+    rows.extend(latency_rows(rounds));
+    rows.extend(footprint_rows(rounds));
+    rows
+}
+
+fn bare_rows(rounds: &[Round]) -> Vec<Row> {
+    vec![
+        Row::new(
+            "bare signed POST, 64 connections",
+            Unit::EventsPerSecond,
+            &of(rounds, |r| r.bare_per_second),
+        ),
+        Row::new("bare signed POST: CPU per request", Unit::Microseconds, &of(rounds, |r| r.bare_cpu_us)),
+    ]
+}
+
+fn throughput_rows(rounds: &[Round]) -> Vec<Row> {
+    let bare_cpu = of(rounds, |r| r.bare_cpu_us);
+    let bare_rate = of(rounds, |r| r.bare_per_second);
+    let single_cpu = of(rounds, |r| r.single.cpu_us);
+    let single_rate = of(rounds, |r| r.single.arrived_per_second);
+    let batch_in = of(rounds, |r| r.batch.accepted_per_second);
+    let batch_out = of(rounds, |r| r.batch.arrived_per_second);
+    let batch_cpu = of(rounds, |r| r.batch.cpu_us);
+    let single = |row: Row| complete(row, rounds, |r| &r.single);
+    let batch = |row: Row| complete(row, rounds, |r| &r.batch);
+    vec![
+        single(
+            Row::new("CPU per delivery at saturation", Unit::Microseconds, &single_cpu)
+                .against("bare", &single_cpu, &bare_cpu)
+                .within(Budget::AtMost(4.0)),
+        ),
+        single(
+            Row::new("end to end, one event per request, 64 clients", Unit::EventsPerSecond, &single_rate)
+                .against("bare", &single_rate, &bare_rate)
+                .within(Budget::AtLeast(0.25)),
+        ),
+        batch(
+            Row::new("batch ingest (100 per request): accepted", Unit::EventsPerSecond, &batch_in)
+                .against("single", &batch_in, &single_rate)
+                .within(Budget::AtLeast(1.5)),
+        ),
+        batch(Row::new("batch ingest: end to end", Unit::EventsPerSecond, &batch_out).against(
+            "single",
+            &batch_out,
+            &single_rate,
+        )),
+        batch(
+            Row::new("batch ingest: CPU per delivery", Unit::Microseconds, &batch_cpu)
+                .against("bare", &batch_cpu, &bare_cpu),
+        ),
+    ]
+}
+
+fn latency_rows(rounds: &[Round]) -> Vec<Row> {
+    let sync = of(rounds, |r| r.sync_ms);
+    let (p50, p99) = (of(rounds, |r| r.fixed.p50_ms), of(rounds, |r| r.fixed.p99_ms));
+    let fixed = |row: Row| complete(row, rounds, |r| &r.fixed);
+    vec![
+        Row::new("one fsync of this disk, median", Unit::Milliseconds, &sync),
+        Row::new("one fsync of this disk, p99", Unit::Milliseconds, &of(rounds, |r| r.sync_p99_ms)),
+        fixed(
+            Row::new("end to end at 500/s, p50", Unit::Milliseconds, &p50)
+                .against("fsync", &p50, &sync)
+                .within(Budget::AtMost(3.0)),
+        ),
+        fixed(
+            Row::new("end to end at 500/s, p99", Unit::Milliseconds, &p99)
+                .against("fsync", &p99, &sync)
+                .within(Budget::AtMost(10.0)),
+        ),
+        fixed(Row::new("CPU per delivery at 500/s", Unit::Microseconds, &of(rounds, |r| r.fixed.cpu_us))),
+    ]
+}
+
+fn footprint_rows(rounds: &[Round]) -> Vec<Row> {
+    let plain = |what, unit, figure: fn(&Round) -> f64, most: f64| {
+        Row::new(what, unit, &of(rounds, figure)).within(Budget::AtMost(most))
+    };
+    vec![
+        plain("memory idle, before the load", Unit::Mebibytes, |r| r.idle_mib, 40.0),
+        Row::new("memory at rest after the load", Unit::Mebibytes, &of(rounds, |r| r.loaded_mib)),
+        plain("start to first 202, nothing pending", Unit::Seconds, |r| r.start_seconds, 2.0),
+        plain("idle CPU", Unit::PercentOfCore, |r| r.idle_cpu_percent, 0.5),
+    ]
+}
+
+/// Fails the row if any round lost an event of this load.
+fn complete(row: Row, rounds: &[Round], load: fn(&Round) -> &Run) -> Row {
+    let missing = rounds.iter().map(|round| load(round).missing).sum();
+    row.unless_missing(missing, rounds.iter().map(|round| load(round).accepted).sum())
+}
+
+fn of(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
+    rounds.iter().map(figure).collect()
+}

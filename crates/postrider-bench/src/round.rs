@@ -1,0 +1,189 @@
+//! One round: the bare limit and the service in turn, close together, since machines drift within minutes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+
+use crate::bare::{self, Bare};
+use crate::children::{self, Receiver};
+use crate::load::Load;
+use crate::process::{self, Threads};
+use crate::service::{self, Service};
+use crate::{clock, disk, latency, progress, records, statistics};
+
+const ACCOUNTS: usize = 16;
+pub(crate) const CONNECTIONS: u32 = 64;
+pub(crate) const BATCH: u32 = 100;
+/// Fewer than for single events: each of them has a hundred events under way.
+pub(crate) const BATCH_CONNECTIONS: u32 = 8;
+pub(crate) const FIXED_RATE: u32 = 500;
+const BARE_SECONDS: u64 = 3;
+const SINGLE_SECONDS: u64 = 8;
+const BATCH_SECONDS: u64 = 3;
+const FIXED_SECONDS: u64 = 6;
+const DISK_FOR: Duration = Duration::from_millis(500);
+const IDLE_FOR: Duration = Duration::from_secs(4);
+/// What is left to record after the last arrival is done by then, and the service at rest.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What is the same for all rounds.
+pub(crate) struct Bench {
+    pub(crate) binary: PathBuf,
+    pub(crate) receiver: Receiver,
+}
+
+/// What one load came to.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Run {
+    pub(crate) accepted: u64,
+    /// Events that were accepted and did not arrive. Anything but 0 makes the row a failure.
+    pub(crate) missing: usize,
+    pub(crate) repeated: usize,
+    pub(crate) refused_requests: u64,
+    /// Accepted events per second of the load.
+    pub(crate) accepted_per_second: f64,
+    /// Events per second from the first request to the last arrival.
+    pub(crate) arrived_per_second: f64,
+    /// Processor time of the service over all of it.
+    pub(crate) cpu_us: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+/// The figures of one round.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Round {
+    pub(crate) bare_per_second: f64,
+    pub(crate) bare_cpu_us: f64,
+    pub(crate) single: Run,
+    pub(crate) batch: Run,
+    pub(crate) fixed: Run,
+    pub(crate) sync_ms: f64,
+    pub(crate) sync_p99_ms: f64,
+    pub(crate) idle_mib: f64,
+    pub(crate) loaded_mib: f64,
+    pub(crate) idle_cpu_percent: f64,
+    pub(crate) start_seconds: f64,
+}
+
+impl Bench {
+    /// Takes all figures once, in a fresh folder.
+    pub(crate) async fn round(&mut self, folder: &Path, name: &str) -> anyhow::Result<Round> {
+        let step = |what: &str| progress::say(&format!("{name}: {what}"));
+        step("bare limit");
+        let before = self.bare().await?;
+        let mut service = Service::start(&self.binary, folder)?;
+        let accounts = service.set_up(ACCOUNTS, self.receiver.address).await?;
+        tokio::time::sleep(SETTLE).await;
+        let idle_mib = process::resident_mib(service.pid)?;
+
+        step("single events");
+        let single = Load::arguments(CONNECTIONS, 1, SINGLE_SECONDS);
+        let single = self.load(&service, &accounts, folder, &single, SINGLE_SECONDS).await?;
+        step("bare limit again");
+        let after = self.bare().await?;
+        step("batches");
+        let batch = Load::arguments(BATCH_CONNECTIONS, BATCH, BATCH_SECONDS);
+        let batch = self.load(&service, &accounts, folder, &batch, BATCH_SECONDS).await?;
+
+        step("fixed rate, and the disk alone");
+        let mut syncs = disk::sync_times_ms(folder, DISK_FOR)?;
+        let mut fixed = Load::arguments(CONNECTIONS, 1, FIXED_SECONDS);
+        fixed.extend(["--rate".to_owned(), FIXED_RATE.to_string()]);
+        let fixed = self.load(&service, &accounts, folder, &fixed, FIXED_SECONDS).await?;
+        syncs.extend(disk::sync_times_ms(folder, DISK_FOR)?);
+
+        step("at rest");
+        let idle = Threads::read(service.pid)?;
+        tokio::time::sleep(IDLE_FOR).await;
+        let idle_cpu = Threads::read(service.pid)?.seconds_since(&idle) / IDLE_FOR.as_secs_f64();
+        let loaded_mib = process::resident_mib(service.pid)?;
+        service.stop().await?;
+        step("start");
+        let start_seconds = self.restart(folder, &accounts[0]).await?;
+
+        let sync = |percent| statistics::percentile(&syncs, percent).context("the disk synced nothing");
+        Ok(Round {
+            bare_per_second: f64::midpoint(before.per_second(), after.per_second()),
+            bare_cpu_us: f64::midpoint(before.cpu_us(), after.cpu_us()),
+            single,
+            batch,
+            fixed,
+            sync_ms: sync(50.0)?,
+            sync_p99_ms: sync(99.0)?,
+            idle_mib,
+            loaded_mib,
+            idle_cpu_percent: idle_cpu * 100.0,
+            start_seconds,
+        })
+    }
+
+    async fn bare(&mut self) -> anyhow::Result<Bare> {
+        let mut command = children::own_role("bare")?;
+        command.args(["--to", &self.receiver.address.to_string()]);
+        command.args(["--connections", &CONNECTIONS.to_string(), "--seconds", &BARE_SECONDS.to_string()]);
+        let bare: Bare = children::result_of(command, BARE_SECONDS).await?;
+        let counted = self.receiver.take(Path::new("/dev/null")).await?;
+        ensure!(counted == bare.requests, "{} bare POSTs were answered, {counted} arrived", bare.requests);
+        Ok(bare)
+    }
+
+    async fn load(
+        &mut self,
+        service: &Service,
+        accounts: &[String],
+        folder: &Path,
+        arguments: &[String],
+        seconds: u64,
+    ) -> anyhow::Result<Run> {
+        let handed_in = folder.join("handed-in");
+        let mut command = children::own_role("load")?;
+        command.args(["--to", &service.address.to_string()]).args(arguments);
+        command.args(accounts.iter().flat_map(|account| ["--account", account]));
+        command.arg("--records").arg(&handed_in).env("POSTRIDER_OPERATOR_KEY", service::KEY);
+        let cpu_before = process::cpu_seconds(service.pid)?;
+        let load: Load = children::result_of(command, seconds).await?;
+        let accepted = records::read(&handed_in)?;
+        let arrived = latency::wait_for_all(&mut self.receiver, &accepted, &folder.join("arrived")).await?;
+        tokio::time::sleep(SETTLE).await;
+        let cpu = process::cpu_seconds(service.pid)? - cpu_before;
+        ensure!(load.accepted > 0, "the service accepted nothing");
+        let events = statistics::count(load.accepted);
+        let per_second_until = |end: u64| events / clock::seconds(end.saturating_sub(load.began_ns));
+        Ok(Run {
+            accepted: load.accepted,
+            missing: arrived.missing,
+            repeated: arrived.repeated,
+            refused_requests: load.refused,
+            accepted_per_second: per_second_until(load.ended_ns),
+            arrived_per_second: per_second_until(arrived.last_ns),
+            cpu_us: cpu * 1e6 / events,
+            p50_ms: arrived.percentile_ms(50.0),
+            p99_ms: arrived.percentile_ms(99.0),
+        })
+    }
+
+    /// Starts the service again on what the round left, and waits for the first event it takes to arrive.
+    async fn restart(&mut self, folder: &Path, account: &str) -> anyhow::Result<f64> {
+        let mut service = Service::start(&self.binary, folder)?;
+        let (seconds, guid) = service.first_event(account, bare::payload()?).await?;
+        let event = [records::Record { guid, at_ns: clock::now_ns() }];
+        let arrived = latency::wait_for_all(&mut self.receiver, &event, &folder.join("arrived")).await?;
+        ensure!(arrived.missing == 0, "the first event after a start did not arrive");
+        service.stop().await?;
+        Ok(seconds)
+    }
+}
+
+impl Load {
+    fn arguments(connections: u32, batch: u32, seconds: u64) -> Vec<String> {
+        let pairs = [
+            ("--connections", u64::from(connections)),
+            ("--batch", u64::from(batch)),
+            ("--seconds", seconds),
+        ];
+        pairs.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]).collect()
+    }
+}

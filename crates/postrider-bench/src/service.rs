@@ -1,0 +1,139 @@
+//! The service under measurement: the product's own binary as a child process in a folder of its own, set up
+//! through its REST interface like anyone would.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::process::Child;
+
+use crate::children;
+use crate::post::Connection;
+
+/// The operator's key of the measured service. It guards nothing: a throwaway store on loopback.
+pub(crate) const KEY: &str = "a-key-for-a-throwaway-store-on-loopback";
+/// Longest wait until the service answers.
+const START_WITHIN: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(1);
+
+/// A running service.
+pub(crate) struct Service {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) pid: u32,
+    started: Instant,
+}
+
+impl Service {
+    /// Starts it on the store in `folder`, which it makes where there is none. It may not answer yet.
+    pub(crate) fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let address = free_address()?;
+        let log = File::options().create(true).append(true).open(folder.join("log"));
+        let log = log.context("could not make the service's log")?;
+        let mut store = std::ffi::OsString::from("sqlite:");
+        store.push(folder.join("bench.db"));
+        let mut command = children::own_role("bound")?;
+        command.arg("--").arg(binary).arg("serve");
+        command.args(["--listen", &address.to_string(), "--operator-key", KEY]);
+        command.args(["--allow-nets", "127.0.0.0/8", "--log-level", "info"]).arg("--store").arg(store);
+        // A configuration of the folder or the environment would make it another service.
+        command.current_dir(folder).env_clear();
+        command.stdout(Stdio::null()).stderr(log);
+        let started = Instant::now();
+        let child = command.spawn().context("could not start the service")?;
+        let pid = child.id().context("the service ended at once")?;
+        Ok(Self { child, address, pid, started })
+    }
+
+    /// Waits until it answers at all.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<Connection> {
+        while self.started.elapsed() < START_WITHIN {
+            if let Ok(connection) = Connection::open(self.address).await {
+                return Ok(connection);
+            }
+            if let Some(status) = self.child.try_wait().context("could not look at the service")? {
+                bail!("the service ended at its start ({status})");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        bail!("the service does not answer")
+    }
+
+    /// Hands in one event as soon as the service takes it: the seconds from its start to the 202, and its guid.
+    pub(crate) async fn first_event(&mut self, account: &str, payload: &str) -> anyhow::Result<(f64, u128)> {
+        let mut connection = self.ready().await?;
+        let event =
+            format!(r#"{{"account":"{account}","type":"{}","payload":{payload}}}"#, crate::bare::EVENT_TYPE);
+        let answer = post(&mut connection, "/v1/events", event).await?;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let guid = answer["id"].as_str().and_then(|id| crate::records::guid(id.as_bytes()));
+        Ok((seconds, guid.context("the service gave no guid")?))
+    }
+
+    /// Makes accounts with one endpoint each, so that every event goes to exactly one place.
+    pub(crate) async fn set_up(
+        &mut self,
+        accounts: usize,
+        receiver: SocketAddr,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut connection = self.ready().await?;
+        let mut made = Vec::with_capacity(accounts);
+        for index in 0..accounts {
+            let name = json!({ "name": format!("bench {index}") });
+            let account = post(&mut connection, "/v1/accounts", name.to_string()).await?;
+            let account = account["id"].as_str().context("an account without an id")?.to_owned();
+            let endpoint = json!({
+                "account": account,
+                "url": format!("http://{receiver}/hook/{index}"),
+                "livemode": false,
+                "event_types": ["*"],
+                "max_in_flight": MAX_IN_FLIGHT,
+            });
+            post(&mut connection, "/v1/endpoints", endpoint.to_string()).await?;
+            made.push(account);
+        }
+        Ok(made)
+    }
+
+    /// Ends it without grace and waits for its end: every accepted event is on the disk.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.child.kill().await.context("could not stop the service")
+    }
+}
+
+/// Of each endpoint: as many as the bare loop has connections.
+const MAX_IN_FLIGHT: u32 = 64;
+
+async fn post(connection: &mut Connection, path: &'static str, body: String) -> anyhow::Result<Value> {
+    let headers = [(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {KEY}"))?)];
+    let (status, answer) = connection.post(path, headers, Bytes::from(body)).await?;
+    let text = String::from_utf8_lossy(&answer);
+    ensure!(matches!(status, StatusCode::CREATED | StatusCode::ACCEPTED), "{path} answered {status}: {text}");
+    serde_json::from_slice(&answer).with_context(|| format!("{path} answered with something else than JSON"))
+}
+
+/// A port that nobody has now. Another process may take it before the service does; then the run fails clearly.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
+    listener.local_addr().context("no address")
+}
+
+/// The `postrider` beside this program, or the one that was named.
+pub(crate) fn binary(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let path = match named {
+        Some(path) => path,
+        None => {
+            std::env::current_exe().context("this program's own file is unknown")?.with_file_name("postrider")
+        }
+    };
+    let found = path.canonicalize();
+    found.with_context(|| {
+        format!("no service at {}; build it with `cargo build --release -p postrider`", path.display())
+    })
+}
