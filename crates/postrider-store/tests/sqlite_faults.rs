@@ -92,7 +92,7 @@ async fn everyone_in_a_batch_that_is_not_committed_is_told() {
 async fn a_full_queue_refuses_events_at_once_and_takes_them_again_later() {
     let place = Place::new();
     let patience = Duration::from_secs(600);
-    let small = SqliteOptions { accept_queue_rows: 20, busy_patience: patience, ..SqliteOptions::default() };
+    let small = SqliteOptions { accept_queue_rows: 80, busy_patience: patience, ..SqliteOptions::default() };
     let store = Arc::new(place.open_with(small));
     let lane = place.lane(&store).await;
     // While another program holds the file, the writer waits and the queue fills.
@@ -123,6 +123,37 @@ async fn a_full_queue_refuses_events_at_once_and_takes_them_again_later() {
     assert!(accepted >= 10, "{accepted} accepted");
     assert_eq!(store.ready(lane.endpoint.no, 100).await.unwrap().len(), accepted);
     store.accept(vec![place.event(&lane, "{}")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_account_can_not_fill_the_queue_for_the_others() {
+    let place = Place::new();
+    let patience = Duration::from_secs(600);
+    let small = SqliteOptions { accept_queue_rows: 80, busy_patience: patience, ..SqliteOptions::default() };
+    let store = Arc::new(place.open_with(small));
+    let (flooding, other) = (place.lane(&store).await, place.lane(&store).await);
+    let holder = Connection::open(&place.path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let (store, new) = (Arc::clone(&store), place.event(&flooding, "{}"));
+        flood.spawn(async move { store.accept(vec![new]).await });
+    }
+    // So many of the flood are refused that the rest must be waiting: a quarter of the queue, and what the writer took.
+    for _ in 0..150 {
+        let refused = flood.join_next().await.unwrap().unwrap();
+        assert!(matches!(refused, Err(AcceptError::Overloaded)), "{refused:?}");
+    }
+    let mut quiet = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (store, new) = (Arc::clone(&store), place.event(&other, "{}"));
+        quiet.spawn(async move { store.accept(vec![new]).await });
+    }
+    tokio::task::yield_now().await;
+    holder.execute_batch("ROLLBACK").unwrap();
+    while let Some(result) = quiet.join_next().await {
+        assert_eq!(result.unwrap().unwrap().len(), 1, "another account is served");
+    }
 }
 
 #[tokio::test]

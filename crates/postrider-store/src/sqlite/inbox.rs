@@ -3,7 +3,7 @@
 //! Accepts are refused at once where their queue is full, everything else waits for space before it comes here.
 //! Nothing here touches the database.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::changes::Change;
 use crate::error::{AcceptError, StoreError};
 use crate::model::{NewEvent, RecordBatch};
+use postrider_core::account::AccountNo;
 use postrider_core::delivery::DeliverySeq;
 
 /// How many rows of each kind go into one transaction; a larger single request goes alone.
@@ -55,10 +56,19 @@ pub(super) struct AcceptLimits {
     pub(super) bytes: usize,
 }
 
+impl AcceptLimits {
+    /// How many rows of one account may wait, so that nobody fills the queue for everybody.
+    fn rows_per_account(self) -> usize {
+        self.rows / 4
+    }
+}
+
 #[derive(Default)]
 struct Waiting {
     accepts: VecDeque<(AcceptJob, Size)>,
     accepts_size: Size,
+    /// How many rows of each account wait; a request for several accounts (the operator's batch) is nobody's.
+    rows_by_account: HashMap<AccountNo, usize>,
     records: VecDeque<RecordJob>,
     changes: VecDeque<ChangeJob>,
     writer_sleeps: bool,
@@ -98,8 +108,13 @@ impl Inbox {
         }
         let total = waiting.accepts_size.plus(size);
         let is_full = total.rows > self.limits.rows || total.bytes > self.limits.bytes;
-        if is_full && !waiting.accepts.is_empty() {
+        let of_account = waiting.rows_of(&job.events);
+        let share_is_full = of_account > 0 && of_account + size.rows > self.limits.rows_per_account();
+        if share_is_full || (is_full && !waiting.accepts.is_empty()) {
             return Err(AcceptError::Overloaded);
+        }
+        if let Some(account) = only_account(&job.events) {
+            *waiting.rows_by_account.entry(account).or_default() += size.rows;
         }
         waiting.accepts_size = total;
         waiting.accepts.push_back((job, size));
@@ -185,6 +200,7 @@ impl Waiting {
             }
             if let Some((job, size)) = self.accepts.pop_front() {
                 self.accepts_size = self.accepts_size.minus(size);
+                self.forget_rows(&job.events, size.rows);
                 batch.accepts.push(job);
             }
         }
@@ -200,6 +216,29 @@ impl Waiting {
         batch.changes.extend(self.changes.drain(..changes));
         batch
     }
+}
+
+impl Waiting {
+    /// How many rows of these events' account wait already.
+    fn rows_of(&self, events: &[NewEvent]) -> usize {
+        only_account(events).and_then(|account| self.rows_by_account.get(&account)).copied().unwrap_or(0)
+    }
+
+    fn forget_rows(&mut self, events: &[NewEvent], rows: usize) {
+        let Some(account) = only_account(events) else { return };
+        if let Some(waiting) = self.rows_by_account.get_mut(&account) {
+            *waiting = waiting.saturating_sub(rows);
+            if *waiting == 0 {
+                self.rows_by_account.remove(&account);
+            }
+        }
+    }
+}
+
+/// The account to which all of these events belong, where it is one.
+fn only_account(events: &[NewEvent]) -> Option<AccountNo> {
+    let account = events.first()?.event.account_no;
+    events.iter().all(|new| new.event.account_no == account).then_some(account)
 }
 
 impl Size {
