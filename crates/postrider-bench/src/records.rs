@@ -27,7 +27,7 @@ pub(crate) fn write(path: &Path, records: &[Record]) -> anyhow::Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("could not write {}", path.display()))
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
     let bytes = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
     let (whole, rest) = bytes.as_chunks::<RECORD_BYTES>();

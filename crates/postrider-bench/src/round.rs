@@ -23,7 +23,9 @@ const BARE_SECONDS: u64 = 3;
 const SINGLE_SECONDS: u64 = 8;
 const BATCH_SECONDS: u64 = 3;
 const FIXED_SECONDS: u64 = 6;
-const DISK_FOR: Duration = Duration::from_millis(500);
+const DISK_FOR: Duration = Duration::from_millis(750);
+/// The disk alone is asked for as many syncs a second as the service is for deliveries.
+const DISK_PAUSE: Duration = Duration::from_micros(1_000_000 / FIXED_RATE as u64);
 const IDLE_FOR: Duration = Duration::from_secs(4);
 /// What is left to record after the last arrival is done by then, and the service at rest.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -60,6 +62,9 @@ pub(crate) struct Round {
     pub(crate) single: Run,
     pub(crate) batch: Run,
     pub(crate) fixed: Run,
+    /// One fsync back to back with others.
+    pub(crate) busy_sync_ms: f64,
+    /// One fsync at the fixed rate.
     pub(crate) sync_ms: f64,
     pub(crate) sync_p99_ms: f64,
     pub(crate) idle_mib: f64,
@@ -89,11 +94,12 @@ impl Bench {
         let batch = self.load(&service, &accounts, folder, &batch, BATCH_SECONDS).await?;
 
         step("fixed rate, and the disk alone");
-        let mut syncs = disk::sync_times_ms(folder, DISK_FOR)?;
+        let busy_syncs = disk::sync_times_ms(folder, DISK_FOR, Duration::ZERO)?;
+        let mut syncs = disk::sync_times_ms(folder, DISK_FOR, DISK_PAUSE)?;
         let mut fixed = Load::arguments(CONNECTIONS, 1, FIXED_SECONDS);
         fixed.extend(["--rate".to_owned(), FIXED_RATE.to_string()]);
         let fixed = self.load(&service, &accounts, folder, &fixed, FIXED_SECONDS).await?;
-        syncs.extend(disk::sync_times_ms(folder, DISK_FOR)?);
+        syncs.extend(disk::sync_times_ms(folder, DISK_FOR, DISK_PAUSE)?);
 
         step("at rest");
         let idle = Threads::read(service.pid)?;
@@ -104,15 +110,18 @@ impl Bench {
         step("start");
         let start_seconds = self.restart(folder, &accounts[0]).await?;
 
-        let sync = |percent| statistics::percentile(&syncs, percent).context("the disk synced nothing");
+        let sync = |times: &[f64], percent| {
+            statistics::percentile(times, percent).context("the disk synced nothing")
+        };
         Ok(Round {
             bare_per_second: f64::midpoint(before.per_second(), after.per_second()),
             bare_cpu_us: f64::midpoint(before.cpu_us(), after.cpu_us()),
             single,
             batch,
             fixed,
-            sync_ms: sync(50.0)?,
-            sync_p99_ms: sync(99.0)?,
+            busy_sync_ms: sync(&busy_syncs, 50.0)?,
+            sync_ms: sync(&syncs, 50.0)?,
+            sync_p99_ms: sync(&syncs, 99.0)?,
             idle_mib,
             loaded_mib,
             idle_cpu_percent: idle_cpu * 100.0,

@@ -19,7 +19,7 @@ pub(crate) enum Budget {
 pub(crate) enum Verdict {
     Pass,
     Miss,
-    /// Events were lost, or there is no true ratio: the figures say nothing.
+    /// Events were lost or repeated, or there is no true ratio: the figures say nothing.
     Failed(String),
     /// A figure without a budget, to read the others by.
     Noted,
@@ -84,10 +84,12 @@ impl Row {
         self
     }
 
-    /// Makes it a failure where events were lost.
-    pub(crate) fn unless_missing(mut self, missing: usize, accepted: u64) -> Self {
+    /// Makes it a failure where events were lost or came more than once.
+    pub(crate) fn unless_wrong(mut self, missing: usize, repeated: usize, accepted: u64) -> Self {
         if missing > 0 {
             self.verdict = Verdict::Failed(format!("{missing} of {accepted} events did not arrive"));
+        } else if repeated > 0 {
+            self.verdict = Verdict::Failed(format!("{repeated} requests too many for {accepted} events"));
         }
         self
     }
@@ -203,11 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn lost_events_fail_a_row_that_would_pass() {
-        let passing = row(&[80.0]).within(Budget::AtMost(90.0));
-        assert_eq!(passing.clone().unless_missing(0, 10).verdict, Verdict::Pass);
-        let failed = Verdict::Failed("1 of 10 events did not arrive".to_owned());
-        assert_eq!(passing.unless_missing(1, 10).verdict, failed);
+    fn lost_or_repeated_events_fail_a_row_that_would_pass() {
+        let judged = |missing, repeated| {
+            row(&[80.0]).within(Budget::AtMost(90.0)).unless_wrong(missing, repeated, 10).verdict
+        };
+        assert_eq!(judged(0, 0), Verdict::Pass);
+        assert_eq!(judged(1, 2), Verdict::Failed("1 of 10 events did not arrive".to_owned()));
+        assert_eq!(judged(0, 2), Verdict::Failed("2 requests too many for 10 events".to_owned()));
     }
 
     #[test]
