@@ -11,7 +11,8 @@ use postrider_store::model::{PendingDelivery, Record, RecordBatch};
 
 use crate::Inner;
 use crate::config::{
-    CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, PRUNE_EVERY, PRUNE_PAUSE, PRUNE_SLICE, STORE_PAUSE,
+    CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, PRUNE_EVERY, PRUNE_PAUSE, PRUNE_SLICE,
+    STORE_PAUSE,
 };
 use crate::ingest::item_of;
 use crate::lanes::WithoutRoom;
@@ -24,8 +25,13 @@ const LONGEST_NAP: Duration = Duration::from_secs(1);
 pub(crate) async fn keep_time(inner: Arc<Inner>) {
     loop {
         let now = inner.now();
-        let next = inner.lanes().next_wakeup();
-        inner.timer_armed_ms.store(next.map_or(i64::MAX, Timestamp::as_ms), Ordering::Relaxed);
+        let next = {
+            // Armed under the lock: whoever adds an earlier time afterwards compares with this one and wakes us.
+            let lanes = inner.lanes();
+            let next = lanes.next_wakeup();
+            inner.timer_armed_ms.store(next.map_or(i64::MAX, Timestamp::as_ms), Ordering::Relaxed);
+            next
+        };
         match next {
             None => inner.timer.notified().await,
             Some(at) if at > now => {
@@ -43,7 +49,10 @@ pub(crate) async fn keep_time(inner: Arc<Inner>) {
 
 /// Reads retries that fall due soon from the store.
 pub(crate) async fn find_due(inner: Arc<Inner>) {
-    loop {
+    for round in 0_u64.. {
+        if round % LOOK_AGAIN_ROUNDS == LOOK_AGAIN_ROUNDS - 1 {
+            look_again(&inner).await;
+        }
         if let Err(error) = read_due(&inner).await {
             tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be read");
         }
@@ -51,10 +60,25 @@ pub(crate) async fn find_due(inner: Arc<Inner>) {
     }
 }
 
+/// Compares what the store has ready with what the lanes believe.
+async fn look_again(inner: &Arc<Inner>) {
+    match inner.store.backlogs().await {
+        Ok(backlogs) => {
+            let mut lanes = inner.lanes();
+            for backlog in backlogs.iter().filter(|backlog| backlog.ready > 0) {
+                lanes.look_again(backlog.endpoint_no);
+            }
+        }
+        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "backlogs could not be read"),
+    }
+    inner.pump();
+}
+
 async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
     let until = inner.now().plus(DUE_HORIZON);
     let mut after = None;
     loop {
+        inner.lanes().begin_due();
         let rows = inner.store.due(until, after, DUE_PAGE).await?;
         let was_last = rows.len() < DUE_PAGE;
         after = rows.last().and_then(|row| row.next_attempt_at.map(|at| (at, row.seq)));
@@ -74,12 +98,20 @@ async fn make_ready(inner: &Arc<Inner>, due: Vec<WithoutRoom>) {
         return;
     }
     let at = inner.now();
-    let record =
-        |WithoutRoom { seq, progress }| Record { seq, attempt: None, next: Next::Waits, progress, at };
-    let batch = RecordBatch { records: due.into_iter().map(record).collect(), health: Vec::new() };
-    if let Err(error) = inner.store.record(batch).await {
+    let record = |&WithoutRoom { seq, progress, .. }: &WithoutRoom| Record {
+        seq,
+        attempt: None,
+        next: Next::Waits,
+        progress,
+        at,
+    };
+    let batch = RecordBatch { records: due.iter().map(record).collect(), health: Vec::new() };
+    match inner.store.record(batch).await {
+        Ok(()) => inner.lanes().made_ready(&due),
         // Their time stays in the store, so the next read of due retries finds them again.
-        tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be made ready");
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be made ready");
+        }
     }
 }
 

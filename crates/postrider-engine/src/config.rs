@@ -75,6 +75,8 @@ pub(crate) const RECORD_GATHER: Duration = Duration::from_millis(3);
 pub(crate) const DUE_HORIZON: Duration = Duration::from_secs(30);
 /// See [`DUE_HORIZON`].
 pub(crate) const DUE_EVERY: Duration = Duration::from_secs(10);
+/// Every so many such reads the lanes are compared with the store's backlogs.
+pub(crate) const LOOK_AGAIN_ROUNDS: u64 = 6;
 /// Rows per read of due retries.
 pub(crate) const DUE_PAGE: usize = 500;
 /// Refills that run at once.

@@ -6,14 +6,16 @@
 
 mod bucket;
 mod finish;
+mod known;
 mod lane;
 pub(crate) mod refill;
 mod retries;
 mod ring;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::{Endpoint, EndpointNo, State};
 use postrider_core::health::{Health, HealthRules};
 use postrider_core::schedule::RetrySchedule;
@@ -78,6 +80,8 @@ pub(crate) struct Lanes {
     payload_bytes: usize,
     wakeups: BTreeSet<(Timestamp, EndpointNo)>,
     retries: Retries,
+    /// Set while due retries are read: what was let go since the read began.
+    let_go_during_due: Option<HashSet<DeliverySeq>>,
     refills: VecDeque<EndpointNo>,
     stopping: bool,
 }
@@ -98,6 +102,7 @@ impl Lanes {
             payload_bytes: 0,
             wakeups: BTreeSet::new(),
             retries: Retries::default(),
+            let_go_during_due: None,
             refills: VecDeque::new(),
             stopping: false,
         }
@@ -128,7 +133,7 @@ impl Lanes {
     pub(crate) fn remove(&mut self, no: EndpointNo) {
         self.unload(no);
         let Some(lane) = self.lanes.remove(&no) else { return };
-        self.loaded = self.loaded.saturating_sub(lane.loaded.len());
+        self.loaded = self.loaded.saturating_sub(lane.known.len());
         if let Some(wakeup) = lane.wakeup {
             self.wakeups.remove(&(wakeup, no));
         }
@@ -153,6 +158,9 @@ impl Lanes {
         let room = self.room();
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         lane.backlog += 1;
+        if lane.known.has_taken_over(item.seq) {
+            return;
+        }
         let direct = lane.state == State::Enabled
             && !lane.endpoint.settings.ordered
             && lane.spilled != Spilled::Yes
@@ -162,8 +170,7 @@ impl Lanes {
             self.want_refill(no);
             return;
         }
-        // After a last look a refill may have loaded it already.
-        if !lane.loaded.insert(item.seq) {
+        if !lane.known.load(item.seq) {
             return;
         }
         self.loaded += 1;
@@ -172,13 +179,17 @@ impl Lanes {
         self.settle(no, now);
     }
 
-    /// A delivery resent by hand: of a failing endpoint it is the next probe, at once.
-    pub(crate) fn push_resend(&mut self, no: EndpointNo, item: Item, now: Timestamp) {
-        let seq = item.seq;
-        if let Some(lane) = self.lanes.get_mut(&no) {
-            lane.probe_next(seq, now);
+    /// A delivery resent by hand: of a failing endpoint it is the next probe, at once, wherever its lane's backlog is.
+    pub(crate) fn push_resend(&mut self, no: EndpointNo, mut item: Item, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        if lane.state != State::Enabled || !lane.health.is_failing() || !lane.known.load(item.seq) {
+            return self.push(no, item, now);
         }
-        self.push(no, item, now);
+        lane.backlog += 1;
+        self.loaded += 1;
+        keep_payload(&mut item, &mut self.payload_bytes, self.limits.payload_bytes);
+        lane.probe_next(item.seq);
+        lane.insert_sorted(item);
         self.settle(no, now);
     }
 
@@ -188,13 +199,10 @@ impl Lanes {
         while !self.stopping && self.in_flight < self.limits.max_in_flight {
             let slow_may = self.slow_in_flight < slow_cap;
             self.slow_turn = !self.slow_turn;
-            let no = match (self.slow_turn, slow_may) {
-                (true, true) => self.slow.pop().or_else(|| self.fast.pop()),
-                (false, true) => self.fast.pop().or_else(|| self.slow.pop()),
-                (_, false) => self.fast.pop(),
-            }?;
+            let (no, from_slow) = self.pop(slow_may)?;
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
-            lane.in_ring = false;
+            let entry = if from_slow { &mut lane.in_slow_ring } else { &mut lane.in_fast_ring };
+            *entry = false;
             // Its share may have changed while it stood in the ring.
             let slow = lane.slow;
             if lane.eligible(now) == Eligible::Now
@@ -211,6 +219,18 @@ impl Lanes {
             self.settle(no, now);
         }
         None
+    }
+
+    /// The next lane by turns, and whether it came from the slow ring. While the slow share is used up only lanes
+    /// from the fast ring are asked.
+    fn pop(&mut self, slow_may: bool) -> Option<(EndpointNo, bool)> {
+        let fast = |ring: &mut Ring| ring.pop().map(|no| (no, false));
+        let slow = |ring: &mut Ring| ring.pop().map(|no| (no, true));
+        match (self.slow_turn, slow_may) {
+            (true, true) => slow(&mut self.slow).or_else(|| fast(&mut self.fast)),
+            (false, true) => fast(&mut self.fast).or_else(|| slow(&mut self.slow)),
+            (_, false) => fast(&mut self.fast),
+        }
     }
 
     /// Lets every lane and retry whose time has come go on. Gives the deliveries that are due but have no room
@@ -241,7 +261,8 @@ impl Lanes {
     /// What can be seen of a lane.
     pub(crate) fn view(&self, no: EndpointNo) -> Option<LaneView> {
         let lane = self.lanes.get(&no)?;
-        Some(LaneView { state: lane.state, health: lane.health, backlog: lane.backlog })
+        let backlog = u64::try_from(lane.backlog).unwrap_or(0);
+        Some(LaneView { state: lane.state, health: lane.health, backlog })
     }
 
     /// Sends nothing any more.
@@ -257,13 +278,17 @@ impl Lanes {
     /// Puts a lane where it belongs: into its ring, onto the clock, or nowhere.
     fn settle(&mut self, no: EndpointNo, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
-        if lane.in_ring {
+        let stands_in_its_ring = if lane.slow { lane.in_slow_ring } else { lane.in_fast_ring };
+        if stands_in_its_ring {
             return;
         }
         let wakeup = match lane.eligible(now) {
             Eligible::Now => {
-                lane.in_ring = true;
-                let ring = if lane.slow { &mut self.slow } else { &mut self.fast };
+                let (ring, entry) = match lane.slow {
+                    true => (&mut self.slow, &mut lane.in_slow_ring),
+                    false => (&mut self.fast, &mut lane.in_fast_ring),
+                };
+                *entry = true;
                 ring.push(lane.endpoint.account_no, no);
                 None
             }
@@ -292,11 +317,11 @@ impl Lanes {
         let waiting = self.retries.remove_lane(no);
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         for item in lane.queue.drain(..).chain(waiting) {
-            lane.loaded.remove(&item.seq);
-            self.loaded = self.loaded.saturating_sub(1);
+            self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
             self.payload_bytes =
                 self.payload_bytes.saturating_sub(item.payload.map_or(0, |bytes| bytes.len()));
         }
+        lane.forget_probe();
         lane.spilled = Spilled::Yes;
         lane.head_unknown = true;
     }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use postrider_core::delivery::DeliverySeq;
+use postrider_core::delivery::{DeliverySeq, Next};
 use postrider_core::endpoint::EndpointNo;
 use postrider_store::StoreError;
 use postrider_store::model::{HealthUpdate, Record, RecordBatch};
@@ -20,8 +20,6 @@ pub(crate) struct Outcomes {
     pub(crate) endpoint_no: EndpointNo,
     pub(crate) record: Record,
     pub(crate) health: Option<HealthUpdate>,
-    /// Whether the lane lets go of the delivery once this is committed.
-    pub(crate) released: bool,
 }
 
 /// Records outcomes until the channel is closed and empty.
@@ -64,12 +62,10 @@ async fn record_the_rest(inner: &Arc<Inner>, mut outcomes: mpsc::Receiver<Outcom
 /// Records one batch, however long the store needs to be able to.
 async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
     let mut batch = RecordBatch::default();
-    let mut released: Vec<(EndpointNo, DeliverySeq)> = Vec::new();
+    let mut recorded: Vec<(EndpointNo, DeliverySeq, Next)> = Vec::with_capacity(waiting.len());
     let mut health: HashMap<EndpointNo, HealthUpdate> = HashMap::new();
     for outcome in waiting.drain(..) {
-        if outcome.released {
-            released.push((outcome.endpoint_no, outcome.record.seq));
-        }
+        recorded.push((outcome.endpoint_no, outcome.record.seq, outcome.record.next));
         if let Some(update) = outcome.health {
             // The latest health counts, but a change of state on the way there must not be lost.
             let earlier_state = health.get(&update.endpoint_no).and_then(|earlier| earlier.state);
@@ -87,9 +83,15 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         }
         tokio::time::sleep(STORE_PAUSE).await;
     }
-    let mut lanes = inner.lanes();
-    for (no, seq) in released {
-        lanes.recorded(no, seq);
+    let wants_refill = {
+        let mut lanes = inner.lanes();
+        for (no, seq, next) in recorded {
+            lanes.recorded(no, seq, next);
+        }
+        lanes.wants_refill()
+    };
+    if wants_refill {
+        inner.refill.notify_one();
     }
 }
 

@@ -116,7 +116,7 @@ impl Inner {
             let finished = lanes.finish(dispatch, &attempted);
             (finished, self.take_dispatches(&mut lanes, now))
         };
-        let Finished { next, progress, change, health, released } = finished;
+        let Finished { next, progress, change, health } = finished;
         if change.is_some() || next == Next::Exhausted {
             self.announce_outcome(&endpoint, &item, next, progress, change);
         }
@@ -145,7 +145,7 @@ impl Inner {
             outcome: report.outcome,
         };
         let record = Record { seq: item.seq, attempt: Some(attempt), next, progress, at: now };
-        place.send(Outcomes { endpoint_no: endpoint.no, record, health, released });
+        place.send(Outcomes { endpoint_no: endpoint.no, record, health });
         let go_on_with = following.pop();
         let more_may_follow = following.len() + 1 == PUMP_BATCH;
         for other in following {

@@ -34,8 +34,6 @@ pub(crate) struct Finished {
     pub(crate) progress: Progress,
     pub(crate) change: Option<HealthChange>,
     pub(crate) health: Option<HealthUpdate>,
-    /// Whether memory lets go of the delivery once its record is committed.
-    pub(crate) released: bool,
 }
 
 impl Lanes {
@@ -74,14 +72,18 @@ impl Lanes {
             HealthUpdate { endpoint_no: no, health: lane.health, state: disabled.then_some(lane.state) }
         });
         let item = Item { progress: decision.progress, ..item };
+        let seq = item.seq;
         let released = self.place(no, item, decision.next, attempted.now);
+        if let Some(lane) = self.lanes.get_mut(&no) {
+            lane.known.attempted(seq, !released);
+        }
         if disabled {
             self.unload(no);
         }
         self.want_refill(no);
         self.settle(no, attempted.now);
         let Decision { next, progress, change, .. } = decision;
-        Finished { next, progress, change, health, released }
+        Finished { next, progress, change, health }
     }
 
     /// Puts the delivery where its decision says, and tells whether memory lets go of it. What it lets go of stays
@@ -91,13 +93,10 @@ impl Lanes {
         let held = lane.state != State::Enabled;
         let released = match next {
             Next::Delivered | Next::Exhausted => {
-                lane.backlog = lane.backlog.saturating_sub(1);
+                lane.backlog -= 1;
                 Some(item)
             }
-            Next::Waits if held => {
-                lane.spilled = Spilled::Yes;
-                Some(item)
-            }
+            Next::Waits if held => Some(item),
             Next::Waits => {
                 item.not_before = None;
                 lane.insert_sorted(item);
@@ -129,13 +128,7 @@ impl Lanes {
             self.payload_bytes.saturating_sub(item.payload.as_ref().map_or(0, bytes::Bytes::len));
         let attempts = item.progress.attempts.saturating_add(1);
         let next = if outcome.is_received() { Next::Delivered } else { Next::Waits };
-        Finished {
-            next,
-            progress: Progress { attempts, ..item.progress },
-            change: None,
-            health: None,
-            released: true,
-        }
+        Finished { next, progress: Progress { attempts, ..item.progress }, change: None, health: None }
     }
 
     /// An attempt that could not be made (the payload could not be read) goes back to its place.
@@ -155,17 +148,25 @@ impl Lanes {
         self.give_back(dispatch, now);
         if let Some(lane) = self.lanes.get_mut(&no) {
             lane.queue.retain(|item| item.seq != seq);
-            lane.backlog = lane.backlog.saturating_sub(1);
-            if lane.loaded.remove(&seq) {
-                self.loaded = self.loaded.saturating_sub(1);
-            }
+            lane.backlog -= 1;
+            self.loaded = self.loaded.saturating_sub(usize::from(lane.known.forget(seq)));
         }
     }
 
-    /// The record of a released delivery is committed: it may be loaded again.
-    pub(crate) fn recorded(&mut self, no: EndpointNo, seq: DeliverySeq) {
-        if self.lanes.get_mut(&no).is_some_and(|lane| lane.loaded.remove(&seq)) {
-            self.loaded = self.loaded.saturating_sub(1);
+    /// An outcome is committed. What does not go on in memory may be loaded again from here on; what waits for
+    /// nothing but its turn is ready in the store now, so the lane must look there.
+    pub(crate) fn recorded(&mut self, no: EndpointNo, seq: DeliverySeq, next: Next) {
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        if !lane.known.recorded(seq) {
+            return;
+        }
+        self.loaded = self.loaded.saturating_sub(1);
+        if let Some(let_go) = &mut self.let_go_during_due {
+            let_go.insert(seq);
+        }
+        if next == Next::Waits {
+            lane.spilled = Spilled::Yes;
+            self.want_refill(no);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of other lanes; shares and fairness are in `lanes.rs`.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 
 use super::bucket::Bucket;
+use super::known::Known;
 
 /// How many requests a lane that has shown nothing yet may have in flight.
 const FIRST_WINDOW: u32 = 2;
@@ -63,9 +64,8 @@ pub(super) struct Lane {
     pub(super) health: Health,
     /// Sorted by sequence number, but for due retries, which stand at the end.
     pub(super) queue: VecDeque<Item>,
-    /// Every delivery of the lane that memory knows: queued, in flight, waiting in a timer, or finished and not
-    /// yet recorded. A refill must not load it a second time.
-    pub(super) loaded: HashSet<DeliverySeq>,
+    /// Every delivery of the lane that memory knows, whether it is queued or not.
+    pub(super) known: Known,
     pub(super) in_flight: u32,
     /// How many may be in flight just now; between 1 and the endpoint's own cap.
     window: u32,
@@ -74,9 +74,12 @@ pub(super) struct Lane {
     pub(super) refilling: bool,
     /// Of an `ordered` lane: the store may hold a head that waits for its retry.
     pub(super) head_unknown: bool,
-    /// How many deliveries are pending, in memory or not.
-    pub(super) backlog: u64,
-    pub(super) in_ring: bool,
+    /// How many deliveries are pending, in memory or not. Below zero for a moment where one has ended before the one
+    /// who accepted it came to say so.
+    pub(super) backlog: i64,
+    /// Whether it stands in the ring of fast lanes, and in that of slow ones (where it may stand from before).
+    pub(super) in_fast_ring: bool,
+    pub(super) in_slow_ring: bool,
     pub(super) wakeup: Option<Timestamp>,
     pub(super) persisted_success_at: Option<Timestamp>,
     bucket: Option<Bucket>,
@@ -95,7 +98,7 @@ impl Lane {
             persisted_success_at: endpoint.health.last_success_at,
             endpoint,
             queue: VecDeque::new(),
-            loaded: HashSet::new(),
+            known: Known::default(),
             in_flight: 0,
             window: FIRST_WINDOW,
             slow: false,
@@ -103,7 +106,8 @@ impl Lane {
             refilling: false,
             head_unknown: true,
             backlog: 0,
-            in_ring: false,
+            in_fast_ring: false,
+            in_slow_ring: false,
             wakeup: None,
             bucket,
             probing: false,
@@ -140,7 +144,7 @@ impl Lane {
             if self.probing {
                 return Eligible::No;
             }
-            if failing.next_probe_at > now {
+            if failing.next_probe_at > now && self.probe_first.is_none() {
                 return Eligible::At(failing.next_probe_at);
             }
         } else if self.in_flight >= self.cap() {
@@ -220,11 +224,13 @@ impl Lane {
     }
 
     /// Makes a delivery resent by hand the next probe, at once.
-    pub(super) fn probe_next(&mut self, seq: DeliverySeq, now: Timestamp) {
-        if let Some(failing) = &mut self.health.failing {
-            failing.next_probe_at = now;
-            self.probe_first = Some(seq);
-        }
+    pub(super) fn probe_next(&mut self, seq: DeliverySeq) {
+        self.probe_first = Some(seq);
+    }
+
+    /// Forgets which delivery was to be probed first.
+    pub(super) fn forget_probe(&mut self) {
+        self.probe_first = None;
     }
 
     /// Puts a delivery at its place by sequence number.

@@ -23,7 +23,7 @@ impl Lanes {
     /// What start-up found pending for a lane.
     pub(crate) fn set_backlog(&mut self, no: EndpointNo, ready: u64, waiting: u64) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
-        lane.backlog = ready + waiting;
+        lane.backlog = i64::try_from(ready.saturating_add(waiting)).unwrap_or(i64::MAX);
         if ready > 0 || (waiting > 0 && lane.endpoint.settings.ordered) {
             lane.spilled = Spilled::Yes;
             self.want_refill(no);
@@ -33,7 +33,7 @@ impl Lanes {
     /// So many of a held lane's pending deliveries were cancelled in the store.
     pub(crate) fn dropped(&mut self, no: EndpointNo, count: u64) {
         if let Some(lane) = self.lanes.get_mut(&no) {
-            lane.backlog = lane.backlog.saturating_sub(count);
+            lane.backlog -= i64::try_from(count).unwrap_or(i64::MAX);
         }
     }
 
@@ -49,7 +49,8 @@ impl Lanes {
             }
             let wanted = room.saturating_sub(lane.queue.len()).max(1);
             let with_waiting = lane.endpoint.settings.ordered && lane.head_unknown;
-            return Some(Refill { endpoint_no: no, limit: lane.loaded.len() + wanted, with_waiting });
+            lane.known.begin_read();
+            return Some(Refill { endpoint_no: no, limit: lane.known.len() + wanted, with_waiting });
         }
     }
 
@@ -59,23 +60,24 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&refill.endpoint_no) else { return };
         lane.refilling = false;
         if lane.state != State::Enabled {
+            lane.known.end_read();
             return;
         }
         lane.head_unknown &= !refill.with_waiting;
         let mut found_the_end = ready.len() < refill.limit;
         for mut item in waiting.into_iter().chain(ready) {
-            if lane.loaded.contains(&item.seq) {
-                continue;
-            }
             if lane.queue.len() >= room {
                 found_the_end = false;
                 break;
             }
-            lane.loaded.insert(item.seq);
+            if !lane.known.take_over(item.seq) {
+                continue;
+            }
             self.loaded += 1;
             keep_payload(&mut item, &mut self.payload_bytes, self.limits.payload_bytes);
             lane.insert_sorted(item);
         }
+        lane.known.end_read();
         lane.spilled = match (found_the_end, lane.spilled) {
             (false, _) => Spilled::Yes,
             (true, Spilled::Yes) => Spilled::LastLook,
@@ -89,8 +91,22 @@ impl Lanes {
     pub(crate) fn refill_failed(&mut self, refill: Refill) {
         if let Some(lane) = self.lanes.get_mut(&refill.endpoint_no) {
             lane.refilling = false;
+            lane.known.end_read();
         }
         self.want_refill(refill.endpoint_no);
+    }
+
+    /// The store says that this lane has ready deliveries. Where memory believes that there are none beyond what it
+    /// holds, it looks again: a net below the protocol, not a part of it.
+    pub(crate) fn look_again(&mut self, no: EndpointNo) {
+        if let Some(lane) = self.lanes.get_mut(&no)
+            && lane.spilled == Spilled::No
+            && lane.queue.is_empty()
+            && lane.in_flight == 0
+        {
+            lane.spilled = Spilled::Yes;
+            self.want_refill(no);
+        }
     }
 
     /// Whether [`Self::take_refill`] has something.

@@ -1,6 +1,6 @@
 //! Near retries, waiting in memory for their time. Far ones wait in the store alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::{EndpointNo, State};
@@ -12,6 +12,7 @@ use super::{Lanes, keep_payload};
 /// A due retry that memory has no room for: it must be made ready in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WithoutRoom {
+    pub(crate) endpoint_no: EndpointNo,
     pub(crate) seq: DeliverySeq,
     pub(crate) progress: Progress,
 }
@@ -84,11 +85,24 @@ impl Lanes {
             self.settle(no, now);
             return;
         }
-        lane.loaded.remove(&item.seq);
-        lane.spilled = Spilled::Yes;
-        self.loaded = self.loaded.saturating_sub(1);
+        self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
         self.payload_bytes = self.payload_bytes.saturating_sub(item.payload.map_or(0, |bytes| bytes.len()));
-        without_room.push(WithoutRoom { seq: item.seq, progress: item.progress });
+        without_room.push(WithoutRoom { endpoint_no: no, seq: item.seq, progress: item.progress });
+    }
+
+    /// A read of due retries begins; [`Self::load_retries`] takes in what it brings.
+    pub(crate) fn begin_due(&mut self) {
+        self.let_go_during_due = Some(HashSet::new());
+    }
+
+    /// Due retries without room are ready in the store now: their lanes find them by a refill.
+    pub(crate) fn made_ready(&mut self, made_ready: &[WithoutRoom]) {
+        for WithoutRoom { endpoint_no, .. } in made_ready {
+            if let Some(lane) = self.lanes.get_mut(endpoint_no) {
+                lane.spilled = Spilled::Yes;
+            }
+            self.want_refill(*endpoint_no);
+        }
     }
 
     /// Takes retries that the store says are due soon. Those due later than `now` wait in memory while there is
@@ -101,7 +115,8 @@ impl Lanes {
             if due > now && (self.retries.len() >= self.limits.retries || lane.state != State::Enabled) {
                 continue;
             }
-            if !lane.loaded.insert(item.seq) {
+            let was_let_go = self.let_go_during_due.as_ref().is_some_and(|let_go| let_go.contains(&item.seq));
+            if was_let_go || !lane.known.load(item.seq) {
                 continue;
             }
             self.loaded += 1;
@@ -115,6 +130,7 @@ impl Lanes {
                 self.queue_due(no, item, now, &mut without_room);
             }
         }
+        self.let_go_during_due = None;
         without_room
     }
 }

@@ -3,6 +3,7 @@
 mod backlog;
 mod health;
 mod history;
+mod races;
 mod shares;
 
 use std::collections::BTreeMap;
@@ -91,9 +92,7 @@ fn end(lanes: &mut Lanes, dispatch: Dispatch, outcome: &Outcome, now: Timestamp)
     let took = Duration::from_millis(5);
     let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
     let finished = lanes.finish(dispatch, &Attempted { outcome, took, now, jitter: Jitter(u32::MAX / 2) });
-    if finished.released {
-        lanes.recorded(no, seq);
-    }
+    lanes.recorded(no, seq, finished.next);
     finished
 }
 

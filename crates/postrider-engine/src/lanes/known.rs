@@ -1,0 +1,98 @@
+//! Which of a lane's deliveries memory knows, so that none is loaded a second time: neither one that is queued, in
+//! flight or waiting in a timer, nor one whose outcome is decided and not yet committed, nor one that was let go while
+//! a read of the store was on its way and is still in what that read brings.
+
+use std::collections::{HashMap, HashSet};
+
+use postrider_core::delivery::DeliverySeq;
+
+/// What memory knows of one lane.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    loaded: HashSet<DeliverySeq>,
+    unrecorded: HashMap<DeliverySeq, Unrecorded>,
+    /// Set while a refill reads: what was let go since the read began.
+    let_go: Option<HashSet<DeliverySeq>>,
+    /// The highest number that a refill has taken over; a fresh delivery up to it has been seen already.
+    taken_over: Option<DeliverySeq>,
+}
+
+/// A delivery with outcomes that are not committed yet.
+#[derive(Debug, Default)]
+struct Unrecorded {
+    outcomes: u32,
+    /// Whether the delivery goes on in memory: queued, or waiting in a timer.
+    goes_on: bool,
+}
+
+impl Known {
+    pub(super) fn len(&self) -> usize {
+        self.loaded.len()
+    }
+
+    /// Takes a delivery in; false where it is known already.
+    pub(super) fn load(&mut self, seq: DeliverySeq) -> bool {
+        self.loaded.insert(seq)
+    }
+
+    /// Takes in what a refill brought; false where it is known, or was let go since the read began.
+    pub(super) fn take_over(&mut self, seq: DeliverySeq) -> bool {
+        self.taken_over = self.taken_over.max(Some(seq));
+        let was_let_go = self.let_go.as_ref().is_some_and(|let_go| let_go.contains(&seq));
+        !was_let_go && self.load(seq)
+    }
+
+    /// Whether a refill has brought this fresh delivery before the one who accepted it came to say so.
+    pub(super) fn has_taken_over(&self, seq: DeliverySeq) -> bool {
+        self.taken_over >= Some(seq)
+    }
+
+    /// An attempt has ended; its outcome is on its way to the store.
+    pub(super) fn attempted(&mut self, seq: DeliverySeq, goes_on: bool) {
+        let unrecorded = self.unrecorded.entry(seq).or_default();
+        unrecorded.outcomes += 1;
+        unrecorded.goes_on = goes_on;
+    }
+
+    /// An outcome is committed. True where memory lets go of the delivery with it.
+    pub(super) fn recorded(&mut self, seq: DeliverySeq) -> bool {
+        let Some(unrecorded) = self.unrecorded.get_mut(&seq) else { return false };
+        unrecorded.outcomes = unrecorded.outcomes.saturating_sub(1);
+        if unrecorded.outcomes > 0 {
+            return false;
+        }
+        let goes_on = unrecorded.goes_on;
+        self.unrecorded.remove(&seq);
+        !goes_on && self.forget(seq)
+    }
+
+    /// Memory drops a delivery that the store has. True where it is let go at once; otherwise it stays known until
+    /// its outcomes are committed, because the store still shows it as it was before.
+    pub(super) fn drop_from_memory(&mut self, seq: DeliverySeq) -> bool {
+        match self.unrecorded.get_mut(&seq) {
+            Some(unrecorded) => {
+                unrecorded.goes_on = false;
+                false
+            }
+            None => self.forget(seq),
+        }
+    }
+
+    /// Forgets a delivery; true where it was known.
+    pub(super) fn forget(&mut self, seq: DeliverySeq) -> bool {
+        if let Some(let_go) = &mut self.let_go {
+            let_go.insert(seq);
+        }
+        self.loaded.remove(&seq)
+    }
+
+    /// A refill begins to read.
+    pub(super) fn begin_read(&mut self) {
+        self.let_go = Some(HashSet::new());
+    }
+
+    /// The refill's read is taken in, or failed.
+    pub(super) fn end_read(&mut self) {
+        self.let_go = None;
+    }
+}
