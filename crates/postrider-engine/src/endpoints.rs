@@ -7,7 +7,7 @@ use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointSettings, State
 use postrider_core::id::EndpointId;
 use postrider_core::operational::Operational;
 use postrider_core::secret::Secret;
-use postrider_store::model::{NewEndpoint, Page, PageRequest};
+use postrider_store::model::{EndpointUpdate, NewEndpoint, Page, PageRequest};
 
 use crate::model::{EndpointDraft, EndpointFilter, EndpointPatch, EndpointView, StateChange};
 use crate::{Engine, EngineError, Inner};
@@ -65,7 +65,7 @@ impl Engine {
             apply(&mut endpoint.settings, patch);
             check_secret_fits(&endpoint.settings, &endpoint.secret)?;
             endpoint.updated_at = inner.now();
-            inner.commit_endpoint(endpoint, false).await
+            inner.commit_settings(endpoint).await
         })
         .await
     }
@@ -162,7 +162,7 @@ impl Inner {
         };
         let now = self.now();
         let endpoint = Endpoint { state, updated_at: now, ..Endpoint::clone(&known) };
-        let version = self.store.update_endpoint(&endpoint, fresh_health).await?;
+        let version = self.store.update_endpoint(&endpoint, EndpointUpdate::State { fresh_health }).await?;
         let endpoint = Arc::new(endpoint);
         self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
         {
@@ -178,15 +178,8 @@ impl Inner {
     }
 
     /// Commits changed settings and tells matching and the lane of them.
-    async fn commit_endpoint(
-        self: &Arc<Self>,
-        mut endpoint: Endpoint,
-        fresh_health: bool,
-    ) -> Result<EndpointView, EngineError> {
-        if let Some(lane) = self.lanes().view(endpoint.no) {
-            endpoint.state = lane.state;
-        }
-        let version = self.store.update_endpoint(&endpoint, fresh_health).await?;
+    async fn commit_settings(self: &Arc<Self>, endpoint: Endpoint) -> Result<EndpointView, EngineError> {
+        let version = self.store.update_endpoint(&endpoint, EndpointUpdate::Settings).await?;
         let endpoint = Arc::new(endpoint);
         self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
         self.lanes().configure(endpoint.clone(), self.now());

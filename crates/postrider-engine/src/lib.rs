@@ -39,7 +39,7 @@ pub use crate::config::EngineConfig;
 pub use crate::error::EngineError;
 pub use crate::keys::{generate_operator_key, key_sha256};
 pub use crate::observe::{AttemptSeen, FollowingStep};
-pub use crate::sign::PrefixRefused;
+pub use crate::sign::{PrefixRefused, check_header_prefix};
 pub use crate::start::{Parts, StartError};
 
 use crate::announce::Announcement;

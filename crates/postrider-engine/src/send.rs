@@ -1,11 +1,13 @@
 //! From lane to outcome: take what may be sent, sign it, send it, decide, and hand the outcome to the recorder.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use postrider_core::attempt::Attempt;
+use futures_util::FutureExt as _;
+use postrider_core::attempt::{Attempt, FailureCode, Outcome, RequestLog, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
 use postrider_sender::{AttemptReport, AttemptRequest};
@@ -95,7 +97,9 @@ impl Inner {
             timeout: endpoint.settings.timeout,
             started_at,
         };
-        let report = self.transport.attempt(request).await;
+        let url = request.url.to_string();
+        let attempted = AssertUnwindSafe(self.transport.attempt(request)).catch_unwind().await;
+        let report = attempted.unwrap_or_else(|_panic| broken_off(url));
         self.decide(dispatch, report, started_at, place)
     }
 
@@ -184,5 +188,17 @@ impl Inner {
         self.pump();
         self.idle.notify_waiters();
         None
+    }
+}
+
+/// What a panic inside an attempt comes to: a failed attempt like any other, so that no slot and no delivery is lost.
+fn broken_off(url: String) -> AttemptReport {
+    tracing::error!(url, "an attempt broke off inside the service; this is a bug");
+    let detail = "the attempt broke off inside the service; this is a bug in it".to_owned();
+    AttemptReport {
+        outcome: Outcome::Failed { code: FailureCode::ConnectFailed, detail },
+        timings: Timings::default(),
+        request: RequestLog { url, headers: Vec::new() },
+        response: None,
     }
 }

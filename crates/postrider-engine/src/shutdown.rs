@@ -18,9 +18,9 @@ impl Engine {
         self.0.lanes().stop();
     }
 
-    /// Stops: lets what is in flight end within `grace`, records it, and closes the store. Gives how many
-    /// requests were still in flight when the grace ended; after the next start they are made again.
-    pub async fn shutdown(&self, grace: Duration) -> usize {
+    /// Lets what is in flight end within `grace`, beginning no more attempts. Gives how many requests were still in
+    /// flight when the grace ended; after the next start they are made again.
+    pub async fn drain(&self, grace: Duration) -> usize {
         self.begin_shutdown();
         let all_ended = async {
             loop {
@@ -31,12 +31,22 @@ impl Engine {
                 ended.await;
             }
         };
-        let left = match tokio::time::timeout(grace, all_ended).await {
+        match tokio::time::timeout(grace, all_ended).await {
             Ok(()) => 0,
             Err(_elapsed) => self.0.lanes().in_flight(),
-        };
+        }
+    }
+
+    /// Records what has ended and closes the store; nothing may be called afterwards.
+    pub async fn close(&self) {
         self.0.end_tasks().await;
         self.0.store.close().await;
+    }
+
+    /// Stops: [`Self::drain`], then [`Self::close`].
+    pub async fn shutdown(&self, grace: Duration) -> usize {
+        let left = self.drain(grace).await;
+        self.close().await;
         left
     }
 }

@@ -39,6 +39,11 @@ impl HeaderNames {
     }
 }
 
+/// Whether this prefix makes header names.
+pub fn check_header_prefix(prefix: &str) -> Result<(), PrefixRefused> {
+    HeaderNames::new(prefix).map(drop)
+}
+
 /// The headers of one attempt of `item`: the contract's, Standard Webhooks' where wanted, and the endpoint's own.
 pub(crate) fn headers(
     names: &HeaderNames,

@@ -68,6 +68,7 @@ macro_rules! store_conformance {
             configuring::a_deleted_account_is_gone_with_its_keys_and_endpoints,
             configuring::every_setting_of_an_endpoint_survives,
             configuring::an_update_writes_everything_but_health,
+            configuring::a_change_of_settings_leaves_the_state,
             configuring::each_change_raises_the_version,
             configuring::what_is_not_there_cannot_be_changed,
             configuring::an_account_has_so_many_endpoints_and_no_more,

@@ -23,8 +23,8 @@ use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
 use crate::model::{
-    Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend,
-    Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
+    Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
+    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
 };
 
 /// What the engine needs of a database. Every method that writes has committed durably when it returns `Ok`,
@@ -54,10 +54,10 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
 
-    /// Writes an endpoint's settings, secret and state as given, and resets its health where `fresh_health`
-    /// (health is otherwise written by [`Store::record`] alone). Gives the account's new configuration version.
-    /// `NotFound` where it is deleted.
-    async fn update_endpoint(&self, endpoint: &Endpoint, fresh_health: bool) -> Result<i64, StoreError>;
+    /// Writes an endpoint's settings and secret as given, and its state where `update` says so (health is otherwise
+    /// written by [`Store::record`] alone). Gives the account's new configuration version. `NotFound` where it is
+    /// deleted.
+    async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError>;
 
     /// Deletes an endpoint; the log stays. Gives the account's new configuration version.
     async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;

@@ -63,6 +63,18 @@ pub struct NewEndpoint {
     pub created_at: Timestamp,
 }
 
+/// What of an endpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointUpdate {
+    /// Its settings and secret. Its state stays, because the service may be changing that at this moment.
+    Settings,
+    /// Its state as well.
+    State {
+        /// Whether it begins anew with fresh health.
+        fresh_health: bool,
+    },
+}
+
 /// An event to be accepted, with where it goes.
 #[derive(Debug, Clone)]
 pub struct NewEvent {

@@ -12,7 +12,9 @@ use postrider_core::delivery::{Next, Progress};
 use postrider_core::event::Event;
 use postrider_store::Store as _;
 use postrider_store::error::{AcceptError, StoreError};
-use postrider_store::model::{DeliveryFilter, EventFilter, NewEvent, PageRequest, Record, RecordBatch};
+use postrider_store::model::{
+    DeliveryFilter, EndpointUpdate, EventFilter, NewEvent, PageRequest, Record, RecordBatch,
+};
 use postrider_store::sqlite::SqliteOptions;
 use rusqlite::Connection;
 
@@ -259,7 +261,7 @@ async fn the_files_never_hold_a_secret_or_a_header_value() {
     let store = place.open();
     let lane = place.lane(&store).await;
     store.accept(vec![place.event(&lane, "a payload in plain text")]).await.unwrap();
-    store.update_endpoint(&lane.endpoint, true).await.unwrap();
+    store.update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: true }).await.unwrap();
     let secret = lane.endpoint.secret.expose().as_bytes().to_vec();
     for is_closed in [false, true] {
         if is_closed {

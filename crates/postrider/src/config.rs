@@ -45,7 +45,9 @@ pub(crate) struct Config {
 
 impl Config {
     /// Reads the layers; the first value that is wrong is the error.
-    pub(crate) fn read(layers: &Layers) -> anyhow::Result<Self> {
+    ///
+    /// `files` is how many files the process may have open.
+    pub(crate) fn read(layers: &Layers, files: usize) -> anyhow::Result<Self> {
         let store = sqlite_path(layers.get("store"))?;
         let config = Self {
             listen: read("listen", layers, "an address such as 127.0.0.1:8040")?,
@@ -60,9 +62,9 @@ impl Config {
                 require_https: read("require_https", layers, "true or false")?,
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
-            header_prefix: layers.get("header_prefix").text.clone(),
+            header_prefix: header_prefix(layers)?,
             retention_days: within("retention_days", layers, 1, 3_650)?,
-            max_in_flight: max_in_flight(layers)?,
+            max_in_flight: max_in_flight(layers, files)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
             log_format: match layers.get("log_format").text.as_str() {
                 "text" => LogFormat::Text,
@@ -164,15 +166,25 @@ fn list<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyho
     items.map(|item| item.parse().ok().ok_or_else(|| wrong(name, layered, right))).collect()
 }
 
-/// As many requests as the limit on open files allows, and 4,096 at most, where nothing is set.
-fn max_in_flight(layers: &Layers) -> anyhow::Result<usize> {
-    const MOST: usize = 100_000;
-    if !layers.get("max_in_flight").text.is_empty() {
-        return within("max_in_flight", layers, 1, MOST);
+/// A prefix that makes header names.
+fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
+    let prefix = layers.get("header_prefix");
+    match postrider_engine::check_header_prefix(&prefix.text) {
+        Ok(()) => Ok(prefix.text.clone()),
+        Err(_refused) => Err(wrong(
+            "header_prefix",
+            prefix,
+            "a header prefix of letters, digits and dashes, such as X-KASKO-",
+        )),
     }
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let half = files.map_or(MOST, |files| usize::try_from(files / 2).unwrap_or(MOST));
-    Ok(half.clamp(16, 4_096))
+}
+
+/// Half of the files that may be open, and 4,096 at most, where nothing is set.
+fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
+    if layers.get("max_in_flight").text.is_empty() {
+        return Ok((files / 2).clamp(16, 4_096));
+    }
+    within("max_in_flight", layers, 1, 100_000)
 }
 
 fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {
@@ -193,7 +205,7 @@ mod tests {
     fn config(change: impl FnOnce(&mut ServeFlags)) -> anyhow::Result<Config> {
         let mut flags = ServeFlags::default();
         change(&mut flags);
-        Config::read(&Layers::read(&flags, &Default::default())?)
+        Config::read(&Layers::read(&flags, &Default::default())?, 1_024)
     }
 
     #[test]
@@ -203,7 +215,7 @@ mod tests {
         assert_eq!(config.store, Path::new("postrider.db"));
         assert_eq!(config.master_key_file, Path::new("postrider.key"));
         assert_eq!(config.retry_schedule, RetrySchedule::default());
-        assert!((16..=4_096).contains(&config.max_in_flight));
+        assert_eq!(config.max_in_flight, 512, "half of the files");
     }
 
     #[test]

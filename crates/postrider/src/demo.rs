@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use postrider_api::ApiOptions;
 use postrider_core::address::AddressGuard;
 use postrider_core::catalogue::Catalogue;
 use postrider_engine::EngineConfig;
@@ -23,7 +22,7 @@ use self::show::Show;
 use crate::cli::DemoArgs;
 use crate::client::Client;
 use crate::running::{self, Running};
-use crate::{receiver, trigger};
+use crate::{files, receiver, trigger};
 
 /// Short delays, so that retries are seen.
 const RETRY_SCHEDULE: &str = "1s,2s,4s,8s";
@@ -38,6 +37,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let files = files::raise_limit();
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let (api, inbox) = (listen().await?, listen().await?);
     let service_url = format!("http://{}", api.local_addr()?);
@@ -48,12 +48,17 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         ..EngineConfig::default()
     };
     let Running { engine, new_operator_key } =
-        running::start(&folder.join("demo.db"), MasterKey::generate(), config).await?;
+        running::start(&folder.join("demo.db"), MasterKey::generate(), config, files).await?;
     let key = new_operator_key.context("a new store always gets a new key")?;
     let receivers = Arc::new(Receivers::default());
     let answering = receivers.clone();
     tokio::spawn(receiver::serve(inbox, move |arrived| answering.answer(&arrived)));
-    tokio::spawn(postrider_api::serve(api, engine.clone(), ApiOptions::default(), std::future::pending()));
+    tokio::spawn(postrider_api::serve(
+        api,
+        engine.clone(),
+        running::api_options(files),
+        std::future::pending(),
+    ));
     let client = Client::with(&service_url, key.clone());
     let mut show = Show::new(&service_url, &receiver_url, &key);
     let attempts = engine.watch_attempts();

@@ -31,12 +31,22 @@ fn has_content(store: &Path) -> bool {
     std::fs::metadata(store).is_ok_and(|meta| meta.len() > 0)
 }
 
+/// Writes a new key whole or not at all: a full disk must not leave an empty file behind.
 fn make(key_file: &Path) -> anyhow::Result<MasterKey> {
     let key = MasterKey::generate();
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(key_file)?;
-    writeln!(file, "{}", key.to_base64().as_str())?;
-    file.sync_all()?;
+    let unfinished = key_file.with_extension("key.unfinished");
+    let written = write(&unfinished, &key).and_then(|()| std::fs::rename(&unfinished, key_file));
+    if let Err(why) = written {
+        drop(std::fs::remove_file(&unfinished));
+        return Err(why.into());
+    }
     Ok(key)
+}
+
+fn write(path: &Path, key: &MasterKey) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", key.to_base64().as_str())?;
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use postrider_store::sqlite::SqliteStore;
 
 use crate::cli::MigrateArgs;
@@ -12,6 +13,9 @@ use crate::terminal::{GOOD, paint, say};
 /// Migrates.
 pub(crate) fn run(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
     let path = sqlite_path(&Layered { text: args.store.clone(), source: Source::Flag })?;
+    if !path.exists() {
+        bail!("there is no store at {}; postrider serve makes one", path.display());
+    }
     let migrated = SqliteStore::migrate(&path)?;
     let shown = path.display();
     if migrated.from == migrated.to {

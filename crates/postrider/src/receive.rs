@@ -87,10 +87,10 @@ fn account(args: &ReceiveArgs, client: &Client) -> anyhow::Result<String> {
 
 /// Prints a webhook; one whose signature is wrong is refused, as a receiver should.
 fn show(arrived: &Arrived, secret: &str) -> StatusCode {
-    let valid = kasko::verify(secret, &arrived.body, arrived.header("x-kasko-signature")).is_ok();
+    let valid = kasko::verify(secret, &arrived.body, arrived.contract_header("-signature")).is_ok();
     let verdict =
         if valid { paint(GOOD, "✓ signature ok") } else { paint(BAD, "✗ signature wrong, answered 403") };
-    say(format!("{}  {verdict}", paint(NAME.bold(), arrived.header("x-kasko-event"))));
+    say(format!("{}  {verdict}", paint(NAME.bold(), arrived.contract_header("-event"))));
     for (name, value) in &arrived.headers {
         if name.as_str().starts_with("x-") || name.as_str().starts_with("webhook-") {
             say(paint(DIM, format!("  {name}: {}", String::from_utf8_lossy(value.as_bytes()))));

@@ -25,6 +25,13 @@ pub(crate) struct Arrived {
 }
 
 impl Arrived {
+    /// The text of the contract's header that ends so, whatever prefix the service uses; empty where there is none.
+    pub(crate) fn contract_header(&self, end: &str) -> &str {
+        let is_it = |name: &&str| name.ends_with(end) && !name.starts_with("webhook-");
+        let name = self.headers.keys().map(hyper::header::HeaderName::as_str).find(is_it);
+        name.map_or("", |name| self.header(name))
+    }
+
     /// A header's text; empty where there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()

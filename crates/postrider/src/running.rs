@@ -2,14 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use postrider_api::ApiOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, generate_operator_key, key_sha256};
 use postrider_sender::{Sender, SenderConfig};
 use postrider_store::Store;
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
+
+/// How long requests to the API may run on, once nothing is in flight to receivers any more.
+const API_GRACE: Duration = Duration::from_secs(2);
 
 /// The running service.
 pub(crate) struct Running {
@@ -18,33 +23,37 @@ pub(crate) struct Running {
     pub(crate) new_operator_key: Option<String>,
 }
 
-/// Opens the store at `path` and starts the service on it.
-pub(crate) async fn start(path: &Path, key: MasterKey, config: EngineConfig) -> anyhow::Result<Running> {
+/// Opens the store at `path` and starts the service on it. `files` is how many files the process may have open.
+pub(crate) async fn start(
+    path: &Path,
+    key: MasterKey,
+    mut config: EngineConfig,
+    files: usize,
+) -> anyhow::Result<Running> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path, key, SqliteOptions::default())?);
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
-    let new_operator_key = make_operator_key(&*store, &*chance, &config).await?;
+    let has_key = config.operator_key_sha256.is_some() || store.operator_key().await?.is_some();
+    let new_operator_key = (!has_key).then(|| generate_operator_key(&*chance));
+    if let Some(key) = &new_operator_key {
+        config.operator_key_sha256 = Some(key_sha256(key));
+    }
     let sender = SenderConfig {
         guard: config.guard.clone(),
-        // Connections that wait for reuse need files as well: as many as there may be requests, and no more.
-        max_idle: config.max_in_flight.min(1_024),
+        // Connections that wait for reuse come on top of the requests in flight.
+        max_idle: (files / 8).clamp(8, 1_024),
         ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);
-    let parts = Parts { store, transport, clock: Arc::new(SystemClock), chance };
+    let parts = Parts { store: store.clone(), transport, clock: Arc::new(SystemClock), chance };
     let engine = Engine::start(config, parts).await.context("the service can't start")?;
+    // Last of all: a start that fails must not leave a key behind that nobody has seen.
+    if let Some(key) = &new_operator_key {
+        store.set_operator_key(key_sha256(key)).await?;
+    }
     Ok(Running { engine, new_operator_key })
 }
 
-/// Makes the operator key at the first start, where the configuration names none.
-async fn make_operator_key(
-    store: &dyn Store,
-    chance: &dyn Chance,
-    config: &EngineConfig,
-) -> anyhow::Result<Option<String>> {
-    if config.operator_key_sha256.is_some() || store.operator_key().await?.is_some() {
-        return Ok(None);
-    }
-    let key = generate_operator_key(chance);
-    store.set_operator_key(key_sha256(&key)).await?;
-    Ok(Some(key))
+/// The API's options within `files` open files: connections to it get a quarter of them.
+pub(crate) fn api_options(files: usize) -> ApiOptions {
+    ApiOptions { max_connections: (files / 4).clamp(16, 4_096), grace: API_GRACE, ..ApiOptions::default() }
 }

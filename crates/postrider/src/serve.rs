@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use postrider_api::ApiOptions;
-use postrider_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::flags::ServeFlags;
 use crate::config::layers::{Layers, unknown_variables};
 use crate::config::{self, Config};
-use crate::{guide, logging, master_key, running};
+use crate::{files, guide, logging, master_key, running};
 
 /// Runs the service.
 pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
@@ -20,7 +18,8 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let mut layers = Layers::read(flags, &environment)?;
-    let config = Config::read(&layers)?;
+    let files = files::raise_limit();
+    let config = Config::read(&layers, files)?;
     if flags.print_config {
         config::print(&mut layers, &config);
         return Ok(ExitCode::SUCCESS);
@@ -30,39 +29,38 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         tracing::warn!(variable, "this environment variable is none of ours; is it a typing error?");
     }
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't start")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, files))
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("can't listen on {}; is it in use? (choose another with --listen)", config.listen)
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
     let key = master_key::read_or_make(&config.master_key_file, &config.store)?;
-    let running = running::start(&config.store, key, config.engine()).await?;
+    let running = running::start(&config.store, key, config.engine(), files).await?;
     let mut stop = Stop::listen()?;
     guide::print(address, &config, running.new_operator_key.as_deref());
     tracing::info!(%address, store = %config.store.display(), "ready");
     let engine = running.engine;
-    let stopping = engine.clone();
-    let api = postrider_api::serve(listener, engine.clone(), ApiOptions::default(), async move {
+    let (stopping, grace) = (engine.clone(), config.shutdown_grace);
+    let drained = async move {
         stop.recv().await;
         tracing::info!(
             "stopping: no new events; requests in flight may end (a second signal leaves at once)"
         );
-        stopping.begin_shutdown();
         leave_at_once_on(stop);
-    });
-    api.await.context("the listener failed")?;
-    Ok(finish(&engine, &config).await)
-}
-
-async fn finish(engine: &Engine, config: &Config) -> ExitCode {
-    match engine.shutdown(config.shutdown_grace).await {
-        0 => tracing::info!("stopped"),
-        left => tracing::warn!(left, "stopped; requests still in flight are made again after the next start"),
-    }
-    ExitCode::SUCCESS
+        // Until then the API still answers: events with 503, everything else as ever.
+        match stopping.drain(grace).await {
+            0 => {}
+            left => tracing::warn!(left, "requests still in flight are made again after the next start"),
+        }
+    };
+    let served = postrider_api::serve(listener, engine.clone(), running::api_options(files), drained).await;
+    engine.close().await;
+    served.context("the listener failed")?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// SIGTERM and SIGINT.

@@ -387,3 +387,18 @@ async fn what_ended_before_the_retention_goes_and_what_was_held_so_long_is_cance
     assert!(matches!(house.engine.delivery(old.deliveries[0].0).await, Err(EngineError::NotFound)));
     assert!(house.engine.event(newest.id).await.is_ok(), "numbering goes on from the newest");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_holds_and_nothing_is_lost_by_it() {
+    let house = House::build(defaults(), |_, _| Reply::Status(200)).await;
+    let limit = postrider_core::endpoint::RateLimit { per_second: 2, burst: 1 };
+    house.endpoint("calm.example", |settings| settings.rate_limit = Some(limit)).await;
+    let began = tokio::time::Instant::now();
+    let mut last = None;
+    for _ in 0..10 {
+        last = Some(house.send("policy.created").await.deliveries[0].0);
+    }
+    house.until_status(last.unwrap(), Status::Delivered).await;
+    assert!(began.elapsed() >= Duration::from_millis(4_400), "ten at two a second: {:?}", began.elapsed());
+    assert_eq!(house.receivers.seen().len(), 10);
+}

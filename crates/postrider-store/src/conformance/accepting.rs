@@ -7,7 +7,7 @@ use postrider_core::delivery::{Next, Status};
 
 use super::Backend;
 use super::world::World;
-use crate::model::{EventFilter, PageRequest};
+use crate::model::{EndpointUpdate, EventFilter, PageRequest};
 use crate::{AcceptError, StoreError};
 
 /// The bodies that signatures are checked with: big integers, duplicate keys, escapes, white space.
@@ -107,7 +107,8 @@ pub async fn events_matched_by_an_old_configuration_are_refused(backend: &dyn Ba
     let (other, version) = world.endpoint(&lane.account, false).await;
     lane.version = version;
     old.push(world.event(&lane, "{}"));
-    lane.version = store.update_endpoint(&other, false).await.unwrap();
+    lane.version =
+        store.update_endpoint(&other, EndpointUpdate::State { fresh_health: false }).await.unwrap();
     old.push(world.event(&lane, "{}"));
     lane.version = store.delete_endpoint(other.no, world.now()).await.unwrap();
     old.push(world.event(&lane, "{}"));

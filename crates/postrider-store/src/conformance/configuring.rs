@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::Backend;
 use super::world::{World, settings};
 use crate::StoreError;
-use crate::model::{HealthUpdate, NewAccount, NewEndpoint, RecordBatch};
+use crate::model::{EndpointUpdate, HealthUpdate, NewAccount, NewEndpoint, RecordBatch};
 
 /// Their order, their fields, their keys.
 pub async fn accounts_and_keys_survive_a_reopen(backend: &dyn Backend) {
@@ -132,7 +132,7 @@ pub async fn an_update_writes_everything_but_health(backend: &dyn Backend) {
         updated_at: world.now(),
         ..lane.endpoint.clone()
     };
-    world.store.update_endpoint(&changed, false).await.unwrap();
+    world.store.update_endpoint(&changed, EndpointUpdate::State { fresh_health: false }).await.unwrap();
     let stored = world.store.load().await.unwrap().endpoints;
     assert_eq!(stored, [Endpoint { health, ..changed.clone() }]);
 
@@ -143,12 +143,30 @@ pub async fn an_update_writes_everything_but_health(backend: &dyn Backend) {
             updated_at: world.now(),
             ..changed
         };
-        world.store.update_endpoint(&changed, true).await.unwrap();
+        world.store.update_endpoint(&changed, EndpointUpdate::State { fresh_health: true }).await.unwrap();
         assert_eq!(
             world.store.load().await.unwrap().endpoints,
             [Endpoint { health: Health::default(), ..changed.clone() }]
         );
     }
+}
+
+/// A change of settings must not write over a state that the service sets meanwhile.
+pub async fn a_change_of_settings_leaves_the_state(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let disabled = HealthUpdate {
+        endpoint_no: lane.endpoint.no,
+        health: Health::default(),
+        state: Some(State::Disabled(DisabledReason::Gone)),
+    };
+    world.store.record(RecordBatch { records: Vec::new(), health: vec![disabled] }).await.unwrap();
+    let mut patched = lane.endpoint.clone();
+    patched.settings.description = "patched".to_owned();
+    world.store.update_endpoint(&patched, EndpointUpdate::Settings).await.unwrap();
+    let endpoint = world.reopen().await.store.load().await.unwrap().endpoints.remove(0);
+    assert_eq!(endpoint.state, State::Disabled(DisabledReason::Gone));
+    assert_eq!(endpoint.settings.description, "patched");
 }
 
 /// And what is loaded tells the version that the change gave.
@@ -157,7 +175,8 @@ pub async fn each_change_raises_the_version(backend: &dyn Backend) {
     let account = world.account("Account").await;
     let beside = world.account("Beside").await;
     let (endpoint, made) = world.endpoint(&account, true).await;
-    let updated = world.store.update_endpoint(&endpoint, false).await.unwrap();
+    let updated =
+        world.store.update_endpoint(&endpoint, EndpointUpdate::State { fresh_health: false }).await.unwrap();
     let renamed = world.store.rename_account(account.no, "Again").await.unwrap().config_version;
     let deleted = world.store.delete_endpoint(endpoint.no, world.now()).await.unwrap();
     let versions = [account.config_version, made, updated, renamed, deleted];
@@ -185,7 +204,10 @@ pub async fn what_is_not_there_cannot_be_changed(backend: &dyn Backend) {
     for endpoint in
         [&deleted.endpoint, &other.endpoint, &Endpoint { no: EndpointNo(1_000), ..other.endpoint.clone() }]
     {
-        assert!(matches!(world.store.update_endpoint(endpoint, true).await, Err(StoreError::NotFound)));
+        assert!(matches!(
+            world.store.update_endpoint(endpoint, EndpointUpdate::State { fresh_health: true }).await,
+            Err(StoreError::NotFound)
+        ));
         assert!(matches!(world.store.delete_endpoint(endpoint.no, now).await, Err(StoreError::NotFound)));
         let cancelled = world
             .store

@@ -9,7 +9,7 @@ use postrider_core::time::Timestamp;
 use super::Backend;
 use super::world::World;
 use crate::StoreError;
-use crate::model::{DeliveryFilter, EventFilter, NewResend, PageRequest, Pruned};
+use crate::model::{DeliveryFilter, EndpointUpdate, EventFilter, NewResend, PageRequest, Pruned};
 
 const PAGE: PageRequest = PageRequest { limit: 250, before: None };
 
@@ -73,7 +73,7 @@ pub async fn what_was_held_too_long_is_cancelled_and_then_goes(backend: &dyn Bac
         "an enabled endpoint's deliveries are not touched"
     );
     let paused = Endpoint { state: State::Paused, ..lane.endpoint.clone() };
-    world.store.update_endpoint(&paused, false).await.unwrap();
+    world.store.update_endpoint(&paused, EndpointUpdate::State { fresh_health: false }).await.unwrap();
     let pruned = prune(&world, before).await;
     assert_eq!(pruned.cancelled, [(lane.endpoint.no, 3)]);
     for one in &accepted {

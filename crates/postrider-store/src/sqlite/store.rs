@@ -21,8 +21,8 @@ use super::{log, pending};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::model::{
-    Configuration, DeliveryFilter, EventFilter, LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewResend,
-    Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
+    Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
+    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
 };
 
 impl SqliteStore {
@@ -71,9 +71,9 @@ impl Store for SqliteStore {
         self.change(move |context| endpoints::create(context, endpoint)).await
     }
 
-    async fn update_endpoint(&self, endpoint: &Endpoint, fresh_health: bool) -> Result<i64, StoreError> {
+    async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError> {
         let endpoint = endpoint.clone();
-        self.change(move |context| endpoints::update(context, &endpoint, fresh_health)).await
+        self.change(move |context| endpoints::update(context, &endpoint, update)).await
     }
 
     async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError> {

@@ -39,14 +39,17 @@ fn wrong_use_is_exit_code_2_and_names_what_was_meant() {
 }
 
 #[test]
-fn migrate_makes_and_checks_a_store() {
+fn migrate_brings_a_store_up_to_date_and_makes_none() {
     let folder = tempfile::tempdir().unwrap();
     let migrate = || {
         let mut command = postrider(folder.path());
-        command.args(["migrate", "--store", "sqlite:x.db"]);
+        command.args(["migrate", "--store", "sqlite:postrider.db"]);
         run(command)
     };
-    assert!(migrate().1.contains("schema version 0 → "));
+    let (code, _, err) = migrate();
+    assert!(code == Some(1) && err.contains("there is no store at postrider.db"), "{err}");
+    assert!(!folder.path().join("postrider.db").exists());
+    Service::start(folder.path(), &[]).terminate();
     assert!(migrate().1.contains("up to date"));
 }
 

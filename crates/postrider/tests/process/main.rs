@@ -5,6 +5,8 @@ mod commands;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod service;

@@ -127,11 +127,21 @@ impl Service {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and the wait for its end.
-    pub(crate) fn terminate(mut self) -> ExitStatus {
+    /// Sends a signal, such as `-TERM`.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// SIGTERM, and the wait for its end.
+    pub(crate) fn terminate(self) -> ExitStatus {
+        self.signal("-TERM");
+        self.wait()
     }
 }
 

@@ -143,3 +143,60 @@ fn the_service_delivers_signed_and_byte_for_byte() {
     );
     assert_eq!(postrider_signature::kasko::verify(&secret, payload.as_bytes(), &arrival.signature), Ok(()));
 }
+
+#[test]
+fn a_start_that_fails_leaves_no_operator_key_behind_that_nobody_has_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(refused(folder.path(), &["--header-prefix", "bad!prefix"]).contains("header prefix"));
+    let mut next = postrider(folder.path());
+    next.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]);
+    let said = Service::wait_for(next).said.join("\n");
+    assert!(said.contains("op_") && said.contains("trigger policy.created"), "{said}");
+}
+
+#[test]
+fn while_it_stops_events_are_answered_503_and_a_second_signal_leaves_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", hangs.local_addr().unwrap());
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let account = service.account();
+    service.endpoint(&account, &url);
+    let payload = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
+    let body = format!(r#"{{"account":"{account}","type":"policy.created","payload":{payload}}}"#);
+    assert_eq!(service.post("/v1/events", &body).unwrap().0, 202);
+    let (_stream, _) = hangs.accept().unwrap();
+    service.signal("-TERM");
+    // The signal arrives when it arrives: until then events are still taken.
+    let refused = (0..10_000).find_map(|_| {
+        let (status, answer) = service.post("/v1/events", &body).unwrap();
+        (status != 202).then_some((status, answer))
+    });
+    let (status, answer) = refused.expect("it stops");
+    assert_eq!((status, answer["code"].as_str()), (503, Some("shutting_down")), "{answer}");
+    let began = Instant::now();
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(1));
+    assert!(began.elapsed() < Duration::from_secs(5), "the grace would have been 20 s");
+}
+
+#[test]
+fn a_burst_far_beyond_memory_arrives_whole_and_once() {
+    const EVENTS: usize = 10_000;
+    const BATCH: usize = 500;
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::open();
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let account = service.account();
+    service.endpoint(&account, &receiver.url());
+    let payload = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
+    let event = format!(r#"{{"account":"{account}","type":"policy.created","payload":{payload}}}"#);
+    let batch = format!(r#"{{"events":[{}]}}"#, vec![event; BATCH].join(","));
+    for _ in 0..EVENTS / BATCH {
+        assert_eq!(service.post("/v1/events/batch", &batch).unwrap().0, 202);
+    }
+    receiver.wait(Duration::from_secs(120), |arrived| arrived.len() == EVENTS);
+    service.terminate();
+    let twice = receiver.arrivals().values().filter(|arrival| arrival.times.len() > 1).count();
+    assert_eq!(twice, 0, "after a recorded 2xx no attempt is made again");
+}

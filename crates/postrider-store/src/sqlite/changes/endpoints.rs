@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::accounts::bump_version;
 use super::{Context, NotMade};
 use crate::error::StoreError;
-use crate::model::NewEndpoint;
+use crate::model::{EndpointUpdate, NewEndpoint};
 use crate::sqlite::endpoint_row::{Settings, sealed_headers, sealed_secret};
 use crate::sqlite::rows;
 
@@ -23,8 +23,8 @@ const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, head
 const UPDATE: &str =
     "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, headers = ?4, secret = ?5,
         timeout_ms = ?6, retry_schedule = ?7, rate_per_second = ?8, rate_burst = ?9, max_in_flight = ?10,
-        ordered = ?11, standard_webhooks = ?12, state = ?13, disabled_reason = ?14, updated_at = ?15,
-        health = coalesce(?16, health)
+        ordered = ?11, standard_webhooks = ?12, updated_at = ?15, health = coalesce(?16, health),
+        state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END
     WHERE no = ?17 AND deleted_at IS NULL";
 
 pub(in crate::sqlite) fn create(
@@ -81,11 +81,15 @@ pub(in crate::sqlite) fn create(
 pub(in crate::sqlite) fn update(
     context: &mut Context<'_>,
     endpoint: &Endpoint,
-    fresh_health: bool,
+    update: EndpointUpdate,
 ) -> Result<i64, NotMade> {
     let settings = &endpoint.settings;
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
         Settings::of(settings)?;
+    let (state, fresh_health) = match update {
+        EndpointUpdate::Settings => (None, false),
+        EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
+    };
     let health = if fresh_health { Some(rows::health_text(&Health::default())?) } else { None };
     let changed = context.connection.prepare_cached(UPDATE)?.execute(params![
         url,
@@ -100,8 +104,8 @@ pub(in crate::sqlite) fn update(
         settings.max_in_flight,
         settings.ordered,
         settings.standard_webhooks,
-        endpoint.state.as_str(),
-        endpoint.state.disabled_reason().map(|reason| reason.as_str()),
+        state.map(State::as_str),
+        state.and_then(State::disabled_reason).map(|reason| reason.as_str()),
         endpoint.updated_at.as_ms(),
         health,
         endpoint.no.0,

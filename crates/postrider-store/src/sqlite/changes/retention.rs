@@ -22,7 +22,7 @@ pub(in crate::sqlite) fn prune(
     Ok(Pruned { cancelled, deleted_events, next })
 }
 
-/// Cancels what endpoints that do not send hold since before the retention, and counts it for each.
+/// Cancels what endpoints that do not send hold since before the retention, `limit` over all, and counts it for each.
 fn cancel_held(
     connection: &Connection,
     before: Timestamp,
@@ -34,8 +34,13 @@ fn cancel_held(
     let holding = holding.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
     let mut cancel = connection.prepare_cached(CANCEL_HELD)?;
     let mut cancelled = Vec::new();
+    let mut left = limit;
     for endpoint_no in holding {
-        let count = cancel.execute(params![endpoint_no, before.as_ms(), now.as_ms(), limit])?;
+        if left <= 0 {
+            break;
+        }
+        let count = cancel.execute(params![endpoint_no, before.as_ms(), now.as_ms(), left])?;
+        left -= i64::try_from(count).unwrap_or(i64::MAX);
         if count > 0 {
             cancelled.push((EndpointNo(endpoint_no), u64::try_from(count).unwrap_or(u64::MAX)));
         }
