@@ -3,10 +3,10 @@
 //! Only reads: the bytes that are stored, signed and sent are the ones that came in. Numbers keep their text
 //! (arbitrary precision), so nothing is judged by a rounded value.
 
-use std::fmt;
+mod not_json;
+mod reader;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::catalogue::EventType;
 use crate::limits::MAX_VIOLATIONS;
@@ -31,9 +31,12 @@ impl Violation {
 /// `stated_mode` is the mode that the key or the request names. The payload's own `livemode` must agree with
 /// it; where neither names a mode the event has none and is refused.
 pub fn check(event_type: &EventType, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
-    let payload: Payload =
-        serde_json::from_str(json).map_err(|why| vec![Violation::new("", plain_reason(&why))])?;
-    let mut violations = schema_violations(event_type, &Value::Object(payload.fields));
+    let payload =
+        reader::read(json).map_err(|why| vec![Violation::new("", format!("can't be read: {why}"))])?;
+    if !payload.value.is_object() {
+        return Err(vec![Violation::new("", "must be an object")]);
+    }
+    let mut violations = schema_violations(event_type, &payload.value);
     match mode(&payload.modes, stated_mode) {
         Ok(livemode) if violations.is_empty() => return Ok(livemode),
         Ok(_) => {}
@@ -118,46 +121,6 @@ fn with_article(name: &str) -> String {
         "null" => "null".to_owned(),
         "array" | "integer" | "object" => format!("an {name}"),
         other => format!("a {other}"),
-    }
-}
-
-/// serde_json's own reason without the position, which would be relative to the payload.
-fn plain_reason(why: &serde_json::Error) -> String {
-    let text = why.to_string();
-    let reason = text.split(" at line ").next().unwrap_or(&text);
-    if why.is_data() { "must be an object".to_owned() } else { format!("can't be read: {reason}") }
-}
-
-/// A payload's top level: its fields (the last of equal keys wins) and every `livemode` it names.
-struct Payload {
-    fields: Map<String, Value>,
-    modes: Vec<Value>,
-}
-
-impl<'de> Deserialize<'de> for Payload {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TopLevel;
-
-        impl<'de> Visitor<'de> for TopLevel {
-            type Value = Payload;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload, A::Error> {
-                let mut payload = Payload { fields: Map::new(), modes: Vec::new() };
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    if key == "livemode" {
-                        payload.modes.push(value.clone());
-                    }
-                    payload.fields.insert(key, value);
-                }
-                Ok(payload)
-            }
-        }
-
-        deserializer.deserialize_map(TopLevel)
     }
 }
 

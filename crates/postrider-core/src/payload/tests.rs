@@ -1,7 +1,7 @@
 //! What passes and what is refused, with the places named.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
 use crate::catalogue::Catalogue;
@@ -103,6 +103,43 @@ fn the_mode_must_be_named_once_and_without_contradiction() {
     }
     assert_eq!(mode(&[], Some(true)), Ok(true));
     assert!(mode(&[], None).is_err() && mode(&[json!(1)], Some(true)).is_err());
+}
+
+#[test]
+fn an_unknown_field_may_hold_any_json_there_is() {
+    for any in [
+        r#""\ud800""#,
+        r#""\udc00\ud800""#,
+        r#"{"\ud800":1}"#,
+        r#"{"$serde_json::private::Number":"abc"}"#,
+        r#"{"$serde_json::private::RawValue":"abc"}"#,
+        r#"{"$serde_json::private::RawValue":7}"#,
+        r#"{"a":1,"a":2}"#,
+    ] {
+        assert_eq!(check_as("policy.created", &least(&format!(r#","z":{any}"#)), None), Ok(false), "{any}");
+    }
+    // At the top level as well, where such a name is the first key.
+    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue", "\\udfff"] {
+        let payload = least("").replacen('{', &format!(r#"{{"{name}":"1","#), 1);
+        assert_eq!(check_as("policy.created", &payload, None), Ok(false), "{payload}");
+    }
+}
+
+#[test]
+fn an_object_is_no_number_whatever_its_key_is() {
+    for name in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+        let payload = least(&format!(r#","gross_premium":{{"{name}":"1"}},"livemode":{{"{name}":"false"}}"#));
+        let mut found = pointers(check_as("policy.created", &payload, None));
+        found.sort();
+        assert_eq!(found, ["/gross_premium", "/livemode"], "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_json_is_refused_as_a_whole() {
+    for text in ["", "{", "{\"id\":01}", "{\"id\":\"a\nb\"}", "{\"id\":1,}", "{}x", "[1,]"] {
+        assert_eq!(pointers(check_as("policy.created", text, Some(false))), [""], "{text}");
+    }
 }
 
 #[test]
