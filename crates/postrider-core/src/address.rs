@@ -134,7 +134,7 @@ impl AddressGuard {
             "http" => {}
             other => return Err(UrlRefused::Scheme(other.to_owned())),
         }
-        if !url.username().is_empty() || url.password().is_some() {
+        if !url.username().is_empty() || url.password().is_some() || writes_user_info(text) {
             return Err(UrlRefused::UserInfo);
         }
         if url.fragment().is_some() {
@@ -152,6 +152,16 @@ impl AddressGuard {
         }
         Ok(url)
     }
+}
+
+/// Whether a URL that was read as http or https has an `@` before its host. The reader drops user info that is
+/// empty, as in `https://:@example.com/`, so what was written is looked at.
+fn writes_user_info(text: &str) -> bool {
+    let Some((_scheme, rest)) = text.split_once(':') else { return false };
+    // For these schemes a backslash is a slash, their number before the host does not matter, and tabs and line
+    // ends count for nothing.
+    let authority = rest.trim_start_matches(['/', '\\', '\t', '\n', '\r']);
+    authority.split(['/', '\\', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 #[cfg(test)]
@@ -284,6 +294,36 @@ mod tests {
         }
         let long = format!("https://example.com/{}", "a".repeat(MAX_URL_BYTES));
         assert_eq!(guard().check_url(&long), Err(R::TooLong));
+    }
+
+    #[test]
+    fn user_info_is_refused_even_where_nothing_stands_before_the_at_sign() {
+        for text in [
+            "http://@example.com/",
+            "http://:@example.com/",
+            "https://@example.com",
+            "https://user:@example.com/",
+            "https://a@b@example.com/",
+            "https:@example.com/",
+            "https:////@example.com/",
+            r"https:\\@example.com\hook",
+            r"https:/\@example.com/",
+            " \u{1}https://@example.com/ ",
+            "ht\ntps:/\t/\r@example.com/",
+            "HTTPS://@example.com?a",
+        ] {
+            assert_eq!(guard().check_url(text), Err(UrlRefused::UserInfo), "{text:?}");
+        }
+        for text in [
+            "https://example.com/@hook",
+            "https://example.com?to=a@b",
+            r"https://example.com\@hook",
+            "https://example.com/https://@a",
+            "https:example.com/@",
+        ] {
+            let url = guard().check_url(text).expect(text);
+            assert_eq!(url.host_str(), Some("example.com"), "{text:?}");
+        }
     }
 
     #[test]
