@@ -30,7 +30,7 @@ pub(super) fn awkward() -> Vec<Event> {
         ("offer.created", r#""n":1.10,"big":12345678901234567890123,"e":1E400,"minus":-0,"small":1e-7"#),
         (
             "policy.created",
-            "\"first_name\":\"Jürgen\",\"emoji\":\"🐎\",\"esc\":\"\\u00fc\\u0000\",\"slash\":\"\\/\"",
+            "\"first_name\":\"Jürgen\",\"emoji\":\"🐎\",\"esc\":\"\\u00fc\\u0000\\ud800\",\"slash\":\"\\/\"",
         ),
         ("policy.updated", r#""a":1,"a":2,"metadata":{"z":1,"y":2,"z":{"z":[]}},"last_name":null"#),
         (
