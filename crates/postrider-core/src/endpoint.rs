@@ -10,7 +10,9 @@ use crate::account::AccountNo;
 use crate::event_type::Subscription;
 use crate::health::Health;
 use crate::id::{AccountId, EndpointId};
-use crate::limits::{MAX_HEADER_NAME_BYTES, MAX_HEADER_VALUE_BYTES};
+use crate::limits::{
+    DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_MAX_IN_FLIGHT, MAX_HEADER_NAME_BYTES, MAX_HEADER_VALUE_BYTES,
+};
 use crate::schedule::RetrySchedule;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -205,6 +207,24 @@ pub struct EndpointSettings {
     pub ordered: bool,
     /// Whether requests also carry the headers of Standard Webhooks.
     pub standard_webhooks: bool,
+}
+
+impl EndpointSettings {
+    /// What an endpoint has of which only the URL and the event types were said.
+    pub fn new(url: Url, subscription: Subscription) -> Self {
+        Self {
+            url,
+            subscription,
+            description: String::new(),
+            headers: Vec::new(),
+            timeout: DEFAULT_ATTEMPT_TIMEOUT,
+            retry_schedule: None,
+            rate_limit: None,
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+            ordered: false,
+            standard_webhooks: false,
+        }
+    }
 }
 
 /// A URL that an account subscribed.

@@ -83,7 +83,6 @@ pub fn is_told_about(account: AccountId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
     use crate::account::AccountNo;
@@ -103,16 +102,11 @@ mod tests {
             account: AccountId::new(at, 2),
             livemode: false,
             settings: EndpointSettings {
-                url: "https://example.com/secret-path".parse().unwrap(),
-                subscription: Subscription::parse(&["*"]).unwrap(),
                 description: "a \"quoted\" note".to_owned(),
-                headers: Vec::new(),
-                timeout: Duration::from_secs(15),
-                retry_schedule: None,
-                rate_limit: None,
-                max_in_flight: 10,
-                ordered: false,
-                standard_webhooks: false,
+                ..EndpointSettings::new(
+                    "https://example.com/secret-path".parse().unwrap(),
+                    Subscription::parse(&["*"]).unwrap(),
+                )
             },
             secret: Secret::generate(&[1; 32]),
             state: State::Enabled,

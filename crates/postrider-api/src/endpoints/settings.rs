@@ -80,17 +80,17 @@ pub(super) fn read(fields: &mut Fields<'_>, engine: &Engine) -> EndpointPatch {
 
 /// The settings of a new endpoint; none where the URL or the event types are missing.
 pub(super) fn with_defaults(patch: EndpointPatch) -> Option<EndpointSettings> {
+    let defaults = EndpointSettings::new(patch.url?, patch.subscription?);
     Some(EndpointSettings {
-        url: patch.url?,
-        subscription: patch.subscription?,
-        description: patch.description.unwrap_or_default(),
-        headers: patch.headers.unwrap_or_default(),
-        timeout: patch.timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
+        description: patch.description.unwrap_or(defaults.description),
+        headers: patch.headers.unwrap_or(defaults.headers),
+        timeout: patch.timeout.unwrap_or(defaults.timeout),
         retry_schedule: patch.retry_schedule.flatten(),
         rate_limit: patch.rate_limit.flatten(),
-        max_in_flight: patch.max_in_flight.unwrap_or(DEFAULT_MAX_IN_FLIGHT),
-        ordered: patch.ordered.unwrap_or_default(),
-        standard_webhooks: patch.standard_webhooks.unwrap_or_default(),
+        max_in_flight: patch.max_in_flight.unwrap_or(defaults.max_in_flight),
+        ordered: patch.ordered.unwrap_or(defaults.ordered),
+        standard_webhooks: patch.standard_webhooks.unwrap_or(defaults.standard_webhooks),
+        ..defaults
     })
 }
 

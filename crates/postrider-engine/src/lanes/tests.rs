@@ -27,18 +27,8 @@ fn at(ms: i64) -> Timestamp {
 }
 
 fn endpoint(no: i64, account: i64, change: impl FnOnce(&mut EndpointSettings)) -> Arc<Endpoint> {
-    let mut settings = EndpointSettings {
-        url: "https://example.com/".parse().unwrap(),
-        subscription: Subscription::parse(&["*"]).unwrap(),
-        description: String::new(),
-        headers: Vec::new(),
-        timeout: Duration::from_secs(15),
-        retry_schedule: None,
-        rate_limit: None,
-        max_in_flight: 10,
-        ordered: false,
-        standard_webhooks: false,
-    };
+    let mut settings =
+        EndpointSettings::new("https://example.com/".parse().unwrap(), Subscription::parse(&["*"]).unwrap());
     change(&mut settings);
     Arc::new(Endpoint {
         no: EndpointNo(no),

@@ -282,18 +282,10 @@ async fn start(
 }
 
 pub(crate) fn settings(host: &str, change: impl FnOnce(&mut EndpointSettings)) -> EndpointSettings {
-    let mut settings = EndpointSettings {
-        url: format!("https://{host}/hook").parse().unwrap(),
-        subscription: Subscription::parse(&["*"]).unwrap(),
-        description: String::new(),
-        headers: Vec::new(),
-        timeout: Duration::from_secs(15),
-        retry_schedule: None,
-        rate_limit: None,
-        max_in_flight: 10,
-        ordered: false,
-        standard_webhooks: false,
-    };
+    let mut settings = EndpointSettings::new(
+        format!("https://{host}/hook").parse().unwrap(),
+        Subscription::parse(&["*"]).unwrap(),
+    );
     change(&mut settings);
     settings
 }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::account::Account;
@@ -202,16 +201,5 @@ pub(super) fn attempt(number: u32, next: Next, at: Timestamp) -> Attempt {
 }
 
 pub(super) fn settings(url: &str) -> EndpointSettings {
-    EndpointSettings {
-        url: url.parse().unwrap(),
-        subscription: Subscription::parse(&["*"]).unwrap(),
-        description: String::new(),
-        headers: Vec::new(),
-        timeout: Duration::from_secs(15),
-        retry_schedule: None,
-        rate_limit: None,
-        max_in_flight: 10,
-        ordered: false,
-        standard_webhooks: false,
-    }
+    EndpointSettings::new(url.parse().unwrap(), Subscription::parse(&["*"]).unwrap())
 }

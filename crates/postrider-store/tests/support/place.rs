@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::account::Account;
@@ -65,18 +64,9 @@ impl Place {
         let new = NewAccount { id, name: "Account".to_owned(), created_at: self.now(), keys: Vec::new() };
         let account = store.create_account(new).await.unwrap();
         let header = CustomHeader { name: "authorization".to_owned(), value: HEADER_VALUE.to_owned().into() };
-        let settings = EndpointSettings {
-            url: "https://receiver.example/hook".parse().unwrap(),
-            subscription: Subscription::parse(&["*"]).unwrap(),
-            description: String::new(),
-            headers: vec![header],
-            timeout: Duration::from_secs(15),
-            retry_schedule: None,
-            rate_limit: None,
-            max_in_flight: 10,
-            ordered: false,
-            standard_webhooks: false,
-        };
+        let url = "https://receiver.example/hook".parse().unwrap();
+        let subscription = Subscription::parse(&["*"]).unwrap();
+        let settings = EndpointSettings { headers: vec![header], ..EndpointSettings::new(url, subscription) };
         let new = NewEndpoint {
             id: EndpointId::new(self.now(), self.chance()),
             account_no: account.no,
