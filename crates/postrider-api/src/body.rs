@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -89,27 +89,25 @@ pub(crate) async fn read(
     if announced.is_some_and(|bytes| bytes > limit.bytes()) {
         return Err(limit.refusal());
     }
-    let share = Share::take(api, announced.unwrap_or(64 * KIB))?;
-    let collected = tokio::time::timeout(api.body_timeout, collect(body, announced, limit, share)).await;
+    let share = Share::none_yet(&api.body_memory, announced.unwrap_or(limit.bytes()))?;
+    let collected = tokio::time::timeout(api.body_timeout, collect(body, limit, share)).await;
     collected.unwrap_or_else(|_elapsed| {
         let seconds = api.body_timeout.as_secs();
         Err(Problem::new(Code::BodyTimeout, format!("the body was not there within {seconds} s")))
     })
 }
 
-async fn collect(
-    mut body: Body,
-    announced: Option<usize>,
-    limit: Limit,
-    mut share: Share,
-) -> Result<Received, Problem> {
+async fn collect(mut body: Body, limit: Limit, mut share: Share) -> Result<Received, Problem> {
     let first = next_data(&mut body).await?;
+    if first.len() > limit.bytes() {
+        return Err(limit.refusal());
+    }
+    share.grow_to(first.len())?;
     // Nearly every body comes in one piece, which needs no copy.
     if body.is_end_stream() || first.is_empty() {
-        let bytes = if first.len() > limit.bytes() { return Err(limit.refusal()) } else { first };
-        return Ok(Received { bytes, _share: Some(share.permit) });
+        return Ok(Received { bytes: first, _share: Some(share.permit) });
     }
-    let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).max(first.len()));
+    let mut whole = Vec::new();
     let mut piece = first;
     while !piece.is_empty() {
         let length = whole.len().saturating_add(piece.len());
@@ -117,10 +115,12 @@ async fn collect(
             return Err(limit.refusal());
         }
         share.grow_to(length)?;
+        // No more than the share, whatever was announced.
+        whole.reserve_exact(share.bytes().saturating_sub(whole.len()));
         whole.extend_from_slice(&piece);
         piece = next_data(&mut body).await?;
     }
-    Ok(Received { bytes: whole.freeze(), _share: Some(share.permit) })
+    Ok(Received { bytes: whole.into(), _share: Some(share.permit) })
 }
 
 /// The next piece of the body that is not empty; an empty one at the end.
@@ -136,17 +136,23 @@ async fn next_data(body: &mut Body) -> Result<Bytes, Problem> {
     Ok(Bytes::new())
 }
 
-/// The part of the shared memory that one body holds.
+/// The part of the shared memory that one body holds. It is taken as bytes arrive: what a client only announces
+/// must take nothing from others. Never waited for, so that bodies that are half there can't block each other.
 struct Share {
     memory: Arc<Semaphore>,
     permit: OwnedSemaphorePermit,
+    /// How many permits the whole body needs at most.
+    most: usize,
 }
 
 impl Share {
-    fn take(api: &Api, bytes: usize) -> Result<Self, Problem> {
-        let memory = Arc::clone(&api.body_memory);
-        let permit = permits(&memory, bytes.div_ceil(KIB))?;
-        Ok(Self { memory, permit })
+    /// Nothing yet of what a body of up to `most` bytes needs.
+    fn none_yet(memory: &Arc<Semaphore>, most: usize) -> Result<Self, Problem> {
+        Ok(Self { memory: Arc::clone(memory), permit: permits(memory, 0)?, most: most.div_ceil(KIB) })
+    }
+
+    fn bytes(&self) -> usize {
+        self.permit.num_permits() * KIB
     }
 
     /// Takes twice as much where `bytes` do not fit, so that a long body asks seldom.
@@ -154,7 +160,8 @@ impl Share {
         let held = self.permit.num_permits();
         let needed = bytes.div_ceil(KIB);
         if needed > held {
-            self.permit.merge(permits(&self.memory, needed.max(2 * held) - held)?);
+            let wanted = needed.max(self.most.min(2 * held));
+            self.permit.merge(permits(&self.memory, wanted - held)?);
         }
         Ok(())
     }

@@ -143,7 +143,8 @@ impl TimingsShown {
 
 /// Microseconds as milliseconds; a phase is bounded by its deadline, far below what an `f64` holds exactly.
 fn ms(us: u64) -> f64 {
-    std::time::Duration::from_micros(us).as_secs_f64() * 1_000.0
+    // A quotient prints as 0.167, where a product of seconds would print as 0.16699999999999998.
+    f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1_000.0
 }
 
 impl<'a> ResponseShown<'a> {

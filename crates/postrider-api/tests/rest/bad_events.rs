@@ -85,7 +85,10 @@ async fn what_is_understood_but_wrong_is_422_with_every_place() {
         ),
         (event_body(id, &good.replace('}', ",\"assets\":[{\"href\":1}]}")), vec!["/payload/assets/0/href"]),
         (event_body(id, &good.replace('}', ",\"livemode\":true}")), vec!["/payload/livemode"]),
-        (event_body(id, &good.replace("\"lpol_1\"", "\"\\ud800\"")), vec!["/payload"]),
+        (
+            event_body(id, &good.replace('}', r#","gross_premium":{"$serde_json::private::Number":"1"}}"#)),
+            vec!["/payload/gross_premium"],
+        ),
         (event(&format!("\"payload\":{good},\"livemode\":true")), vec!["/payload/livemode"]),
         (event(&format!("\"payload\":{good},\"livemode\":\"false\"")), vec!["/livemode"]),
         (event(&format!("\"payload\":{good},\"payload\":{good}")), vec!["/payload"]),

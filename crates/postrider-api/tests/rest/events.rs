@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use crate::harness::{Service, event_body, payload};
 
 /// Payloads whose bytes any re-serialisation would change.
-const AWKWARD: [&str; 5] = [
+const AWKWARD: [&str; 7] = [
     r#"{"id":"a","livemode":false,"policy_id":"b","product_id":"c","x":[1.10,1E400,123456789012345678901234567890,-0.0]}"#,
     "{ \"livemode\" :\tfalse,\r\n  \"id\": \"a\", \"policy_id\":\"b\" , \"product_id\":\"c\" }",
     r#"{"id":"first","id":"second","livemode":false,"livemode":false,"policy_id":"b","product_id":"c"}"#,
     r#"{"id":"\u00e4\/\ud83d\ude00","livemode":false,"policy_id":"ä😀","product_id":"c","z":{"b":1,"a":2}}"#,
     r#"{"id":"a","livemode":false,"policy_id":"b","product_id":"c","gross_premium":99999999999999999999999}"#,
+    r#"{"id":"\ud800","livemode":false,"policy_id":"b","product_id":"c","\udfff":"\ud83d\n"}"#,
+    r#"{"$serde_json::private::RawValue":"7","livemode":false,"id":"a","policy_id":"b","product_id":"c","z":{"$serde_json::private::Number":"n"}}"#,
 ];
 
 #[tokio::test]
