@@ -47,27 +47,27 @@ fn lines(address: SocketAddr, config: &Config, new_operator_key: Option<&str>) -
 fn first_steps(url: &str, guard: &AddressGuard, key: &str) -> [(String, &'static str); 3] {
     let program = program();
     let with_url = if url.ends_with("//127.0.0.1:8040") { String::new() } else { format!(" --url {url}") };
-    let loopback_allowed = guard.check_address(IpAddr::V4(Ipv4Addr::LOCALHOST)).is_ok();
-    let first = if loopback_allowed {
-        (format!("export POSTRIDER_OPERATOR_KEY={key}"), "so that the commands below may act as the operator")
-    } else {
-        (
-            format!("{program} serve --allow-nets 127.0.0.0/8{}", listen_flag(url)),
-            "instead of this one (stop it with Ctrl-C): deliveries reach no private address unless you allow it",
-        )
-    };
-    let key = if loopback_allowed { String::new() } else { format!("POSTRIDER_OPERATOR_KEY={key} ") };
-    [
-        first,
-        (
-            format!("{key}{program} receive{with_url}"),
-            "a receiver on this machine: subscribes itself, prints what arrives",
-        ),
-        (
-            format!("{key}{program} trigger policy.created{with_url}"),
-            "an event; its webhook arrives at the receiver",
-        ),
-    ]
+    let with_key = format!("POSTRIDER_OPERATOR_KEY={key} {program}");
+    let receive = (
+        format!("{with_key} receive{with_url}"),
+        "a receiver on this machine: subscribes itself, prints what arrives",
+    );
+    let trigger = (
+        format!("{with_key} trigger policy.created{with_url}"),
+        "an event; its webhook arrives at the receiver",
+    );
+    if guard.check_address(IpAddr::V4(Ipv4Addr::LOCALHOST)).is_ok() {
+        let look = (
+            format!("curl -u {key}: '{url}/v1/deliveries?limit=1'"),
+            "the same as the log has it; GET /v1/deliveries/{id} shows its attempts",
+        );
+        return [receive, trigger, look];
+    }
+    let restart = (
+        format!("{program} serve --allow-nets 127.0.0.0/8{}", listen_flag(url)),
+        "instead of this one (stop it with Ctrl-C): deliveries reach no private address unless you allow it",
+    );
+    [restart, receive, trigger]
 }
 
 fn listen_flag(url: &str) -> String {

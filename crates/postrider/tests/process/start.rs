@@ -43,6 +43,21 @@ fn the_first_start_shows_the_operator_key_once_and_three_commands() {
 }
 
 #[test]
+fn where_this_machine_may_be_reached_the_three_commands_need_no_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = postrider(folder.path());
+    first.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--allow-nets", "127.0.0.0/8"]);
+    let said = Service::wait_for(first).said.join("\n");
+    let numbered = |n: usize, command: &str| {
+        said.lines().any(|line| line.trim_start().starts_with(&format!("{n}  ")) && line.contains(command))
+    };
+    assert!(
+        numbered(1, " receive") && numbered(2, " trigger policy.created") && numbered(3, "curl -u op_"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_second_serve_on_the_same_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _first = Service::start(folder.path(), &[]);
