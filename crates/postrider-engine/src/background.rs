@@ -12,7 +12,7 @@ use postrider_store::model::{PendingDelivery, Record, RecordBatch};
 use crate::Inner;
 use crate::config::{
     CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, PRUNE_EVERY, PRUNE_PAUSE, PRUNE_SLICE,
-    STORE_PAUSE,
+    RECORD_BATCH, STORE_PAUSE,
 };
 use crate::ingest::item_of;
 use crate::lanes::WithoutRoom;
@@ -79,7 +79,13 @@ async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         inner.lanes().begin_due();
-        let rows = inner.store.due(until, after, DUE_PAGE).await?;
+        let rows = match inner.store.due(until, after, DUE_PAGE).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                inner.lanes().end_due();
+                return Err(error);
+            }
+        };
         let was_last = rows.len() < DUE_PAGE;
         after = rows.last().and_then(|row| row.next_attempt_at.map(|at| (at, row.seq)));
         let items = rows.into_iter().map(item_of).collect();
@@ -94,23 +100,25 @@ async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
 
 /// Due retries without room in memory wait for nothing but their turn: the store is told so.
 async fn make_ready(inner: &Arc<Inner>, due: Vec<WithoutRoom>) {
-    if due.is_empty() {
-        return;
-    }
-    let at = inner.now();
-    let record = |&WithoutRoom { seq, progress, .. }: &WithoutRoom| Record {
-        seq,
-        attempt: None,
-        next: Next::Waits,
-        progress,
-        at,
-    };
-    let batch = RecordBatch { records: due.iter().map(record).collect(), health: Vec::new() };
-    match inner.store.record(batch).await {
-        Ok(()) => inner.lanes().made_ready(&due),
-        // Their time stays in the store, so the next read of due retries finds them again.
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be made ready");
+    for part in due.chunks(RECORD_BATCH) {
+        let at = inner.now();
+        let record = |&WithoutRoom { seq, progress, .. }: &WithoutRoom| Record {
+            seq,
+            attempt: None,
+            next: Next::Waits,
+            progress,
+            at,
+        };
+        let batch = RecordBatch { records: part.iter().map(record).collect(), health: Vec::new() };
+        match inner.store.record(batch).await {
+            Ok(()) => inner.lanes().made_ready(part),
+            // Their time stays in the store, so the next read of due retries finds them again.
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "due retries could not be made ready"
+                );
+            }
         }
     }
 }

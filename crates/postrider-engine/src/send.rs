@@ -88,6 +88,9 @@ impl Inner {
                 Err(()) => return self.end_without_attempt(dispatch, Lanes::give_back),
             },
         };
+        if self.stopping.load(Ordering::Relaxed) {
+            return self.end_without_attempt(dispatch, Lanes::give_back);
+        }
         let started_at = self.now();
         let endpoint = &dispatch.endpoint;
         let request = AttemptRequest {
@@ -113,14 +116,22 @@ impl Inner {
     ) -> Option<Dispatch> {
         let now = self.now();
         let took = Duration::from_micros(report.timings.total_us);
-        let attempted = Attempted { outcome: &report.outcome, took, now, jitter: self.chance.jitter() };
+        let jitter = self.chance.jitter();
         let (item, endpoint, probe) = (dispatch.item.clone(), dispatch.endpoint.clone(), dispatch.probe);
+        let AttemptReport { outcome, timings, request, response } = report;
         let (finished, mut following) = {
             let mut lanes = self.lanes();
-            let finished = lanes.finish(dispatch, &attempted);
+            let mut finished = lanes.finish(dispatch, &Attempted { outcome: &outcome, took, now, jitter });
+            let Finished { next, progress, .. } = finished;
+            let outcome = outcome.clone();
+            let attempt =
+                Attempt { number: progress.attempts, probe, started_at, timings, request, response, outcome };
+            let record = Record { seq: item.seq, attempt: Some(attempt), next, progress, at: now };
+            // Under the same lock: whoever sees that nothing is in flight any more finds every outcome handed over.
+            place.send(Outcomes { endpoint_no: endpoint.no, record, health: finished.health.take() });
             (finished, self.take_dispatches(&mut lanes, now))
         };
-        let Finished { next, progress, change, health } = finished;
+        let Finished { next, progress, change, .. } = finished;
         if change.is_some() || next == Next::Exhausted {
             self.announce_outcome(&endpoint, &item, next, progress, change);
         }
@@ -135,21 +146,10 @@ impl Inner {
             probe,
             started_at,
             took,
-            outcome: report.outcome.clone(),
+            outcome,
             next,
             change,
         });
-        let attempt = Attempt {
-            number: progress.attempts,
-            probe,
-            started_at,
-            timings: report.timings,
-            request: report.request,
-            response: report.response,
-            outcome: report.outcome,
-        };
-        let record = Record { seq: item.seq, attempt: Some(attempt), next, progress, at: now };
-        place.send(Outcomes { endpoint_no: endpoint.no, record, health });
         let go_on_with = following.pop();
         let more_may_follow = following.len() + 1 == PUMP_BATCH;
         for other in following {

@@ -184,7 +184,8 @@ fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
     if layers.get("max_in_flight").text.is_empty() {
         return Ok((files / 2).clamp(16, 4_096));
     }
-    within("max_in_flight", layers, 1, 100_000)
+    // Each request is an open file, and half of those that may be open are for others.
+    within("max_in_flight", layers, 1, (files / 2).max(16))
 }
 
 fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {

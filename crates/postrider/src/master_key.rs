@@ -31,16 +31,20 @@ fn has_content(store: &Path) -> bool {
     std::fs::metadata(store).is_ok_and(|meta| meta.len() > 0)
 }
 
-/// Writes a new key whole or not at all: a full disk must not leave an empty file behind.
+/// Writes a new key whole or not at all: a full disk must not leave an empty file behind, and of two starts at once
+/// the second must not replace the first one's key.
 fn make(key_file: &Path) -> anyhow::Result<MasterKey> {
     let key = MasterKey::generate();
-    let unfinished = key_file.with_extension("key.unfinished");
-    let written = write(&unfinished, &key).and_then(|()| std::fs::rename(&unfinished, key_file));
-    if let Err(why) = written {
-        drop(std::fs::remove_file(&unfinished));
-        return Err(why.into());
+    let unfinished = key_file.with_extension(format!("key.{}", std::process::id()));
+    let published = write(&unfinished, &key).and_then(|()| std::fs::hard_link(&unfinished, key_file));
+    drop(std::fs::remove_file(&unfinished));
+    match published {
+        Ok(()) => Ok(key),
+        Err(why) if why.kind() == ErrorKind::AlreadyExists && key_file.exists() => {
+            Ok(MasterKey::from_base64(&std::fs::read_to_string(key_file)?)?)
+        }
+        Err(why) => Err(why.into()),
     }
-    Ok(key)
 }
 
 fn write(path: &Path, key: &MasterKey) -> std::io::Result<()> {
@@ -63,6 +67,16 @@ mod tests {
         assert_eq!(std::fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
         let read = read_or_make(&key_file, &store).unwrap();
         assert_eq!(read.to_base64().as_str(), made.to_base64().as_str());
+    }
+
+    #[test]
+    fn a_key_that_another_start_has_made_meanwhile_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let key_file = folder.path().join("postrider.key");
+        let first = make(&key_file).unwrap();
+        let second = make(&key_file).unwrap();
+        assert_eq!(first.to_base64().as_str(), second.to_base64().as_str());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished is left");
     }
 
     #[test]

@@ -38,8 +38,8 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
     let key = master_key::read_or_make(&config.master_key_file, &config.store)?;
-    let running = running::start(&config.store, key, config.engine(), files).await?;
     let mut stop = Stop::listen()?;
+    let running = running::start(&config.store, key, config.engine(), files).await?;
     guide::print(address, &config, running.new_operator_key.as_deref());
     tracing::info!(%address, store = %config.store.display(), "ready");
     let engine = running.engine;

@@ -75,7 +75,8 @@ impl Lanes {
         let seq = item.seq;
         let released = self.place(no, item, decision.next, attempted.now);
         if let Some(lane) = self.lanes.get_mut(&no) {
-            lane.known.attempted(seq, !released);
+            let is_over = matches!(decision.next, Next::Delivered | Next::Exhausted);
+            lane.known.attempted(seq, !released, is_over);
         }
         if disabled {
             self.unload(no);
@@ -83,6 +84,8 @@ impl Lanes {
         self.want_refill(no);
         self.settle(no, attempted.now);
         let Decision { next, progress, change, .. } = decision;
+        // Requests that were in flight besides come to the same: it is disabled, and told, once.
+        let change = change.filter(|change| disabled || !matches!(change, HealthChange::Disable(_)));
         Finished { next, progress, change, health }
     }
 
@@ -157,14 +160,15 @@ impl Lanes {
     /// nothing but its turn is ready in the store now, so the lane must look there.
     pub(crate) fn recorded(&mut self, no: EndpointNo, seq: DeliverySeq, next: Next) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
-        if !lane.known.recorded(seq) {
-            return;
-        }
+        let Some(let_go) = lane.known.recorded(seq) else { return };
         self.loaded = self.loaded.saturating_sub(1);
-        if let Some(let_go) = &mut self.let_go_during_due {
-            let_go.insert(seq);
+        if let Some(since) = &mut self.let_go_during_due {
+            since.insert(seq);
         }
-        if next == Next::Waits {
+        let is_head = lane.endpoint.settings.ordered && matches!(next, Next::RetryAt(_));
+        let is_over = matches!(next, Next::Delivered | Next::Exhausted);
+        if next == Next::Waits || is_head || (let_go.was_dropped && !is_over) {
+            lane.head_unknown = true;
             lane.spilled = Spilled::Yes;
             self.want_refill(no);
         }

@@ -23,6 +23,17 @@ struct Unrecorded {
     outcomes: u32,
     /// Whether the delivery goes on in memory: queued, or waiting in a timer.
     goes_on: bool,
+    /// Whether it has come to its end.
+    is_over: bool,
+    /// Whether memory dropped it since its outcome was decided.
+    dropped: bool,
+}
+
+/// A delivery that memory let go of when its last outcome was committed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LetGo {
+    /// Whether memory had dropped it before: what its outcome says is not all that may have become of it since.
+    pub(super) was_dropped: bool,
 }
 
 impl Known {
@@ -48,22 +59,31 @@ impl Known {
     }
 
     /// An attempt has ended; its outcome is on its way to the store.
-    pub(super) fn attempted(&mut self, seq: DeliverySeq, goes_on: bool) {
+    pub(super) fn attempted(&mut self, seq: DeliverySeq, goes_on: bool, is_over: bool) {
         let unrecorded = self.unrecorded.entry(seq).or_default();
         unrecorded.outcomes += 1;
-        unrecorded.goes_on = goes_on;
+        (unrecorded.goes_on, unrecorded.is_over) = (goes_on, is_over);
     }
 
-    /// An outcome is committed. True where memory lets go of the delivery with it.
-    pub(super) fn recorded(&mut self, seq: DeliverySeq) -> bool {
-        let Some(unrecorded) = self.unrecorded.get_mut(&seq) else { return false };
+    /// An outcome is committed. Some where memory lets go of the delivery with it.
+    pub(super) fn recorded(&mut self, seq: DeliverySeq) -> Option<LetGo> {
+        let unrecorded = self.unrecorded.get_mut(&seq)?;
         unrecorded.outcomes = unrecorded.outcomes.saturating_sub(1);
         if unrecorded.outcomes > 0 {
-            return false;
+            return None;
         }
-        let goes_on = unrecorded.goes_on;
-        self.unrecorded.remove(&seq);
-        !goes_on && self.forget(seq)
+        let Unrecorded { goes_on, dropped, .. } = self.unrecorded.remove(&seq)?;
+        (!goes_on && self.forget(seq)).then_some(LetGo { was_dropped: dropped })
+    }
+
+    /// How many outcomes are not committed yet.
+    pub(super) fn unrecorded(&self) -> usize {
+        self.unrecorded.len()
+    }
+
+    /// Whether a delivery that is not over is neither in memory nor, as it is now, in the store yet.
+    pub(super) fn has_one_between(&self) -> bool {
+        self.unrecorded.values().any(|unrecorded| !unrecorded.goes_on && !unrecorded.is_over)
     }
 
     /// Memory drops a delivery that the store has. True where it is let go at once; otherwise it stays known until
@@ -71,7 +91,7 @@ impl Known {
     pub(super) fn drop_from_memory(&mut self, seq: DeliverySeq) -> bool {
         match self.unrecorded.get_mut(&seq) {
             Some(unrecorded) => {
-                unrecorded.goes_on = false;
+                (unrecorded.goes_on, unrecorded.dropped) = (false, true);
                 false
             }
             None => self.forget(seq),

@@ -150,6 +150,10 @@ impl Lane {
         } else if self.in_flight >= self.cap() {
             return Eligible::No;
         }
+        // What comes first must be known before anything goes.
+        if self.endpoint.settings.ordered && (self.head_unknown || self.known.has_one_between()) {
+            return Eligible::No;
+        }
         if self.endpoint.settings.ordered
             && let Some(due) = self.queue.front().and_then(|head| head.not_before).filter(|due| *due > now)
         {
@@ -231,6 +235,12 @@ impl Lane {
     /// Forgets which delivery was to be probed first.
     pub(super) fn forget_probe(&mut self) {
         self.probe_first = None;
+    }
+
+    /// How many of the deliveries that memory knows the store may still show as ready: a read has to look past them.
+    pub(super) fn may_be_ready(&self) -> usize {
+        let in_flight = usize::try_from(self.in_flight).unwrap_or(usize::MAX);
+        self.queue.len() + in_flight + self.known.unrecorded()
     }
 
     /// Puts a delivery at its place by sequence number.

@@ -50,7 +50,7 @@ impl Lanes {
             let wanted = room.saturating_sub(lane.queue.len()).max(1);
             let with_waiting = lane.endpoint.settings.ordered && lane.head_unknown;
             lane.known.begin_read();
-            return Some(Refill { endpoint_no: no, limit: lane.known.len() + wanted, with_waiting });
+            return Some(Refill { endpoint_no: no, limit: lane.may_be_ready() + wanted, with_waiting });
         }
     }
 
@@ -120,7 +120,9 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         let low = match lane.spilled {
             Spilled::No => false,
-            Spilled::Yes => lane.queue.len() <= room / 4,
+            Spilled::Yes => {
+                lane.queue.len() <= room / 4 || (lane.endpoint.settings.ordered && lane.head_unknown)
+            }
             Spilled::LastLook => true,
         };
         if low && !lane.refilling && lane.state == State::Enabled {

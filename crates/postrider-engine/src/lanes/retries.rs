@@ -95,6 +95,11 @@ impl Lanes {
         self.let_go_during_due = Some(HashSet::new());
     }
 
+    /// The read failed; there is nothing to take in.
+    pub(crate) fn end_due(&mut self) {
+        self.let_go_during_due = None;
+    }
+
     /// Due retries without room are ready in the store now: their lanes find them by a refill.
     pub(crate) fn made_ready(&mut self, made_ready: &[WithoutRoom]) {
         for WithoutRoom { endpoint_no, .. } in made_ready {
@@ -109,10 +114,15 @@ impl Lanes {
     /// room (the rest is found again by the next read). Gives those that must be made ready in the store.
     pub(crate) fn load_retries(&mut self, rows: Vec<(EndpointNo, Item)>, now: Timestamp) -> Vec<WithoutRoom> {
         let mut without_room = Vec::new();
+        let room = self.room();
         for (no, mut item) in rows {
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
             let due = item.not_before.unwrap_or(now);
-            if due > now && (self.retries.len() >= self.limits.retries || lane.state != State::Enabled) {
+            let has_no_place = match lane.endpoint.settings.ordered {
+                true => lane.queue.len() >= room,
+                false => self.retries.len() >= self.limits.retries,
+            };
+            if due > now && (has_no_place || lane.state != State::Enabled) {
                 continue;
             }
             let was_let_go = self.let_go_during_due.as_ref().is_some_and(|let_go| let_go.contains(&item.seq));

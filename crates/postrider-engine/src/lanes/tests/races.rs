@@ -199,3 +199,41 @@ fn a_lane_that_turns_fast_need_not_wait_for_the_slow_share() {
     let next = drain(&mut lanes, at(1));
     assert!(next.iter().any(|dispatch| dispatch.endpoint.no == no), "it draws on the whole again");
 }
+
+#[test]
+fn an_ordered_head_is_not_overtaken_while_its_record_is_on_its_way() {
+    let mut lanes = lanes(ROOMY);
+    lanes.configure(endpoint(1, 1, |settings| settings.ordered = true), at(0));
+    lanes.push(EndpointNo(1), item(1), at(0));
+    lanes.push(EndpointNo(1), item(2), at(0));
+    while refill(&mut lanes, &[1, 2]) {}
+    let head = lanes.next(at(0)).unwrap();
+    lanes.set_state(EndpointNo(1), State::Paused, false, at(1));
+    let Next::RetryAt(due) = finish(&mut lanes, head, &down(), at(1)).next else {
+        panic!("it must be retried")
+    };
+    lanes.set_state(EndpointNo(1), State::Enabled, false, at(2));
+    while refill(&mut lanes, &[1, 2]) {}
+    assert!(lanes.next(at(3)).is_none(), "2 must not overtake 1");
+    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(due));
+    assert!(lanes.next(at(4)).is_none(), "the head is looked for first");
+    while let Some(refill) = lanes.take_refill() {
+        let head = Item { not_before: Some(due), ..item(1) };
+        lanes.refilled(refill, if refill.with_waiting { vec![head] } else { vec![] }, vec![item(2)], at(4));
+    }
+    lanes.advance(due);
+    assert_eq!(lanes.next(due).unwrap().item.seq, DeliverySeq(1));
+}
+
+#[test]
+fn an_endpoint_is_disabled_once_however_many_requests_say_so() {
+    let mut lanes = lanes(ROOMY);
+    lanes.configure(endpoint(1, 1, |_| {}), at(0));
+    lanes.push(EndpointNo(1), item(1), at(0));
+    lanes.push(EndpointNo(1), item(2), at(0));
+    let gone = Outcome::Answered { status: 410, retry_after: None };
+    let in_flight = drain(&mut lanes, at(0));
+    assert_eq!(in_flight.len(), 2);
+    let changes = in_flight.into_iter().filter_map(|dispatch| end(&mut lanes, dispatch, &gone, at(1)).change);
+    assert_eq!(changes.count(), 1);
+}
