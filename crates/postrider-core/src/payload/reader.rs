@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The UTF-16 unit that the `\uXXXX` at this place names.
+    /// The UTF-16 unit that the `\u` and four hex digits at this place name.
     fn unit_at(&self, place: usize) -> Option<u16> {
         let digits = self.text.as_bytes().get(place..place + 6)?.strip_prefix(b"\\u")?;
         digits.iter().try_fold(0, |unit, digit| {
