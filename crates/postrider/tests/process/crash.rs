@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::receiver::{Arrival, Receiver};
-use crate::service::Service;
+use crate::service::{Service, event};
 
 const KILLS: usize = 4;
 const EVENTS_PER_LIFE: usize = 250;
@@ -38,7 +38,7 @@ fn no_accepted_event_is_lost_by_kill_9_and_duplicates_are_only_what_was_on_its_w
             service.endpoint(&account, &up.url());
             service.endpoint(&account, &down.url());
         }
-        kills.push(load_and_kill(service, &account, &accepted));
+        kills.push(load_and_end(service, &account, &accepted, Service::kill));
     }
     let last = Service::start(folder.path(), &FLAGS);
     down.begin();
@@ -55,31 +55,56 @@ fn no_accepted_event_is_lost_by_kill_9_and_duplicates_are_only_what_was_on_its_w
     assert!(last.terminate().success());
 }
 
-/// Posts events from several clients until enough were accepted, and kills the service in the middle of it.
-fn load_and_kill(service: Service, account: &str, accepted: &Mutex<HashSet<String>>) -> Instant {
-    let body = format!(
-        r#"{{"account":"{account}","type":"policy.created","payload":{{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}}}}"#
-    );
+#[test]
+fn a_clean_stop_under_load_loses_nothing_and_repeats_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::open();
+    let accepted = Mutex::new(HashSet::new());
+    let mut account = String::new();
+    for life in 0..KILLS {
+        let service = Service::start(folder.path(), &FLAGS);
+        if life == 0 {
+            account = service.account();
+            service.endpoint(&account, &receiver.url());
+        }
+        load_and_end(service, &account, &accepted, |service| assert!(service.terminate().success()));
+    }
+    let _last = Service::start(folder.path(), &FLAGS);
+    let accepted = accepted.into_inner().unwrap();
+    receiver.wait(PATIENCE, |arrived| accepted.iter().all(|guid| arrived.contains_key(guid)));
+    let twice = receiver.arrivals().values().filter(|arrival| arrival.times.len() > 1).count();
+    assert_eq!(twice, 0, "what had ended was recorded before the process left");
+}
+
+/// Posts events from several clients until enough were accepted, and ends the service in the middle of it.
+fn load_and_end(
+    service: Service,
+    account: &str,
+    accepted: &Mutex<HashSet<String>>,
+    end: impl Fn(Service) + Sync,
+) -> Instant {
+    let body = event(account);
     let count = AtomicUsize::new(0);
     let service = Mutex::new(Some(service));
-    let killed_at = Mutex::new(None);
+    let ended_at = Mutex::new(None);
     let url = service.lock().unwrap().as_ref().unwrap().url.clone();
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 let client = crate::service::Poster::new(&url);
-                // An error is the death of the service: what it answered before counts, nothing else.
+                // An error is the end of the service: what it answered before counts, nothing else.
                 while let Ok((202, answer)) = client.post("/v1/events", &body) {
                     accepted.lock().unwrap().insert(answer["id"].as_str().unwrap().to_owned());
                     if count.fetch_add(1, Ordering::Relaxed) + 1 == EVENTS_PER_LIFE {
-                        service.lock().unwrap().take().unwrap().kill();
-                        *killed_at.lock().unwrap() = Some(Instant::now());
+                        let service = service.lock().unwrap().take().unwrap();
+                        end(service);
+                        *ended_at.lock().unwrap() = Some(Instant::now());
                     }
                 }
             });
         }
     });
-    killed_at.into_inner().unwrap().expect("the load went on until the kill")
+    ended_at.into_inner().unwrap().expect("the load went on until the end")
 }
 
 /// Whatever came twice had come for the first time shortly before a kill, before its record was durable.

@@ -6,24 +6,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::receiver::Receiver;
-use crate::service::{OPERATOR_KEY, Service, postrider};
+use crate::service::{OPERATOR_KEY, Service, serve};
 
 /// Delivers one event with the log in `format`, and gives the log with what must not stand in it.
 fn log_of_one_delivery(format: &str) -> (String, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let receiver = Receiver::open();
-    let mut command = postrider(folder.path());
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--operator-key",
-        OPERATOR_KEY,
-        "--log-format",
-        format,
-    ]);
-    command.args(["--allow-nets", "127.0.0.0/8"]).stderr(File::create(&log).unwrap());
+    let mut command = serve(folder.path());
+    command.args(["--log-format", format, "--allow-nets", "127.0.0.0/8"]).stderr(File::create(&log).unwrap());
     let service = Service::wait_for(command);
     let account = service.account();
     let endpoint = format!(

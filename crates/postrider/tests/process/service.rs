@@ -20,6 +20,19 @@ pub(crate) fn postrider(folder: &Path) -> Command {
     command
 }
 
+/// `serve` on a free port with the operator key of these tests.
+pub(crate) fn serve(folder: &Path) -> Command {
+    let mut command = postrider(folder);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--operator-key", OPERATOR_KEY]);
+    command
+}
+
+/// A request body with a small test event of this account.
+pub(crate) fn event(account: &str) -> String {
+    let payload = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
+    format!(r#"{{"account":"{account}","type":"policy.created","payload":{payload}}}"#)
+}
+
 /// A client that acts as the operator.
 pub(crate) struct Poster {
     agent: ureq::Agent,
@@ -54,17 +67,8 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it in `folder` and waits until it says where it listens.
     pub(crate) fn start(folder: &Path, flags: &[&str]) -> Self {
-        let mut command = postrider(folder);
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--operator-key",
-            OPERATOR_KEY,
-            "--log-level",
-            "warn",
-        ]);
-        command.args(flags);
+        let mut command = serve(folder);
+        command.args(["--log-level", "warn"]).args(flags);
         Self::wait_for(command)
     }
 

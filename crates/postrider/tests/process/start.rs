@@ -1,12 +1,12 @@
 //! Starting and stopping `serve`: what a person reads when it works, and one clear line when it can't.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::receiver::Receiver;
-use crate::service::{OPERATOR_KEY, Service, postrider, run};
+use crate::service::{OPERATOR_KEY, Service, event, postrider, run};
 
 /// Runs `serve`, which must fail; gives its one line.
 fn refused(folder: &Path, flags: &[&str]) -> String {
@@ -119,19 +119,23 @@ fn print_config_shows_each_value_with_its_source_and_masks_secrets() {
     assert!(line("listen").ends_with("# default"));
 }
 
+/// A service with one request on the wire, to a receiver that never answers; and the body of that event.
+fn with_a_hanging_request(folder: &Path, flags: &[&str]) -> (Service, TcpStream, String) {
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", hangs.local_addr().unwrap());
+    let service = Service::start(folder, &[&["--allow-nets", "127.0.0.0/8"], flags].concat());
+    let account = service.account();
+    service.endpoint(&account, &url);
+    let body = event(&account);
+    assert_eq!(service.post("/v1/events", &body).unwrap().0, 202);
+    let (stream, _) = hangs.accept().unwrap();
+    (service, stream, body)
+}
+
 #[test]
 fn a_hanging_receiver_does_not_hold_up_the_stop_beyond_the_grace() {
     let folder = tempfile::tempdir().unwrap();
-    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", hangs.local_addr().unwrap());
-    let service =
-        Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8", "--shutdown-grace-seconds", "1"]);
-    let account = service.account();
-    service.endpoint(&account, &url);
-    let payload = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
-    let body = format!(r#"{{"account":"{account}","type":"policy.created","payload":{payload}}}"#);
-    assert_eq!(service.post("/v1/events", &body).unwrap().0, 202);
-    let (_stream, _) = hangs.accept().unwrap();
+    let (service, _stream, _) = with_a_hanging_request(folder.path(), &["--shutdown-grace-seconds", "1"]);
     let began = Instant::now();
     assert!(service.terminate().success());
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -172,15 +176,7 @@ fn a_start_that_fails_leaves_no_operator_key_behind_that_nobody_has_seen() {
 #[test]
 fn while_it_stops_events_are_answered_503_and_a_second_signal_leaves_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", hangs.local_addr().unwrap());
-    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
-    let account = service.account();
-    service.endpoint(&account, &url);
-    let payload = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
-    let body = format!(r#"{{"account":"{account}","type":"policy.created","payload":{payload}}}"#);
-    assert_eq!(service.post("/v1/events", &body).unwrap().0, 202);
-    let (_stream, _) = hangs.accept().unwrap();
+    let (service, _stream, body) = with_a_hanging_request(folder.path(), &[]);
     service.signal("-TERM");
     // The signal arrives when it arrives: until then events are still taken.
     let refused = (0..10_000).find_map(|_| {
@@ -204,8 +200,7 @@ fn a_burst_far_beyond_memory_arrives_whole_and_once() {
     let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
     let account = service.account();
     service.endpoint(&account, &receiver.url());
-    let payload = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
-    let event = format!(r#"{{"account":"{account}","type":"policy.created","payload":{payload}}}"#);
+    let event = event(&account);
     let batch = format!(r#"{{"events":[{}]}}"#, vec![event; BATCH].join(","));
     for _ in 0..EVENTS / BATCH {
         assert_eq!(service.post("/v1/events/batch", &batch).unwrap().0, 202);

@@ -5,7 +5,7 @@ use postrider_core::delivery::{CancelReason, DeliverySeq, Progress, Status};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::id::EventId;
 use postrider_core::time::Timestamp;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Context, NotMade};
 use crate::error::StoreError;
@@ -71,17 +71,32 @@ pub(in crate::sqlite) fn cancel_pending(
     limit: usize,
 ) -> Result<usize, NotMade> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut find = context.connection.prepare_cached(PENDING_OF)?;
-    let found = find.query_map(params![endpoint.0, limit], |row| row.get(0))?;
+    Ok(cancel_oldest(context.connection, endpoint.0, None, reason, now, limit)?)
+}
+
+/// Looks at the oldest `limit` pending deliveries of an endpoint and cancels those made before `before` (all of them
+/// where none is given); gives how many it were.
+pub(super) fn cancel_oldest(
+    connection: &Connection,
+    endpoint_no: i64,
+    before: Option<Timestamp>,
+    reason: CancelReason,
+    now: Timestamp,
+    limit: i64,
+) -> rusqlite::Result<usize> {
+    let mut find = connection.prepare_cached(PENDING_OF)?;
+    let found = find.query_map(params![endpoint_no, limit], |row| row.get(0))?;
     let found = found.collect::<rusqlite::Result<Vec<i64>>>()?;
-    let mut cancel = context.connection.prepare_cached(
+    let mut cancel = connection.prepare_cached(
         "UPDATE deliveries SET status = 3, cancel_reason = ?2, updated_at = ?3, next_attempt_at = NULL
-         WHERE seq = ?1 AND status = 0",
+         WHERE seq = ?1 AND status = 0 AND created_at < ?4",
     )?;
-    for seq in &found {
-        cancel.execute(params![seq, reason.as_str(), now.as_ms()])?;
+    let before = before.map_or(i64::MAX, Timestamp::as_ms);
+    let mut cancelled = 0;
+    for seq in found {
+        cancelled += cancel.execute(params![seq, reason.as_str(), now.as_ms(), before])?;
     }
-    Ok(found.len())
+    Ok(cancelled)
 }
 
 /// The oldest pending deliveries of an endpoint: those ready and those waiting, merged by their numbers.

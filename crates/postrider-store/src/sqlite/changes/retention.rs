@@ -1,10 +1,12 @@
 //! Retention: what is older than the log is kept goes, in slices. Nothing that is pending is deleted; what was held
 //! for a paused or disabled endpoint for so long is cancelled first.
 
+use postrider_core::delivery::CancelReason;
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::deliveries::cancel_oldest;
 use super::{Context, NotMade};
 use crate::model::Pruned;
 
@@ -32,14 +34,14 @@ fn cancel_held(
     let mut holding = connection
         .prepare_cached("SELECT no FROM endpoints WHERE state != 'enabled' AND deleted_at IS NULL")?;
     let holding = holding.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
-    let mut cancel = connection.prepare_cached(CANCEL_HELD)?;
     let mut cancelled = Vec::new();
     let mut left = limit;
     for endpoint_no in holding {
         if left <= 0 {
             break;
         }
-        let count = cancel.execute(params![endpoint_no, before.as_ms(), now.as_ms(), left])?;
+        let count =
+            cancel_oldest(connection, endpoint_no, Some(before), CancelReason::HeldTooLong, now, left)?;
         left -= i64::try_from(count).unwrap_or(i64::MAX);
         if count > 0 {
             cancelled.push((EndpointNo(endpoint_no), u64::try_from(count).unwrap_or(u64::MAX)));
@@ -47,17 +49,6 @@ fn cancel_held(
     }
     Ok(cancelled)
 }
-
-/// The oldest held deliveries of an endpoint, those that wait for a retry as well; only so many are looked at.
-const CANCEL_HELD: &str = "UPDATE deliveries
-    SET status = 3, cancel_reason = 'held_too_long', updated_at = ?3, next_attempt_at = NULL
-    WHERE status = 0 AND created_at < ?2 AND seq IN (
-        SELECT seq FROM deliveries INDEXED BY deliveries_ready
-            WHERE status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1
-        UNION ALL
-        SELECT seq FROM deliveries INDEXED BY deliveries_waiting
-            WHERE status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1
-        ORDER BY seq LIMIT ?4)";
 
 /// An event as pruning sees it.
 struct Old {
