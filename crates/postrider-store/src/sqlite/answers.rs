@@ -81,7 +81,9 @@ impl Drop for Others {
 mod tests {
     use super::*;
 
-    fn three() -> (Others, [oneshot::Receiver<Answer<Accepted>>; 2], oneshot::Receiver<Answer<Recorded>>) {
+    type Waits<T> = oneshot::Receiver<Answer<T>>;
+
+    fn three() -> (Others, [Waits<Accepted>; 2], Waits<Recorded>) {
         let mut others = Others::with_room_for(2, 1);
         let (first, first_waits) = oneshot::channel();
         let (second, second_waits) = oneshot::channel();
