@@ -7,6 +7,7 @@ mod checkpoint;
 mod endpoint_row;
 mod hot;
 mod inbox;
+mod late_lists;
 mod log;
 mod migrations;
 mod open;
@@ -57,6 +58,8 @@ pub struct SqliteOptions {
     pub reader_cache_kib: u32,
     /// How many pages of 4 KiB the write-ahead log collects before they are copied into the file.
     pub checkpoint_pages: u32,
+    /// How many events or deliveries the log may be ahead of the lists of accounts and endpoints.
+    pub list_after: u32,
     /// How long a write waits for another program that holds the file (a backup, a shell) before it is refused.
     pub busy_patience: Duration,
     /// The most pages of 4 KiB that the file may have, where it is limited. A full file refuses writes.
@@ -74,6 +77,7 @@ impl Default for SqliteOptions {
             writer_cache_kib: 8 * 1024,
             reader_cache_kib: 1024,
             checkpoint_pages: 1_000,
+            list_after: 2_048,
             busy_patience: BUSY_PATIENCE,
             max_pages: None,
         }
@@ -111,6 +115,7 @@ impl SqliteStore {
             sealer: Arc::clone(&sealer),
             is_gone: Arc::clone(&writer_is_gone),
             checkpoint_pages: options.checkpoint_pages,
+            list_after: options.list_after,
         };
         let writer = thread.start(path, connection, lock)?;
         let record_queue = u32::try_from(options.record_queue.max(1)).unwrap_or(u32::MAX);
@@ -150,6 +155,7 @@ struct Thread {
     sealer: Arc<Sealer>,
     is_gone: Arc<Semaphore>,
     checkpoint_pages: u32,
+    list_after: u32,
 }
 
 impl Thread {
@@ -161,7 +167,7 @@ impl Thread {
             let _gone = Gone { inbox: Arc::clone(&self.inbox), is_gone: Arc::clone(&self.is_gone) };
             let _lock = lock;
             let connection = connection;
-            match Writer::new(&connection, self.sealer, self.checkpoint_pages) {
+            match Writer::new(&connection, self.sealer, self.checkpoint_pages, self.list_after) {
                 Ok(mut writer) => {
                     drop(tell.send(Ok(())));
                     writer.run(&self.inbox);

@@ -15,11 +15,16 @@ use tempfile::TempDir;
 struct File {
     folder: TempDir,
     key: MasterKey,
+    options: SqliteOptions,
 }
 
 impl File {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), key: MasterKey::generate() }
+        Self::with(SqliteOptions::default())
+    }
+
+    fn with(options: SqliteOptions) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), key: MasterKey::generate(), options }
     }
 }
 
@@ -27,8 +32,19 @@ impl File {
 impl Backend for File {
     async fn open(&self) -> Arc<dyn Store> {
         let path = self.folder.path().join("postrider.db");
-        Arc::new(SqliteStore::open(&path, self.key.clone(), SqliteOptions::default()).unwrap())
+        Arc::new(SqliteStore::open(&path, self.key.clone(), self.options.clone()).unwrap())
     }
 }
 
 postrider_store::store_conformance!(File::new());
+
+/// The same where the lists of accounts and endpoints are never far behind the log: with the defaults none of the
+/// suite's logs is long enough to be listed at all.
+mod with_short_ends {
+    use super::*;
+
+    postrider_store::store_conformance!(File::with(SqliteOptions {
+        list_after: 5,
+        ..SqliteOptions::default()
+    }));
+}

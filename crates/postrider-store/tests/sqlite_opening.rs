@@ -12,6 +12,9 @@ use postrider_store::sqlite::{Migrated, SqliteOptions, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+/// The version of the newest schema.
+const NEWEST: i64 = 2;
+
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("postrider.db");
@@ -35,15 +38,15 @@ fn a_new_file_is_made_migrated_and_opens_again_under_its_key() {
     let (_folder, path) = folder();
     let key = MasterKey::generate();
     drop(SqliteStore::open(&path, key.clone(), SqliteOptions::default()).unwrap());
-    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: 1, to: 1 });
+    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: NEWEST, to: NEWEST });
     drop(SqliteStore::open(&path, key, SqliteOptions::default()).unwrap());
 }
 
 #[test]
 fn migrating_says_from_where_to_where() {
     let (_folder, path) = folder();
-    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: 0, to: 1 });
-    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: 1, to: 1 });
+    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: 0, to: NEWEST });
+    assert_eq!(SqliteStore::migrate(&path).unwrap(), Migrated { from: NEWEST, to: NEWEST });
     drop(open(&path).unwrap());
 }
 
@@ -99,13 +102,15 @@ fn another_master_key_is_refused() {
 fn a_file_of_a_newer_version_is_refused_and_unchanged() {
     let (_folder, path) = folder();
     drop(open(&path).unwrap());
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 77).unwrap();
     let before = std::fs::read(&path).unwrap();
     for error in [open(&path).err().unwrap(), SqliteStore::migrate(&path).unwrap_err()] {
-        assert!(matches!(error, OpenError::TooNew { found: 7, known: 1, .. }));
+        assert!(matches!(error, OpenError::TooNew { found: 77, known: NEWEST, .. }));
         assert_eq!(
             line(&error, &path),
-            "FILE has schema version 7, this postrider knows up to 1; use the newer postrider"
+            format!(
+                "FILE has schema version 77, this postrider knows up to {NEWEST}; use the newer postrider"
+            )
         );
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);

@@ -7,6 +7,7 @@ use postrider_core::delivery::{DeliverySeq, Next};
 use postrider_core::endpoint::State;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
+use super::late_lists::Listed;
 use super::rows::{self, attempt_key, status_number};
 use crate::model::{HealthUpdate, NewEvent, Record, RecordBatch};
 use postrider_core::delivery::Status;
@@ -20,12 +21,13 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// The numbers behind the newest rows.
+    /// The numbers behind the newest rows, and behind everything that was ever listed.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let after = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+        let newest = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let listed = Listed::load(connection)?;
         Ok(Self {
-            event: after("SELECT coalesce(max(seq), 0) + 1 FROM events")?,
-            delivery: after("SELECT coalesce(max(seq), 0) + 1 FROM deliveries")?,
+            event: newest("SELECT coalesce(max(seq), 0) FROM events")?.max(listed.events) + 1,
+            delivery: newest("SELECT coalesce(max(seq), 0) FROM deliveries")?.max(listed.deliveries) + 1,
         })
     }
 

@@ -5,10 +5,11 @@
 use rusqlite::Connection;
 
 /// Every migration, in order: the first makes version 1.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_late_lists.sql")];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 1;
+pub(super) const NEWEST: i64 = 2;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

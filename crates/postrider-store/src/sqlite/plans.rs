@@ -4,6 +4,7 @@
 use rusqlite::Connection;
 
 use super::changes::deliveries::PENDING_OF;
+use super::changes::retention::{UNLIST_DELIVERIES, UNLIST_EVENT};
 use super::log::{deliveries, events};
 use super::pending;
 use super::rows::ATTEMPTS_OF;
@@ -46,7 +47,7 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
         (pending::COUNT_WAITING, &["SCAN deliveries USING INDEX deliveries_waiting"]),
         (
             deliveries::OF_ENDPOINT,
-            &["SEARCH deliveries USING INDEX deliveries_log (endpoint_no=? AND seq>? AND seq<?)"],
+            &["SEARCH deliveries_listed USING PRIMARY KEY (endpoint_no=? AND seq>? AND seq<?)"],
         ),
         (
             deliveries::READY_OF,
@@ -67,8 +68,10 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
         (deliveries::OF_ALL, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (
             events::OF_ACCOUNT,
-            &["SEARCH events USING INDEX events_account (account_no=? AND livemode=? AND seq>? AND seq<?)"],
+            &["SEARCH events_listed USING PRIMARY KEY (account_no=? AND livemode=? AND seq>? AND seq<?)"],
         ),
+        (events::OF_ACCOUNT_UNLISTED, &["SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (deliveries::UNLISTED, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (events::OF_ALL, &["SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (ATTEMPTS_OF, &["SEARCH attempts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
     ] {
@@ -81,7 +84,7 @@ const EVENT: &str = "SEARCH ev USING INTEGER PRIMARY KEY (rowid=?)";
 #[test]
 fn no_query_sorts_or_walks_the_log() {
     let connection = database();
-    for sql in [PENDING_OF, pending::DELETED_WITH_BACKLOG] {
+    for sql in [PENDING_OF, pending::DELETED_WITH_BACKLOG, UNLIST_EVENT, UNLIST_DELIVERIES] {
         for step in plan(&connection, sql) {
             let walks_the_log = step.starts_with("SCAN d") || step.starts_with("SCAN events");
             assert!(!walks_the_log && !step.contains("TEMP B-TREE"), "{sql}: {step}");

@@ -14,6 +14,7 @@ use super::changes::{Context, Verdict, concerns_one_job};
 use super::checkpoint::Checkpoints;
 use super::hot::{Hot, Numbers};
 use super::inbox::{AcceptJob, Batch, Inbox};
+use super::late_lists::LateLists;
 use crate::error::{AcceptError, StoreError};
 use crate::model::NewEvent;
 use crate::seal::Sealer;
@@ -27,6 +28,7 @@ pub(super) struct Writer<'c> {
     /// The configuration version of every account that is not deleted.
     versions: HashMap<AccountNo, i64>,
     checkpoints: Checkpoints<'c>,
+    late_lists: LateLists<'c>,
     /// Whether the last transaction failed, so that an outage is told once and not per batch.
     is_failing: bool,
 }
@@ -57,6 +59,7 @@ impl<'c> Writer<'c> {
         connection: &'c Connection,
         sealer: Arc<Sealer>,
         checkpoint_pages: u32,
+        list_after: u32,
     ) -> rusqlite::Result<Self> {
         let mut versions = HashMap::new();
         let mut accounts =
@@ -72,6 +75,7 @@ impl<'c> Writer<'c> {
             numbers: Numbers::load(connection)?,
             versions,
             checkpoints: Checkpoints::new(connection, checkpoint_pages)?,
+            late_lists: LateLists::new(connection, list_after)?,
             is_failing: false,
         })
     }
@@ -109,12 +113,20 @@ impl<'c> Writer<'c> {
     fn transact(&mut self, batch: &mut Batch, care: Care) -> rusqlite::Result<Answers> {
         self.leave_transaction()?;
         self.hot.begin()?;
-        let done = self.write(batch, care).and_then(|answers| self.hot.commit().map(|()| answers));
+        let done = self.write_and_commit(batch, care);
         if done.is_err() {
             // An error here is met again, and answered, when the next transaction begins.
             self.leave_transaction().unwrap_or_else(|error| tracing::warn!(%error, "a rollback failed"));
         }
         done
+    }
+
+    fn write_and_commit(&mut self, batch: &mut Batch, care: Care) -> rusqlite::Result<Answers> {
+        let answers = self.write(batch, care)?;
+        let listed = self.late_lists.catch_up(&self.numbers)?;
+        self.hot.commit()?;
+        self.late_lists.committed(listed);
+        Ok(answers)
     }
 
     /// Undoes what is open. Some errors (a full disk) have already done so by themselves.

@@ -111,14 +111,22 @@ fn delete(connection: &Connection, old: &Old) -> rusqlite::Result<()> {
     for seq in resent {
         delete_deliveries(connection, seq, seq + 1)?;
     }
+    connection.prepare_cached(UNLIST_EVENT)?.execute([old.seq])?;
     connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([old.seq]).map(drop)
 }
+
+/// Takes what is about to be deleted out of the lists; what is not listed yet will not be.
+pub(in crate::sqlite) const UNLIST_EVENT: &str = "DELETE FROM events_listed
+    WHERE (account_no, livemode, seq) IN (SELECT account_no, livemode, seq FROM events WHERE seq = ?1)";
+pub(in crate::sqlite) const UNLIST_DELIVERIES: &str = "DELETE FROM deliveries_listed
+    WHERE (endpoint_no, seq) IN (SELECT endpoint_no, seq FROM deliveries WHERE seq >= ?1 AND seq < ?2)";
 
 /// Deletes the deliveries from `first` up to before `end`, with their attempts.
 fn delete_deliveries(connection: &Connection, first: i64, end: i64) -> rusqlite::Result<()> {
     let mut attempts =
         connection.prepare_cached("DELETE FROM attempts WHERE id >= ?1 << 16 AND id < ?2 << 16")?;
     attempts.execute([first, end])?;
+    connection.prepare_cached(UNLIST_DELIVERIES)?.execute([first, end])?;
     connection
         .prepare_cached("DELETE FROM deliveries WHERE seq >= ?1 AND seq < ?2")?
         .execute([first, end])

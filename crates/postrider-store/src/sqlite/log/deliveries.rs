@@ -1,5 +1,7 @@
 //! Deliveries: one by its id, and lists by any mix of filters.
 
+use std::collections::HashSet;
+
 use postrider_core::delivery::{Delivery, DeliverySeq, Status};
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -8,6 +10,7 @@ use super::events::account_no;
 use super::span::{Span, Table};
 use super::{MAX_SCANNED, Merge, Source, page};
 use crate::model::{DeliveryFilter, Page, PageRequest};
+use crate::sqlite::late_lists::Listed;
 use crate::sqlite::pending::to_limit;
 use crate::sqlite::rows::{self, optional_time, time};
 
@@ -74,9 +77,16 @@ fn is_wanted(delivery: &Delivery, filter: &DeliveryFilter) -> bool {
         && filter.until.is_none_or(|until| delivery.created_at < until)
 }
 
-/// Where a list gets its numbers from; each is one index, or the table itself.
+/// Where a list gets its numbers from.
+enum DeliverySource {
+    /// One index, one list, or the table itself.
+    Indexed(Indexed),
+    /// What is not listed yet: a walk over a short end of the log, for these endpoints.
+    Unlisted { endpoints: HashSet<i64>, above: i64 },
+}
+
 #[derive(Debug, Clone, Copy)]
-struct DeliverySource {
+struct Indexed {
     select: &'static str,
     /// The endpoint or event that the index begins with; the table has none.
     key: Option<i64>,
@@ -88,7 +98,7 @@ struct DeliverySource {
 macro_rules! newest_first {
     ($table:literal, $filter:literal) => {
         concat!(
-            "SELECT seq FROM deliveries ",
+            "SELECT seq FROM ",
             $table,
             " WHERE ",
             $filter,
@@ -97,39 +107,59 @@ macro_rules! newest_first {
     };
 }
 
-pub(in crate::sqlite) const OF_ALL: &str = newest_first!("", "?1 IS NULL");
-pub(in crate::sqlite) const OF_ENDPOINT: &str =
-    newest_first!("INDEXED BY deliveries_log", "endpoint_no = ?1");
+pub(in crate::sqlite) const OF_ALL: &str = newest_first!("deliveries", "?1 IS NULL");
+pub(in crate::sqlite) const OF_ENDPOINT: &str = newest_first!("deliveries_listed", "endpoint_no = ?1");
+pub(in crate::sqlite) const UNLISTED: &str =
+    "SELECT seq, endpoint_no FROM deliveries WHERE seq > ?1 AND seq < ?2 ORDER BY seq DESC";
 pub(in crate::sqlite) const READY_OF: &str = newest_first!(
-    "INDEXED BY deliveries_ready",
+    "deliveries INDEXED BY deliveries_ready",
     "status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1"
 );
 pub(in crate::sqlite) const WAITING_OF: &str = newest_first!(
-    "INDEXED BY deliveries_waiting",
+    "deliveries INDEXED BY deliveries_waiting",
     "status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1"
 );
 pub(in crate::sqlite) const EXHAUSTED_OF: &str =
-    newest_first!("INDEXED BY deliveries_exhausted", "status = 2 AND endpoint_no = ?1");
+    newest_first!("deliveries INDEXED BY deliveries_exhausted", "status = 2 AND endpoint_no = ?1");
 pub(in crate::sqlite) const RESENT_OF: &str =
-    newest_first!("INDEXED BY deliveries_resent", "resend_of IS NOT NULL AND event_seq = ?1");
+    newest_first!("deliveries INDEXED BY deliveries_resent", "resend_of IS NOT NULL AND event_seq = ?1");
 
 impl DeliverySource {
     fn all(above: i64) -> Self {
-        Self { select: OF_ALL, key: None, above, below: i64::MAX }
+        Self::Indexed(Indexed { select: OF_ALL, key: None, above, below: i64::MAX })
     }
 
     fn indexed(select: &'static str, key: i64, above: i64) -> Self {
-        Self { select, key: Some(key), above, below: i64::MAX }
+        Self::Indexed(Indexed { select, key: Some(key), above, below: i64::MAX })
     }
 }
 
 impl Source for DeliverySource {
     fn below(&self, connection: &Connection, before: i64, limit: usize) -> rusqlite::Result<Vec<i64>> {
-        let before = before.min(self.below);
-        connection
-            .prepare_cached(self.select)?
-            .query_map(params![self.key, self.above, before, to_limit(limit)], |row| row.get(0))?
-            .collect()
+        match self {
+            Self::Indexed(indexed) => {
+                let before = before.min(indexed.below);
+                connection
+                    .prepare_cached(indexed.select)?
+                    .query_map(params![indexed.key, indexed.above, before, to_limit(limit)], |row| {
+                        row.get(0)
+                    })?
+                    .collect()
+            }
+            Self::Unlisted { endpoints, above } => {
+                let mut select = connection.prepare_cached(UNLISTED)?;
+                let mut rows = select.query(params![above, before])?;
+                let mut found = Vec::new();
+                while found.len() < limit
+                    && let Some(row) = rows.next()?
+                {
+                    if endpoints.contains(&row.get(1)?) {
+                        found.push(row.get(0)?);
+                    }
+                }
+                Ok(found)
+            }
+        }
     }
 }
 
@@ -154,9 +184,19 @@ fn sources(
     }
     match endpoints(connection, filter, MAX_SCANNED / selects.len())? {
         Some(endpoints) => {
-            let of_endpoint =
-                |no: i64| selects.iter().map(move |select| DeliverySource::indexed(select, no, above));
-            Ok(endpoints.into_iter().flat_map(of_endpoint).collect())
+            let of_endpoint = |no: &i64| {
+                selects
+                    .iter()
+                    .map(move |select| DeliverySource::indexed(select, *no, above))
+                    .collect::<Vec<_>>()
+            };
+            let mut sources: Vec<_> = endpoints.iter().flat_map(of_endpoint).collect();
+            if selects.contains(&OF_ENDPOINT) {
+                let above = above.max(Listed::load(connection)?.deliveries);
+                let endpoints = endpoints.into_iter().collect();
+                sources.push(DeliverySource::Unlisted { endpoints, above });
+            }
+            Ok(sources)
         }
         // So many endpoints that asking each costs more than looking at the rows themselves.
         None => Ok(vec![DeliverySource::all(above)]),
@@ -172,8 +212,8 @@ fn of_event(connection: &Connection, event: EventId, above: i64) -> rusqlite::Re
     let Some((event_seq, first, count)) = select.query_row([event.to_bytes()], read).optional()? else {
         return Ok(Vec::new());
     };
-    let own =
-        DeliverySource { below: first.saturating_add(count), ..DeliverySource::all(above.max(first - 1)) };
+    let (above_first, below) = (above.max(first - 1), first.saturating_add(count));
+    let own = DeliverySource::Indexed(Indexed { select: OF_ALL, key: None, above: above_first, below });
     Ok(vec![own, DeliverySource::indexed(RESENT_OF, event_seq, above)])
 }
 

@@ -9,13 +9,17 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::span::{Span, Table};
 use super::{Merge, Source, page};
 use crate::model::{EventFilter, Page, PageRequest};
+use crate::sqlite::late_lists::Listed;
 use crate::sqlite::pending::{payload, to_limit};
 
 /// Everything but the payload, which is read only for rows that are shown.
 const COLUMNS: &str = "SELECT ev.seq, ev.id, ev.account_no, a.id, ev.type, ev.livemode, ev.created_at
     FROM events ev JOIN accounts a ON a.no = ev.account_no";
 
-pub(in crate::sqlite) const OF_ACCOUNT: &str = "SELECT seq FROM events INDEXED BY events_account
+pub(in crate::sqlite) const OF_ACCOUNT: &str = "SELECT seq FROM events_listed
+    WHERE account_no = ?1 AND livemode = ?2 AND seq > ?3 AND seq < ?4 ORDER BY seq DESC LIMIT ?5";
+/// The same of what is not listed yet: a walk over a short end of the log.
+pub(in crate::sqlite) const OF_ACCOUNT_UNLISTED: &str = "SELECT seq FROM events
     WHERE account_no = ?1 AND livemode = ?2 AND seq > ?3 AND seq < ?4 ORDER BY seq DESC LIMIT ?5";
 pub(in crate::sqlite) const OF_ALL: &str =
     "SELECT seq FROM events WHERE seq > ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
@@ -80,14 +84,19 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
 /// Where an event list gets its numbers from.
 enum EventSource {
     All { above: i64 },
-    Account { no: i64, livemode: bool, above: i64 },
+    Account { select: &'static str, no: i64, livemode: bool, above: i64 },
 }
 
 fn sources(connection: &Connection, filter: &EventFilter, above: i64) -> rusqlite::Result<Vec<EventSource>> {
     let Some(account) = filter.account else { return Ok(vec![EventSource::All { above }]) };
     let Some(no) = account_no(connection, account)? else { return Ok(Vec::new()) };
     let modes = [false, true].into_iter().filter(|mode| filter.livemode.is_none_or(|wanted| wanted == *mode));
-    Ok(modes.map(|livemode| EventSource::Account { no, livemode, above }).collect())
+    let listed = Listed::load(connection)?.events;
+    let of_mode = |livemode| {
+        [(OF_ACCOUNT, above), (OF_ACCOUNT_UNLISTED, above.max(listed))]
+            .map(|(select, above)| EventSource::Account { select, no, livemode, above })
+    };
+    Ok(modes.flat_map(of_mode).collect())
 }
 
 /// The number of an account, deleted ones included.
@@ -104,8 +113,8 @@ impl Source for EventSource {
             Self::All { above } => {
                 connection.prepare_cached(OF_ALL)?.query_map(params![above, before, limit], seq)?.collect()
             }
-            Self::Account { no, livemode, above } => connection
-                .prepare_cached(OF_ACCOUNT)?
+            Self::Account { select, no, livemode, above } => connection
+                .prepare_cached(select)?
                 .query_map(params![no, livemode, above, before, limit], seq)?
                 .collect(),
         }
