@@ -12,6 +12,9 @@ pub enum StoreError {
     /// It contradicts what is there; the text says what.
     #[error("{0}")]
     Conflict(&'static str),
+    /// The database will not have these values, now or later. Nobody else's work was hurt.
+    #[error("the store refuses this")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
     /// The database did not do it; it may work later. Whether a commit took place may be unknown.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),

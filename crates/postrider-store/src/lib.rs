@@ -11,6 +11,8 @@ pub mod model;
 pub mod seal;
 pub mod sqlite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountNo};
@@ -82,8 +84,9 @@ pub trait Store: Send + Sync + 'static {
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
 
     /// Commits outcomes and health changes. Concurrent calls share commits. A delivery that is not pending any
-    /// more keeps its status; its attempt is logged all the same. Repeating a call changes nothing.
-    async fn record(&self, batch: RecordBatch) -> Result<(), StoreError>;
+    /// more keeps its status; its attempt is logged all the same. Repeating a call changes nothing. `Refused` where
+    /// one of the outcomes can't be written as it is.
+    async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError>;
 
     /// Makes a new delivery of a finished one. `NotFound` where the old delivery, its event or its endpoint is
     /// gone, `Conflict` while the old one is pending.

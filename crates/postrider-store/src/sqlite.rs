@@ -2,6 +2,7 @@
 //!
 //! This file opens it and hands each call to the writer or to a reader; SQL stands below.
 
+mod answers;
 mod changes;
 mod checkpoint;
 mod endpoint_row;
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 
 pub use self::migrations::Migrated;
 
+use self::checkpoint::Copier;
 use self::inbox::{AcceptLimits, Inbox};
 use self::open::{FileLock, Opened};
 use self::readers::Readers;
@@ -76,7 +78,7 @@ impl Default for SqliteOptions {
             change_queue: 256,
             writer_cache_kib: 8 * 1024,
             reader_cache_kib: 1024,
-            checkpoint_pages: 1_000,
+            checkpoint_pages: 4_000,
             list_after: 2_048,
             busy_patience: BUSY_PATIENCE,
             max_pages: None,
@@ -114,7 +116,7 @@ impl SqliteStore {
             inbox: Arc::clone(&inbox),
             sealer: Arc::clone(&sealer),
             is_gone: Arc::clone(&writer_is_gone),
-            checkpoint_pages: options.checkpoint_pages,
+            checkpoints: (Copier::start(path, options.busy_patience)?, options.checkpoint_pages),
             list_after: options.list_after,
         };
         let writer = thread.start(path, connection, lock)?;
@@ -154,7 +156,7 @@ struct Thread {
     inbox: Arc<Inbox>,
     sealer: Arc<Sealer>,
     is_gone: Arc<Semaphore>,
-    checkpoint_pages: u32,
+    checkpoints: (Copier, u32),
     list_after: u32,
 }
 
@@ -167,7 +169,7 @@ impl Thread {
             let _gone = Gone { inbox: Arc::clone(&self.inbox), is_gone: Arc::clone(&self.is_gone) };
             let _lock = lock;
             let connection = connection;
-            match Writer::new(&connection, self.sealer, self.checkpoint_pages, self.list_after) {
+            match Writer::new(&connection, self.sealer, self.checkpoints, self.list_after) {
                 Ok(mut writer) => {
                     drop(tell.send(Ok(())));
                     writer.run(&self.inbox);

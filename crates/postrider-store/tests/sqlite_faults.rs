@@ -52,6 +52,19 @@ async fn a_full_disk_refuses_and_recovers_once_there_is_room() {
 }
 
 #[tokio::test]
+async fn the_write_ahead_log_starts_over_while_events_keep_coming() {
+    let place = Place::new();
+    let store = place.open_with(SqliteOptions { checkpoint_pages: 50, ..SqliteOptions::default() });
+    let lane = place.lane(&store).await;
+    for _ in 0..600 {
+        store.accept(vec![place.event(&lane, &"x".repeat(3_000))]).await.unwrap();
+    }
+    let log = std::fs::metadata(place.path.with_extension("db-wal")).unwrap().len();
+    // Each of these commits writes at least four pages: 2,400 and more in all.
+    assert!(log < 4 * 50 * 4_120 + 400_000, "the log has grown to {log} bytes");
+}
+
+#[tokio::test]
 async fn everyone_in_a_batch_that_is_not_committed_is_told() {
     let place = Place::new();
     let impatient = SqliteOptions { busy_patience: Duration::from_millis(20), ..SqliteOptions::default() };
@@ -72,7 +85,7 @@ async fn everyone_in_a_batch_that_is_not_committed_is_told() {
     let id = new.event.id;
     let (accept, record, rename, writable) = tokio::join!(
         store.accept(vec![new.clone()]),
-        store.record(batch.clone()),
+        store.record(batch.clone().into()),
         store.rename_account(lane.account.no, "Renamed"),
         store.check_writable(),
     );
@@ -85,7 +98,7 @@ async fn everyone_in_a_batch_that_is_not_committed_is_told() {
     assert_eq!(store.load().await.unwrap().accounts[0].name, "Account");
 
     other.execute_batch("ROLLBACK").unwrap();
-    store.record(batch).await.unwrap();
+    store.record(batch.into()).await.unwrap();
     store.accept(vec![new]).await.unwrap();
     assert_eq!(store.ready(lane.endpoint.no, 10).await.unwrap().len(), 1);
 }
@@ -176,7 +189,7 @@ async fn a_request_larger_than_the_queue_is_still_accepted() {
         Record { seq, attempt: None, next: Next::Delivered, progress, at: place.now() }
     };
     let records = seqs.into_iter().map(outcome).collect();
-    store.record(RecordBatch { records, health: Vec::new() }).await.unwrap();
+    store.record(RecordBatch { records, health: Vec::new() }.into()).await.unwrap();
     assert_eq!(store.backlogs().await.unwrap(), []);
 }
 

@@ -95,7 +95,7 @@ async fn what_is_pruned_leaves_the_lists_and_its_numbers_are_not_given_again() {
         at: place.now(),
     };
     let records = seqs.iter().map(delivered).collect();
-    store.record(RecordBatch { records, health: Vec::new() }).await.unwrap();
+    store.record(RecordBatch { records, health: Vec::new() }.into()).await.unwrap();
     // The newest event stays, because numbering goes on from it; it has no delivery.
     let mut last = place.event(&lane, "{}");
     last.deliveries.clear();

@@ -65,7 +65,7 @@ pub async fn every_field_of_an_attempt_survives(backend: &dyn Backend) {
         let sample = Attempt { started_at: world.now(), ..sample };
         let record =
             Record { attempt: Some(sample.clone()), ..world.outcome(accepted, 1, Next::Waits, world.now()) };
-        world.store.record(batch(vec![record])).await.unwrap();
+        world.store.record(batch(vec![record]).into()).await.unwrap();
         assert_eq!(world.store.attempts(accepted.seq).await.unwrap(), [sample]);
     }
 }

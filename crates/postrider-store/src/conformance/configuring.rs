@@ -123,7 +123,7 @@ pub async fn an_update_writes_everything_but_health(backend: &dyn Backend) {
         ..Health::default()
     };
     let update = HealthUpdate { endpoint_no: lane.endpoint.no, health, state: None };
-    world.store.record(RecordBatch { records: Vec::new(), health: vec![update] }).await.unwrap();
+    world.store.record(RecordBatch { records: Vec::new(), health: vec![update] }.into()).await.unwrap();
 
     let mut changed = Endpoint {
         settings: full_settings(),
@@ -160,7 +160,7 @@ pub async fn a_change_of_settings_leaves_the_state(backend: &dyn Backend) {
         health: Health::default(),
         state: Some(State::Disabled(DisabledReason::Gone)),
     };
-    world.store.record(RecordBatch { records: Vec::new(), health: vec![disabled] }).await.unwrap();
+    world.store.record(RecordBatch { records: Vec::new(), health: vec![disabled] }.into()).await.unwrap();
     let mut patched = lane.endpoint.clone();
     patched.settings.description = "patched".to_owned();
     world.store.update_endpoint(&patched, EndpointUpdate::Settings).await.unwrap();
@@ -293,7 +293,10 @@ pub async fn a_healthy_store_can_be_written(backend: &dyn Backend) {
     world.store.close().await;
     assert!(matches!(world.store.check_writable().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(world.store.load().await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(world.store.record(RecordBatch::default()).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        world.store.record(RecordBatch::default().into()).await,
+        Err(StoreError::Unavailable(_))
+    ));
     let new = world.event(&lane, "{}");
     assert!(matches!(world.try_accept(new).await, Err(crate::AcceptError::Unavailable(_))));
 }

@@ -47,12 +47,12 @@ pub async fn recording_again_changes_nothing(backend: &dyn Backend) {
     for next in [Next::Delivered, Next::RetryAt(later), Next::Waits, Next::Exhausted] {
         let accepted = world.accept(&lane).await;
         let again = batch(vec![world.outcome(accepted, 1, next, world.now())]);
-        world.store.record(again.clone()).await.unwrap();
+        world.store.record(again.clone().into()).await.unwrap();
         let (delivery, attempts) = (
             world.store.delivery(accepted.id).await.unwrap(),
             world.store.attempts(accepted.seq).await.unwrap(),
         );
-        world.store.record(again).await.unwrap();
+        world.store.record(again.into()).await.unwrap();
         assert_eq!(world.store.delivery(accepted.id).await.unwrap(), delivery);
         assert_eq!(world.store.attempts(accepted.seq).await.unwrap(), attempts);
     }
@@ -132,7 +132,7 @@ pub async fn health_and_a_disabling_are_written_with_the_outcome(backend: &dyn B
     for (health, state, expected) in states {
         let update = HealthUpdate { endpoint_no: lane.endpoint.no, health, state };
         let records = vec![world.outcome(accepted, 1, Next::Waits, at)];
-        world.store.record(RecordBatch { records, health: vec![update] }).await.unwrap();
+        world.store.record(RecordBatch { records, health: vec![update] }.into()).await.unwrap();
         world = world.reopen().await;
         let configuration = world.store.load().await.unwrap();
         assert_eq!((configuration.endpoints[0].health, configuration.endpoints[0].state), (health, expected));
@@ -151,7 +151,7 @@ pub async fn many_at_once_are_all_recorded(backend: &dyn Backend) {
         let next = if index % 2 == 0 { Next::Delivered } else { Next::Exhausted };
         let batch = batch(vec![world.outcome(*accepted, 1, next, world.now())]);
         let store = Arc::clone(&world.store);
-        tasks.spawn(async move { store.record(batch).await });
+        tasks.spawn(async move { store.record(batch.into()).await });
     }
     while let Some(done) = tasks.join_next().await {
         done.unwrap().unwrap();
@@ -168,10 +168,10 @@ pub async fn an_outcome_of_nothing_leaves_nothing(backend: &dyn Backend) {
     let lane = world.lane().await;
     let mut accepted = world.accept(&lane).await;
     let record = Record { attempt: None, ..world.outcome(accepted, 0, Next::Waits, world.now()) };
-    world.store.record(batch(vec![record])).await.unwrap();
+    world.store.record(batch(vec![record]).into()).await.unwrap();
     assert_eq!(world.store.attempts(accepted.seq).await.unwrap(), []);
     accepted.seq.0 += 1_000;
     world.record(accepted, 1, Next::Delivered).await;
     assert_eq!(world.store.attempts(accepted.seq).await.unwrap(), []);
-    world.store.record(RecordBatch::default()).await.unwrap();
+    world.store.record(RecordBatch::default().into()).await.unwrap();
 }

@@ -53,7 +53,7 @@ pub async fn what_is_pending_or_ended_lately_stays(backend: &dyn Backend) {
     let resent = NewResend { id: world.delivery_id(), of: accepted[1].id, created_at: before };
     world.store.resend(resent).await.unwrap();
     let ended_later = world.outcome(accepted[2], 1, Next::Delivered, before);
-    world.store.record(super::world::batch(vec![ended_later])).await.unwrap();
+    world.store.record(super::world::batch(vec![ended_later]).into()).await.unwrap();
     assert_eq!(prune(&world, before).await.deleted_events, 0);
     for one in &accepted {
         assert!(world.store.delivery(one.id).await.is_ok());

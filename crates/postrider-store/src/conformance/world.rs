@@ -167,7 +167,7 @@ impl<'b> World<'b> {
     /// Records one outcome, made at `at`, as the attempt of that number.
     pub(super) async fn record(&self, accepted: Accepted, number: u32, next: Next) -> Timestamp {
         let at = self.now();
-        self.store.record(batch(vec![self.outcome(accepted, number, next, at)])).await.unwrap();
+        self.store.record(batch(vec![self.outcome(accepted, number, next, at)]).into()).await.unwrap();
         at
     }
 

@@ -6,13 +6,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::answers::{Accepted, Recorded, Reply};
 use super::changes::Change;
 use crate::error::{AcceptError, StoreError};
 use crate::model::{NewEvent, RecordBatch};
 use postrider_core::account::AccountNo;
-use postrider_core::delivery::DeliverySeq;
 
 /// How many rows of each kind go into one transaction; a larger single request goes alone.
 const BATCH_ROWS: usize = 2_048;
@@ -22,13 +22,13 @@ const BATCH_CHANGES: usize = 64;
 /// Events to be accepted and who waits for the answer.
 pub(super) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
-    pub(super) reply: oneshot::Sender<Result<Vec<DeliverySeq>, AcceptError>>,
+    pub(super) reply: Reply<Accepted>,
 }
 
 /// Outcomes to be recorded and who waits for the answer.
 pub(super) struct RecordJob {
-    pub(super) batch: RecordBatch,
-    pub(super) reply: oneshot::Sender<Result<(), StoreError>>,
+    pub(super) batch: Arc<RecordBatch>,
+    pub(super) reply: Reply<Recorded>,
     /// Its space in the queue, free again when the job is done.
     pub(super) _space: OwnedSemaphorePermit,
 }

@@ -90,6 +90,17 @@ pub(super) fn connect_reader(
     open().map_err(|e| sqlite_error(path, e))
 }
 
+/// A connection that copies the write-ahead log into the file and does nothing else.
+pub(super) fn connect_copier(path: &Path, patience: Duration) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = connect(path, patience)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        Ok(connection)
+    };
+    open().map_err(|e| sqlite_error(path, e))
+}
+
 /// Settings of the one connection that writes.
 pub(super) fn configure_writer(
     connection: &Connection,

@@ -98,17 +98,17 @@ impl Store for SqliteStore {
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
         let (reply, answer) = oneshot::channel();
         self.inbox.accept(AcceptJob { events, reply })?;
-        answer.await.map_err(|_gone| AcceptError::Unavailable(Box::new(Closed)))?
+        answer.await.map_err(|_gone| AcceptError::Unavailable(Box::new(Closed)))?.take()
     }
 
-    async fn record(&self, batch: RecordBatch) -> Result<(), StoreError> {
+    async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
         // A batch that is larger than the whole queue takes all of it.
         let rows = u32::try_from(batch.records.len() + batch.health.len()).unwrap_or(u32::MAX);
         let space = Arc::clone(&self.record_space).acquire_many_owned(rows.clamp(1, self.record_queue));
         let space = space.await.map_err(unavailable)?;
         let (reply, answer) = oneshot::channel();
         self.inbox.record(RecordJob { batch, reply, _space: space })?;
-        answer.await.map_err(|_gone| unavailable(Closed))?
+        answer.await.map_err(|_gone| unavailable(Closed))?.take()
     }
 
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {

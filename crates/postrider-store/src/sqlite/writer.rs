@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use postrider_core::account::AccountNo;
-use postrider_core::delivery::DeliverySeq;
 use rusqlite::Connection;
 
+use super::answers::{Accepted, Others, Recorded};
 use super::changes::{Context, Verdict, concerns_one_job};
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, Copier};
 use super::hot::{Hot, Numbers};
 use super::inbox::{AcceptJob, Batch, Inbox};
 use super::late_lists::LateLists;
@@ -35,8 +35,8 @@ pub(super) struct Writer<'c> {
 
 /// The answers to a committed batch, in the order of its jobs.
 struct Answers {
-    accepts: Vec<Result<Vec<DeliverySeq>, AcceptError>>,
-    records: Vec<Result<(), StoreError>>,
+    accepts: Vec<Accepted>,
+    records: Vec<Recorded>,
     versions: Vec<(AccountNo, Option<i64>)>,
 }
 
@@ -58,7 +58,7 @@ impl<'c> Writer<'c> {
     pub(super) fn new(
         connection: &'c Connection,
         sealer: Arc<Sealer>,
-        checkpoint_pages: u32,
+        checkpoints: (Copier, u32),
         list_after: u32,
     ) -> rusqlite::Result<Self> {
         let mut versions = HashMap::new();
@@ -74,7 +74,7 @@ impl<'c> Writer<'c> {
             sealer,
             numbers: Numbers::load(connection)?,
             versions,
-            checkpoints: Checkpoints::new(connection, checkpoint_pages)?,
+            checkpoints: Checkpoints::new(connection, checkpoints.0, checkpoints.1)?,
             late_lists: LateLists::new(connection, list_after)?,
             is_failing: false,
         })
@@ -146,7 +146,7 @@ impl<'c> Writer<'c> {
         for job in &batch.records {
             let hot = &mut self.hot;
             let recorded = guarded(self.connection, care, || hot.record(&job.batch))?;
-            answers.records.push(recorded.map_err(|error| StoreError::Unavailable(Box::new(error))));
+            answers.records.push(recorded.map_err(|error| StoreError::Refused(Box::new(error))));
         }
         for job in &mut batch.changes {
             self.change(&mut *job.change, &mut answers.versions)?;
@@ -154,11 +154,7 @@ impl<'c> Writer<'c> {
         Ok(answers)
     }
 
-    fn accept(
-        &mut self,
-        job: &AcceptJob,
-        care: Care,
-    ) -> rusqlite::Result<Result<Vec<DeliverySeq>, AcceptError>> {
+    fn accept(&mut self, job: &AcceptJob, care: Care) -> rusqlite::Result<Accepted> {
         if !job.events.iter().all(|new| self.is_current(new)) {
             return Ok(Err(AcceptError::ConfigChanged));
         }
@@ -202,13 +198,14 @@ impl<'c> Writer<'c> {
                 None => self.versions.remove(&account),
             };
         }
-        // Whoever asked may have gone away; what was committed stands all the same.
+        let mut others = Others::with_room_for(batch.accepts.len(), batch.records.len());
         for (job, answer) in batch.accepts.into_iter().zip(answers.accepts) {
-            drop(job.reply.send(answer));
+            others.accept(job.reply, answer);
         }
         for (job, answer) in batch.records.into_iter().zip(answers.records) {
-            drop(job.reply.send(answer));
+            others.record(job.reply, answer);
         }
+        others.send();
         for job in batch.changes {
             job.change.answer(None);
         }
@@ -236,12 +233,14 @@ fn guarded<T>(
 
 /// Tells everyone in a batch that it was not committed.
 fn refuse(batch: Batch, why: &NotCommitted) {
+    let mut others = Others::with_room_for(batch.accepts.len(), batch.records.len());
     for job in batch.accepts {
-        drop(job.reply.send(Err(AcceptError::Unavailable(Box::new(why.clone())))));
+        others.accept(job.reply, Err(AcceptError::Unavailable(Box::new(why.clone()))));
     }
     for job in batch.records {
-        drop(job.reply.send(Err(StoreError::Unavailable(Box::new(why.clone())))));
+        others.record(job.reply, Err(StoreError::Unavailable(Box::new(why.clone()))));
     }
+    others.send();
     for job in batch.changes {
         job.change.answer(Some(StoreError::Unavailable(Box::new(why.clone()))));
     }

@@ -1,6 +1,6 @@
 -- The log of an account's events and of an endpoint's deliveries, as tables of their own instead of indexes. An
 -- index is written with every row: each commit then touches a page for every account and every endpoint in it,
--- which was two thirds of all that was written. These are written behind the log, many rows at once and in their
+-- which was two fifths of all that was written. These are written behind the log, many rows at once and in their
 -- order; `listed` says how far they go, and a list reads what lies behind that from the log itself.
 CREATE TABLE listed (
     only_row   INTEGER PRIMARY KEY CHECK (only_row = 1),
