@@ -27,7 +27,7 @@ pub(crate) async fn keep_time(inner: Arc<Inner>) {
         let now = inner.now();
         let next = {
             // Armed under the lock: whoever adds an earlier time afterwards compares with this one and wakes us.
-            let lanes = inner.lanes();
+            let mut lanes = inner.lanes();
             let next = lanes.next_wakeup();
             inner.timer_armed_ms.store(next.map_or(i64::MAX, Timestamp::as_ms), Ordering::Relaxed);
             next

@@ -43,7 +43,7 @@ impl From<StoreError> for EngineError {
         match error {
             StoreError::NotFound => Self::NotFound,
             StoreError::Conflict(what) => Self::Conflict(what),
-            StoreError::Unavailable(source) => Self::Unavailable(source),
+            StoreError::Refused(source) | StoreError::Unavailable(source) => Self::Unavailable(source),
         }
     }
 }

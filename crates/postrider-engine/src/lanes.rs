@@ -1,8 +1,8 @@
 //! All lanes: which delivery is sent next. A pure structure; the time is an argument and nothing here waits.
 //!
 //! Lanes are served round robin over accounts, then over their endpoints, under one cap on requests in flight.
-//! Lanes whose receivers were slow draw on a share of it, so that they can't take it whole. Memory holds a
-//! bounded part of each backlog; the rest stays in the store and is asked for through [`Lanes::take_refill`].
+//! Lanes whose receivers are slow or not known yet draw on a share of it, so that they can't take it whole. Memory
+//! holds a bounded part of each backlog; the rest stays in the store and is asked for through [`Lanes::take_refill`].
 
 mod bucket;
 mod finish;
@@ -11,6 +11,7 @@ mod lane;
 pub(crate) mod refill;
 mod retries;
 mod ring;
+mod shares;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(crate) use self::lane::Item;
 use self::lane::{Eligible, Lane, Spilled};
 use self::retries::Retries;
 pub(crate) use self::retries::WithoutRoom;
-use self::ring::Ring;
+use self::shares::Shares;
 
 /// How much the lanes may hold in memory and on the wire.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +53,6 @@ pub(crate) struct Dispatch {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) item: Item,
     pub(crate) probe: bool,
-    /// Whether it was counted on the slow share.
-    slow: bool,
 }
 
 /// What can be seen of a lane from outside.
@@ -71,11 +70,7 @@ pub(crate) struct Lanes {
     schedule: RetrySchedule,
     rules: HealthRules,
     lanes: HashMap<EndpointNo, Lane>,
-    fast: Ring,
-    slow: Ring,
-    slow_turn: bool,
-    in_flight: usize,
-    slow_in_flight: usize,
+    shares: Shares,
     loaded: usize,
     payload_bytes: usize,
     wakeups: BTreeSet<(Timestamp, EndpointNo)>,
@@ -93,11 +88,7 @@ impl Lanes {
             schedule,
             rules,
             lanes: HashMap::new(),
-            fast: Ring::default(),
-            slow: Ring::default(),
-            slow_turn: false,
-            in_flight: 0,
-            slow_in_flight: 0,
+            shares: Shares::new(limits.max_in_flight),
             loaded: 0,
             payload_bytes: 0,
             wakeups: BTreeSet::new(),
@@ -195,41 +186,34 @@ impl Lanes {
 
     /// The next delivery to send, if any may be sent now.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
-        let slow_cap = self.limits.max_in_flight * 3 / 4;
-        while !self.stopping && self.in_flight < self.limits.max_in_flight {
-            let slow_may = self.slow_in_flight < slow_cap;
-            self.slow_turn = !self.slow_turn;
-            let (no, from_slow) = self.pop(slow_may)?;
+        self.notice_what_hangs(now);
+        while !self.stopping {
+            let (no, from) = self.shares.pop()?;
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
-            let entry = if from_slow { &mut lane.in_slow_ring } else { &mut lane.in_fast_ring };
-            *entry = false;
-            // Its share may have changed while it stood in the ring.
-            let slow = lane.slow;
+            lane.in_rings[from as usize] = false;
+            // Its pace may have changed while it stood in the ring.
+            let pace = lane.pace(now);
             if lane.eligible(now) == Eligible::Now
-                && (!slow || slow_may)
+                && self.shares.may(pace)
                 && let Some((item, probe)) = lane.take()
             {
                 let endpoint = lane.endpoint.clone();
-                self.in_flight += 1;
-                self.slow_in_flight += usize::from(slow);
+                self.shares.begin(pace, no, item.seq, now);
                 self.want_refill(no);
                 self.settle(no, now);
-                return Some(Dispatch { endpoint, item, probe, slow });
+                return Some(Dispatch { endpoint, item, probe });
             }
             self.settle(no, now);
         }
         None
     }
 
-    /// The next lane by turns, and whether it came from the slow ring. While the slow share is used up only lanes
-    /// from the fast ring are asked.
-    fn pop(&mut self, slow_may: bool) -> Option<(EndpointNo, bool)> {
-        let fast = |ring: &mut Ring| ring.pop().map(|no| (no, false));
-        let slow = |ring: &mut Ring| ring.pop().map(|no| (no, true));
-        match (self.slow_turn, slow_may) {
-            (true, true) => slow(&mut self.slow).or_else(|| fast(&mut self.fast)),
-            (false, true) => fast(&mut self.fast).or_else(|| slow(&mut self.slow)),
-            (_, false) => fast(&mut self.fast),
+    /// Lanes with requests that have hung for a while are slow, long before these come to their end.
+    fn notice_what_hangs(&mut self, now: Timestamp) {
+        while let Some(no) = self.shares.next_that_hangs(now) {
+            if let Some(lane) = self.lanes.get_mut(&no) {
+                lane.hangs();
+            }
         }
     }
 
@@ -246,16 +230,14 @@ impl Lanes {
             }
             self.settle(no, now);
         }
+        self.notice_what_hangs(now);
         self.fire_retries(now)
     }
 
     /// When [`Self::advance`] has something to do next.
-    pub(crate) fn next_wakeup(&self) -> Option<Timestamp> {
+    pub(crate) fn next_wakeup(&mut self) -> Option<Timestamp> {
         let lane = self.wakeups.first().map(|(at, _)| *at);
-        match (lane, self.retries.first_due()) {
-            (Some(lane), Some(retry)) => Some(lane.min(retry)),
-            (lane, retry) => lane.or(retry),
-        }
+        [lane, self.retries.first_due(), self.shares.next_look()].into_iter().flatten().min()
     }
 
     /// What can be seen of a lane.
@@ -272,24 +254,20 @@ impl Lanes {
 
     /// How many requests are in flight.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.shares.in_flight()
     }
 
     /// Puts a lane where it belongs: into its ring, onto the clock, or nowhere.
     fn settle(&mut self, no: EndpointNo, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
-        let stands_in_its_ring = if lane.slow { lane.in_slow_ring } else { lane.in_fast_ring };
-        if stands_in_its_ring {
+        let pace = lane.pace(now);
+        if lane.in_rings[pace as usize] {
             return;
         }
         let wakeup = match lane.eligible(now) {
             Eligible::Now => {
-                let (ring, entry) = match lane.slow {
-                    true => (&mut self.slow, &mut lane.in_slow_ring),
-                    false => (&mut self.fast, &mut lane.in_fast_ring),
-                };
-                *entry = true;
-                ring.push(lane.endpoint.account_no, no);
+                lane.in_rings[pace as usize] = true;
+                self.shares.enter(pace, lane.endpoint.account_no, no);
                 None
             }
             Eligible::At(at) => Some(at),

@@ -95,6 +95,10 @@ pub trait Store: Send + Sync + 'static {
     /// How many deliveries are pending, per endpoint that has any.
     async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError>;
 
+    /// Which of these endpoints have a pending delivery that waits for no point in time. Costs one look for each
+    /// endpoint, however many deliveries are pending.
+    async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
+
     /// The oldest pending deliveries of an endpoint that wait for no point in time, by sequence number. Payloads
     /// come with them up to a budget of bytes; behind it they are left to [`Store::payloads`].
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;

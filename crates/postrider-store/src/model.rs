@@ -121,6 +121,8 @@ pub struct PendingDelivery {
     pub event_type: String,
     /// The payload; absent where the query leaves it to [`crate::Store::payloads`].
     pub payload: Option<Bytes>,
+    /// How long the payload is, in bytes, absent or not.
+    pub payload_bytes: u32,
     /// How far it has come.
     pub progress: Progress,
     /// When its next attempt is due; none where it waits for nothing but its turn.

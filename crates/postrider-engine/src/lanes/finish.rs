@@ -39,10 +39,9 @@ pub(crate) struct Finished {
 impl Lanes {
     /// An attempt of `dispatch` has ended.
     pub(crate) fn finish(&mut self, dispatch: Dispatch, attempted: &Attempted<'_>) -> Finished {
-        let Dispatch { endpoint, item, probe, slow } = dispatch;
+        let Dispatch { endpoint, item, probe } = dispatch;
         let no = endpoint.no;
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.slow_in_flight = self.slow_in_flight.saturating_sub(usize::from(slow));
+        self.land(no, item.seq);
         let Some(lane) = self.lanes.get_mut(&no) else {
             return self.finish_without_lane(&item, attempted.outcome);
         };
@@ -58,7 +57,7 @@ impl Lanes {
         };
         let decision = after_attempt(&situation, attempted.outcome, attempted.now, attempted.jitter);
         let health_before = lane.health;
-        lane.adapt(attempted.outcome, attempted.took, decision.health, probe);
+        lane.adapt(attempted, decision.health, probe);
         let disabled = match decision.change {
             Some(HealthChange::Disable(reason)) if lane.state != State::Disabled(reason) => {
                 lane.state = State::Disabled(reason);
@@ -87,6 +86,15 @@ impl Lanes {
         // Requests that were in flight besides come to the same: it is disabled, and told, once.
         let change = change.filter(|change| disabled || !matches!(change, HealthChange::Disable(_)));
         Finished { next, progress, change, health }
+    }
+
+    /// A request is in flight no more; its slot is free.
+    fn land(&mut self, no: EndpointNo, seq: DeliverySeq) {
+        if self.shares.end(seq)
+            && let Some(lane) = self.lanes.get_mut(&no)
+        {
+            lane.hangs_no_more();
+        }
     }
 
     /// Puts the delivery where its decision says, and tells whether memory lets go of it. What it lets go of stays
@@ -136,9 +144,8 @@ impl Lanes {
 
     /// An attempt that could not be made (the payload could not be read) goes back to its place.
     pub(crate) fn give_back(&mut self, dispatch: Dispatch, now: Timestamp) {
-        let Dispatch { endpoint, item, probe, slow } = dispatch;
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.slow_in_flight = self.slow_in_flight.saturating_sub(usize::from(slow));
+        let Dispatch { endpoint, item, probe } = dispatch;
+        self.land(endpoint.no, item.seq);
         if let Some(lane) = self.lanes.get_mut(&endpoint.no) {
             lane.give_back(item, probe);
             self.settle(endpoint.no, now);

@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::attempt::{FailureCode, Outcome};
@@ -15,12 +14,12 @@ use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 
 use super::bucket::Bucket;
+use super::finish::Attempted;
 use super::known::Known;
+use super::shares::{InRings, PROVEN_FOR, Pace, SLOW_ANSWER};
 
 /// How many requests a lane that has shown nothing yet may have in flight.
 const FIRST_WINDOW: u32 = 2;
-/// An answer slower than this, or none, puts a lane on the slow share.
-const SLOW_ANSWER: Duration = Duration::from_millis(500);
 
 /// A pending delivery in memory.
 #[derive(Debug, Clone)]
@@ -69,7 +68,12 @@ pub(super) struct Lane {
     pub(super) in_flight: u32,
     /// How many may be in flight just now; between 1 and the endpoint's own cap.
     window: u32,
-    pub(super) slow: bool,
+    /// When the receiver last answered quickly.
+    quick_at: Option<Timestamp>,
+    /// Whether its last answer was slow or missing.
+    slow: bool,
+    /// How many of the requests in flight hang.
+    hanging: u32,
     pub(super) spilled: Spilled,
     pub(super) refilling: bool,
     /// Of an `ordered` lane: the store may hold a head that waits for its retry.
@@ -77,9 +81,8 @@ pub(super) struct Lane {
     /// How many deliveries are pending, in memory or not. Below zero for a moment where one has ended before the one
     /// who accepted it came to say so.
     pub(super) backlog: i64,
-    /// Whether it stands in the ring of fast lanes, and in that of slow ones (where it may stand from before).
-    pub(super) in_fast_ring: bool,
-    pub(super) in_slow_ring: bool,
+    /// In which rings it stands: that of its pace, or one where it stands from before.
+    pub(super) in_rings: InRings,
     pub(super) wakeup: Option<Timestamp>,
     pub(super) persisted_success_at: Option<Timestamp>,
     bucket: Option<Bucket>,
@@ -101,13 +104,14 @@ impl Lane {
             known: Known::default(),
             in_flight: 0,
             window: FIRST_WINDOW,
+            quick_at: None,
             slow: false,
+            hanging: 0,
             spilled: Spilled::No,
             refilling: false,
             head_unknown: true,
             backlog: 0,
-            in_fast_ring: false,
-            in_slow_ring: false,
+            in_rings: InRings::default(),
             wakeup: None,
             bucket,
             probing: false,
@@ -130,6 +134,28 @@ impl Lane {
         self.health = Health { last_success_at: self.health.last_success_at, ..Health::default() };
         self.window = 1;
         self.slow = false;
+        self.quick_at = None;
+    }
+
+    /// How its receiver answers.
+    pub(super) fn pace(&self, now: Timestamp) -> Pace {
+        if self.slow || self.hanging > 0 {
+            Pace::Slow
+        } else if self.quick_at.is_some_and(|at| now.since(at) < PROVEN_FOR) {
+            Pace::Fast
+        } else {
+            Pace::New
+        }
+    }
+
+    /// One of its requests in flight hangs.
+    pub(super) fn hangs(&mut self) {
+        self.hanging += 1;
+    }
+
+    /// A request that hung has ended.
+    pub(super) fn hangs_no_more(&mut self) {
+        self.hanging = self.hanging.saturating_sub(1);
     }
 
     /// Whether it may send at `now`, and if not, from when.
@@ -195,10 +221,16 @@ impl Lane {
     }
 
     /// Takes note of how an attempt went: window and share follow the receiver.
-    pub(super) fn adapt(&mut self, outcome: &Outcome, took: Duration, health: Health, probe: bool) {
+    pub(super) fn adapt(
+        &mut self,
+        &Attempted { outcome, took, now, .. }: &Attempted<'_>,
+        health: Health,
+        probe: bool,
+    ) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.probing &= !probe;
         self.slow = took > SLOW_ANSWER || matches!(outcome, Outcome::Failed { .. });
+        self.quick_at = if self.slow { self.quick_at } else { Some(now) };
         let closed_anew = health.closed_until.is_some() && health.closed_until != self.health.closed_until;
         let recovered = self.health.is_failing() && !health.is_failing();
         let timed_out = matches!(

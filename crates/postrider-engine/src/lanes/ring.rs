@@ -22,6 +22,11 @@ impl Ring {
         lanes.push_back(lane);
     }
 
+    /// Whether no lane waits in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
     /// The next lane of the next account.
     pub(super) fn pop(&mut self) -> Option<EndpointNo> {
         let account = self.accounts.pop_front()?;

@@ -41,6 +41,7 @@ pub async fn ready_gives_the_oldest_with_their_payloads(backend: &dyn Backend) {
         (waits.payload.as_deref(), waits.progress),
         (Some(&b"3"[..]), Progress { attempts: 2, used: 2 })
     );
+    assert!(ready.iter().all(|ready| ready.payload_bytes == 1));
     assert_eq!(
         seqs(&world.store.ready(lane.endpoint.no, 2).await.unwrap()),
         [accepted[1].seq, accepted[3].seq]
@@ -77,6 +78,7 @@ pub async fn what_waits_for_a_time_is_due_then_and_paged(backend: &dyn Backend) 
         (paged[3].endpoint_no, paged[3].progress),
         (other.endpoint.no, Progress { attempts: 1, used: 1 })
     );
+    assert!(paged.iter().all(|due| due.payload_bytes == 2));
 
     assert_eq!(seqs(&world.store.waiting(lane.endpoint.no, 10).await.unwrap()), seqs_of(&accepted));
     assert_eq!(seqs(&world.store.waiting(lane.endpoint.no, 2).await.unwrap()), seqs_of(&accepted[..2]));
@@ -119,7 +121,10 @@ pub async fn backlogs_count_what_is_pending(backend: &dyn Backend) {
         LaneBacklog { endpoint_no: first.endpoint.no, ready: 3, waiting: 1 },
         LaneBacklog { endpoint_no: second.endpoint.no, ready: 0, waiting: 1 },
     ];
-    let mut backlogs = world.reopen().await.store.backlogs().await.unwrap();
+    let world = world.reopen().await;
+    let asked = vec![idle.endpoint.no, first.endpoint.no, second.endpoint.no];
+    assert_eq!(world.store.with_ready(asked).await.unwrap(), [first.endpoint.no]);
+    let mut backlogs = world.store.backlogs().await.unwrap();
     backlogs.sort_by_key(|lane| lane.endpoint_no);
     assert_eq!(backlogs, expected);
 }

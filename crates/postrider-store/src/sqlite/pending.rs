@@ -98,8 +98,25 @@ pub(super) fn deleted_with_backlog(
     connection.prepare_cached(DELETED_WITH_BACKLOG)?.query_map([], read)?.collect()
 }
 
+pub(super) const HAS_READY: &str = "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_ready
+    WHERE status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1)";
+
+pub(super) fn with_ready(
+    connection: &Connection,
+    endpoints: Vec<EndpointNo>,
+) -> rusqlite::Result<Vec<EndpointNo>> {
+    let mut select = connection.prepare_cached(HAS_READY)?;
+    let mut found = Vec::new();
+    for no in endpoints {
+        if select.query_row([no.0], |row| row.get(0))? {
+            found.push(no);
+        }
+    }
+    Ok(found)
+}
+
 pub(super) const READY: &str = "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used,
-        d.next_attempt_at, d.event_seq
+        d.next_attempt_at, length(ev.payload), d.event_seq
     FROM deliveries d INDEXED BY deliveries_ready CROSS JOIN events ev ON ev.seq = d.event_seq
     WHERE d.status = 0 AND d.next_attempt_at IS NULL AND d.endpoint_no = ?1
     ORDER BY d.seq LIMIT ?2";
@@ -116,7 +133,7 @@ pub(super) fn ready(
     while let Some(row) = rows.next()? {
         let mut delivery = pending(row)?;
         if inline_bytes < MAX_INLINE_BYTES {
-            delivery.payload = payload(connection, row.get(8)?)?;
+            delivery.payload = payload(connection, row.get(9)?)?;
             inline_bytes += delivery.payload.as_ref().map_or(0, Bytes::len);
         }
         found.push(delivery);
@@ -125,7 +142,7 @@ pub(super) fn ready(
 }
 
 pub(super) const WAITING: &str = "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used,
-        d.next_attempt_at
+        d.next_attempt_at, length(ev.payload)
     FROM deliveries d INDEXED BY deliveries_waiting CROSS JOIN events ev ON ev.seq = d.event_seq
     WHERE d.status = 0 AND d.next_attempt_at IS NOT NULL AND d.endpoint_no = ?1
     ORDER BY d.seq LIMIT ?2";
@@ -140,7 +157,7 @@ pub(super) fn waiting(
 }
 
 pub(super) const DUE: &str = "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used,
-        d.next_attempt_at
+        d.next_attempt_at, length(ev.payload)
     FROM deliveries d INDEXED BY deliveries_due CROSS JOIN events ev ON ev.seq = d.event_seq
     WHERE d.status = 0 AND d.next_attempt_at IS NOT NULL AND d.next_attempt_at <= ?1
         AND (d.next_attempt_at, d.seq) > (?2, ?3)
@@ -165,6 +182,7 @@ fn pending(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
         event: EventId::from_bytes(row.get(3)?),
         event_type: row.get(4)?,
         payload: None,
+        payload_bytes: row.get(8)?,
         progress: Progress { attempts: row.get(5)?, used: row.get(6)? },
         next_attempt_at: optional_time(row, 7)?,
     })

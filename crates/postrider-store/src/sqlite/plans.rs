@@ -35,6 +35,14 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
             pending::DUE,
             &["SEARCH d USING INDEX deliveries_due (next_attempt_at>? AND next_attempt_at<?)", EVENT],
         ),
+        (
+            pending::HAS_READY,
+            &[
+                "SCAN CONSTANT ROW",
+                "SCALAR SUBQUERY 1",
+                "SEARCH deliveries USING INDEX deliveries_ready (endpoint_no=?)",
+            ],
+        ),
         (pending::COUNT_READY, &["SCAN deliveries USING INDEX deliveries_ready"]),
         (pending::COUNT_WAITING, &["SCAN deliveries USING INDEX deliveries_waiting"]),
         (

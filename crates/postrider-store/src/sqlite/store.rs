@@ -119,6 +119,10 @@ impl Store for SqliteStore {
         self.readers.read(pending::backlogs).await
     }
 
+    async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError> {
+        self.readers.read(move |connection| pending::with_ready(connection, endpoints)).await
+    }
+
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {
         self.readers.read(move |connection| pending::ready(connection, endpoint, limit)).await
     }

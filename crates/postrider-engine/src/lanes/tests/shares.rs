@@ -41,6 +41,9 @@ fn the_global_cap_holds_and_accounts_share_it_by_turns() {
     let mut lanes = lanes(LaneLimits { max_in_flight: 10, ..ROOMY });
     for no in 1..=9 {
         lanes.configure(endpoint(no, if no <= 8 { 1 } else { 2 }, |_| {}), at(0));
+        prove(&mut lanes, no, at(0));
+    }
+    for no in 1..=9 {
         for n in 0..20 {
             lanes.push(EndpointNo(no), item(no * 100 + n), at(0));
         }
@@ -51,15 +54,16 @@ fn the_global_cap_holds_and_accounts_share_it_by_turns() {
     for dispatch in &batch {
         *per_account.entry(dispatch.endpoint.account_no).or_insert(0) += 1;
     }
-    assert_eq!(per_account[&AccountNo(2)], 2, "one lane of another account gets its window of two");
+    assert_eq!(per_account[&AccountNo(2)], 3, "one lane of another account gets its window of three");
 }
 
 #[test]
-fn hanging_lanes_never_take_the_last_quarter_of_the_slots() {
+fn slow_lanes_leave_a_quarter_of_the_slots_to_quick_ones_and_an_eighth_to_new_ones() {
     let mut lanes = lanes(LaneLimits { max_in_flight: 40, ..ROOMY });
-    for no in 1..=50 {
+    for no in 1..=51 {
         lanes.configure(endpoint(no, no, |_| {}), at(0));
     }
+    prove(&mut lanes, 50, at(0));
     let mut seq = 0;
     let mut push = |lanes: &mut Lanes, no: i64, times: i64| {
         for _ in 0..times {
@@ -81,10 +85,111 @@ fn hanging_lanes_never_take_the_last_quarter_of_the_slots() {
     for no in 1..=49 {
         push(&mut lanes, no, 5);
     }
-    let hanging = drain(&mut lanes, at(0));
-    assert_eq!(hanging.len(), 30, "three quarters of 40");
-    push(&mut lanes, 50, 2);
-    assert_eq!(drain(&mut lanes, at(0)).len(), 2, "a healthy lane is served at once");
+    assert_eq!(drain(&mut lanes, at(0)).len(), 25, "three quarters of 40, less an eighth");
+    push(&mut lanes, 51, 2);
+    assert_eq!(drain(&mut lanes, at(0)).len(), 1, "a new lane is tried at once");
+    push(&mut lanes, 50, 3);
+    assert_eq!(drain(&mut lanes, at(0)).len(), 3, "a quick one is served at once");
+}
+
+#[test]
+fn a_crowd_of_new_endpoints_that_never_answer_blocks_neither_a_known_one_nor_another_new_one() {
+    let mut lanes = lanes(LaneLimits { max_in_flight: 4_096, ..ROOMY });
+    let mut seq = 0;
+    let mut push = |lanes: &mut Lanes, no: i64, times: i64, now: i64| {
+        for _ in 0..times {
+            seq += 1;
+            lanes.push(EndpointNo(no), item(seq), at(now));
+        }
+    };
+    lanes.configure(endpoint(9_001, 2, |settings| settings.max_in_flight = 100), at(0));
+    for _ in 0..10 {
+        push(&mut lanes, 9_001, 10, 0);
+        for dispatch in drain(&mut lanes, at(0)) {
+            end(&mut lanes, dispatch, &ok(), at(0));
+        }
+    }
+    for no in 1..=5_000 {
+        lanes.configure(endpoint(no, 1, |_| {}), at(0));
+        push(&mut lanes, no, 20, 0);
+    }
+    lanes.configure(endpoint(9_002, 1, |_| {}), at(0));
+    push(&mut lanes, 9_002, 1, 0);
+    let (mut hanging, mut waited_known, mut newcomer_at, mut same_account_at) =
+        (VecDeque::new(), 0, None, None);
+    for ms in (0..30_000).step_by(50) {
+        let now = at(ms);
+        lanes.advance(now);
+        let mut ended: Vec<Dispatch> = Vec::new();
+        while hanging.front().is_some_and(|(since, _)| ms - since >= 15_000) {
+            ended.extend(hanging.pop_front().map(|(_, dispatch)| dispatch));
+        }
+        let timeout = Outcome::Failed { code: FailureCode::Timeout, detail: "15 s".into() };
+        for dispatch in ended {
+            let took = Duration::from_secs(15);
+            lanes.finish(dispatch, &Attempted { outcome: &timeout, took, now, jitter: Jitter(0) });
+        }
+        if ms == 10_000 {
+            lanes.configure(endpoint(9_003, 3, |_| {}), now);
+            push(&mut lanes, 9_003, 1, ms);
+        }
+        push(&mut lanes, 9_001, 1, ms);
+        let batch = drain(&mut lanes, now);
+        waited_known += i64::from(!batch.iter().any(|dispatch| dispatch.endpoint.no.0 == 9_001));
+        for dispatch in batch {
+            match dispatch.endpoint.no.0 {
+                9_001 => drop(end(&mut lanes, dispatch, &ok(), now)),
+                9_002 => {
+                    same_account_at = Some(ms);
+                    end(&mut lanes, dispatch, &ok(), now);
+                }
+                9_003 => {
+                    newcomer_at = Some(ms);
+                    end(&mut lanes, dispatch, &ok(), now);
+                }
+                _ => hanging.push_back((ms, dispatch)),
+            }
+        }
+        assert!(hanging.len() <= 3_072, "{} hang at {ms} ms", hanging.len());
+    }
+    assert_eq!(waited_known, 0, "a known endpoint is served at once, always");
+    assert!(newcomer_at.is_some_and(|ms| ms <= 11_000), "another account's newcomer: {newcomer_at:?}");
+    assert!(same_account_at.is_some_and(|ms| ms <= 25_000), "behind all 5,000: {same_account_at:?}");
+}
+
+#[test]
+fn known_endpoints_that_fall_silent_together_are_slow_before_their_requests_end() {
+    let mut lanes = lanes(LaneLimits { max_in_flight: 40, ..ROOMY });
+    for no in 1..=9 {
+        lanes.configure(endpoint(no, no, |_| {}), at(0));
+        for _climbing in 0..10 {
+            prove(&mut lanes, no, at(0));
+        }
+    }
+    let mut hanging = 0;
+    for ms in (0..5_000).step_by(300) {
+        for no in 1..=8 {
+            lanes.push(EndpointNo(no), item(ms * 10 + no), at(ms));
+        }
+        lanes.advance(at(ms));
+        hanging += drain(&mut lanes, at(ms)).len();
+    }
+    assert_eq!(hanging, 25, "of 40 slots");
+    lanes.push(EndpointNo(9), item(99_999), at(5_000));
+    assert_eq!(seqs(&drain(&mut lanes, at(5_000))), [99_999]);
+}
+
+#[test]
+fn an_endpoint_that_was_not_heard_of_for_a_while_is_tried_as_a_new_one() {
+    let mut lanes = lanes(LaneLimits { max_in_flight: 40, ..ROOMY });
+    for no in 1..=40 {
+        lanes.configure(endpoint(no, no, |_| {}), at(0));
+        prove(&mut lanes, no, at(0));
+    }
+    for no in 1..=40 {
+        lanes.push(EndpointNo(no), item(no), at(100_000));
+    }
+    assert_eq!(drain(&mut lanes, at(100_000)).len(), 7, "a quarter of the share that they have");
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub(in crate::sqlite) fn resend(
         endpoint_no: EndpointNo(endpoint_no),
         event,
         event_type,
+        payload_bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
         payload: Some(payload),
         progress: Progress::default(),
         next_attempt_at: None,

@@ -1,0 +1,157 @@
+//! Who may take a slot: the requests in flight, counted by the pace of their lanes, and the turns among lanes.
+//!
+//! A slot in use can't be taken back, so no lane gets many before its receiver has shown that it answers. Lanes that
+//! answer quickly draw on all slots. The others share three quarters of them: *slow* ones, and *new* ones, of which
+//! only so many are tried at a time that there is always room for the next. A request that hangs is counted as slow
+//! from then on, whatever its lane was when it began.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use postrider_core::account::AccountNo;
+use postrider_core::delivery::DeliverySeq;
+use postrider_core::endpoint::EndpointNo;
+use postrider_core::time::Timestamp;
+
+use super::ring::Ring;
+
+/// An answer slower than this, or none, puts a lane on the slow share.
+pub(super) const SLOW_ANSWER: Duration = Duration::from_millis(500);
+/// A lane whose last quick answer is longer ago counts as new again: whole groups of receivers fall silent at once.
+pub(super) const PROVEN_FOR: Duration = Duration::from_secs(60);
+/// Of what new and slow lanes have left between them, new lanes are given one part in so many at a time.
+const NEWCOMERS: usize = 4;
+
+/// How a lane's receiver answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Quickly, of late.
+    Fast,
+    /// It has not been heard of late.
+    New,
+    /// Slowly, or not at all.
+    Slow,
+}
+
+const PACES: [Pace; 3] = [Pace::Fast, Pace::New, Pace::Slow];
+
+/// Which rings a lane stands in.
+pub(super) type InRings = [bool; PACES.len()];
+
+/// A request in flight.
+#[derive(Debug)]
+struct Flight {
+    since: Timestamp,
+    counted_as: Pace,
+    hangs: bool,
+}
+
+/// The requests in flight and the lanes that want one.
+#[derive(Debug)]
+pub(super) struct Shares {
+    slots: usize,
+    used: [usize; PACES.len()],
+    rings: [Ring; PACES.len()],
+    turn: usize,
+    flights: HashMap<DeliverySeq, Flight>,
+    /// Requests by their beginning, to find those that hang; some have ended meanwhile.
+    watched: VecDeque<(Timestamp, EndpointNo, DeliverySeq)>,
+}
+
+impl Shares {
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            slots,
+            used: [0; PACES.len()],
+            rings: Default::default(),
+            turn: 0,
+            flights: HashMap::new(),
+            watched: VecDeque::new(),
+        }
+    }
+
+    /// How many requests are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.used.iter().sum()
+    }
+
+    /// Whether a lane of this pace may have one more request in flight.
+    pub(super) fn may(&self, pace: Pace) -> bool {
+        let [_, new, slow] = self.used;
+        let share = (self.slots * 3 / 4).max(1);
+        let room = match pace {
+            Pace::Fast => true,
+            Pace::New => new + slow < share && new < (share.saturating_sub(slow) / NEWCOMERS).max(1),
+            // The rest of the share is for those that may turn out to be quick.
+            Pace::Slow => new + slow < (share - self.slots / 8).max(1),
+        };
+        room && self.in_flight() < self.slots
+    }
+
+    /// Puts a lane at the end of its turn; it must not stand in that ring yet.
+    pub(super) fn enter(&mut self, pace: Pace, account: AccountNo, no: EndpointNo) {
+        self.rings[pace as usize].push(account, no);
+    }
+
+    /// The next lane by turns, and the ring that it stood in. Its pace may be another one meanwhile.
+    pub(super) fn pop(&mut self) -> Option<(EndpointNo, Pace)> {
+        self.turn = (self.turn + 1) % PACES.len();
+        for n in 0..PACES.len() {
+            let pace = PACES[(self.turn + n) % PACES.len()];
+            if self.may(pace)
+                && let Some(no) = self.rings[pace as usize].pop()
+            {
+                return Some((no, pace));
+            }
+        }
+        None
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&mut self, pace: Pace, no: EndpointNo, seq: DeliverySeq, now: Timestamp) {
+        self.used[pace as usize] += 1;
+        self.flights.insert(seq, Flight { since: now, counted_as: pace, hangs: false });
+        self.watched.push_back((now, no, seq));
+    }
+
+    /// A request has ended; true where it was found to hang.
+    pub(super) fn end(&mut self, seq: DeliverySeq) -> bool {
+        let Some(flight) = self.flights.remove(&seq) else { return false };
+        self.used[flight.counted_as as usize] -= 1;
+        flight.hangs
+    }
+
+    /// The next request that has been in flight for too long at `now`, once for each; the endpoint it belongs to.
+    pub(super) fn next_that_hangs(&mut self, now: Timestamp) -> Option<EndpointNo> {
+        self.forget_ended();
+        let (since, no, seq) = self.watched.front().copied()?;
+        if now.since(since) <= SLOW_ANSWER {
+            return None;
+        }
+        self.watched.pop_front();
+        let flight = self.flights.get_mut(&seq)?;
+        flight.hangs = true;
+        self.used[flight.counted_as as usize] -= 1;
+        self.used[Pace::Slow as usize] += 1;
+        flight.counted_as = Pace::Slow;
+        Some(no)
+    }
+
+    /// When [`Self::next_that_hangs`] may make room for a lane that waits for it.
+    pub(super) fn next_look(&mut self) -> Option<Timestamp> {
+        if self.rings[Pace::New as usize].is_empty() {
+            return None;
+        }
+        self.forget_ended();
+        self.watched.front().map(|(since, ..)| since.plus(SLOW_ANSWER + Duration::from_millis(1)))
+    }
+
+    /// Drops what has ended from the front of the watch, so that the front is in flight.
+    fn forget_ended(&mut self) {
+        while let Some((since, _, seq)) = self.watched.front()
+            && self.flights.get(seq).is_none_or(|flight| flight.since != *since)
+        {
+            self.watched.pop_front();
+        }
+    }
+}
