@@ -31,21 +31,22 @@ impl FromRequest<Arc<Api>> for Call {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let caller = Caller::of(&parts.headers, &api.engine)?;
-        let params = RawPathParams::from_request_parts(&mut parts, &()).await;
+        let mut call = Self::unnamed(request, api)?;
+        let params = RawPathParams::from_request_parts(&mut call.parts, &()).await;
         let named = params.ok().and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()));
-        Ok(Self {
-            caller,
-            api: Arc::clone(api),
-            parts,
-            named: named.unwrap_or_default(),
-            body: Mutex::new(body),
-        })
+        call.named = named.unwrap_or_default();
+        Ok(call)
     }
 }
 
 impl Call {
+    /// A call whose path has no `{id}`.
+    pub(crate) fn unnamed(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let caller = Caller::of(&parts.headers, &api.engine)?;
+        Ok(Self { caller, api: Arc::clone(api), parts, named: String::new(), body: Mutex::new(body) })
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.api.engine
     }

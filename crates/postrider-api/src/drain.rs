@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 
 /// How much of a refused body is thrown away before the connection is closed.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
@@ -18,57 +19,59 @@ const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 const MAX_DRAIN: Duration = Duration::from_secs(2);
 
 /// Sees to it that the request's body is drained if it is dropped before its end.
-pub(crate) fn watch(request: Request) -> Request {
+pub(crate) fn watch(request: http::Request<Incoming>) -> Request {
     if request.body().is_end_stream() {
-        return request;
+        return request.map(|_nothing| Body::empty());
     }
     // Such a client sends nothing until it is asked to, and a refusal must not ask.
     let asks_first = request.headers().contains_key(header::EXPECT);
-    request.map(|body| Body::new(Watched { body, was_read: !asks_first, ended: false }))
+    request.map(|body| Body::new(Watched { body: Some(body), was_read: !asks_first, ended: false }))
 }
 
 struct Watched {
-    body: Body,
+    /// There until it is dropped.
+    body: Option<Incoming>,
     was_read: bool,
     ended: bool,
 }
 
 impl HttpBody for Watched {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         self.was_read = true;
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
         self.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if self.ended || !self.was_read || self.body.is_end_stream() {
+        if self.ended || !self.was_read || self.is_end_stream() {
             return;
         }
         // Beside the answer, not before it: a client that reads while it sends has the answer at once.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(drain(std::mem::take(&mut self.body)));
+        if let (Ok(runtime), Some(body)) = (tokio::runtime::Handle::try_current(), self.body.take()) {
+            runtime.spawn(drain(body));
         }
     }
 }
 
-async fn drain(mut body: Body) {
+async fn drain(mut body: Incoming) {
     let to_the_end = async {
         let mut drained = 0;
         while drained < MAX_DRAINED_BYTES

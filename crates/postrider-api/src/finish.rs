@@ -8,12 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method, header};
 
-use crate::drain;
 use crate::problem::{Carried, Code, Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,19 +24,22 @@ pub(crate) async fn wrong_method(method: Method) -> Problem {
     Problem::new(Code::MethodNotAllowed, format!("{method} is not among this path's methods; see Allow"))
 }
 
-/// Wraps every route.
-pub(crate) async fn finish(request: Request, next: Next) -> Response {
+/// Wraps every route: `answer` is what gives the answer.
+pub(crate) async fn finish<F>(request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let began = Instant::now();
     let request_id = fresh_id();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answered = AssertUnwindSafe(next.run(drain::watch(request))).catch_unwind().await;
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let answered = AssertUnwindSafe(answer(request)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_panic| {
         Problem::new(Code::Internal, "something went wrong here that should not; the log has it")
             .into_response()
     });
     if let Some(Carried(problem)) = response.extensions_mut().remove() {
         response = problem.render(&request_id, response);
-        log_problem(&problem, &request_id, &method, &path);
+        log_problem(&problem, &request_id, &method, uri.path());
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -48,7 +49,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (status, took_us) = (response.status().as_u16(), began.elapsed().as_micros());
-    tracing::debug!(%request_id, %method, path, status, took_us, "answered");
+    tracing::debug!(%request_id, %method, path = uri.path(), status, took_us, "answered");
     response
 }
 
@@ -75,19 +76,14 @@ fn fresh_id() -> String {
 mod tests {
     use super::*;
 
-    use axum::Router;
     use axum::body::Body;
-    use axum::middleware;
-    use axum::routing::get;
     use http_body_util::BodyExt as _;
-    use hyper::service::Service as _;
-    use hyper_util::service::TowerToHyperService;
     use postrider_engine::EngineError;
 
     /// The answer where the handler gives what `result` gives.
     async fn answer(result: fn() -> Result<(), Problem>) -> (u16, http::HeaderMap, serde_json::Value) {
-        let router = Router::new().route("/", get(async move || result())).layer(middleware::from_fn(finish));
-        let answered = TowerToHyperService::new(router).call(Request::new(Body::empty())).await.unwrap();
+        let answered =
+            finish(Request::new(Body::empty()), async |_| result().map(|()| "done").into_response()).await;
         let (parts, body) = answered.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status.as_u16(), parts.headers, serde_json::from_slice(&body).unwrap())

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware;
 use axum::routing::{get, post};
 use postrider_engine::Engine;
 use tokio::sync::Semaphore;
@@ -29,6 +28,7 @@ mod owner;
 mod problem;
 mod query;
 mod server;
+mod surface;
 
 pub use server::serve;
 
@@ -70,10 +70,15 @@ struct Api {
     body_memory: Arc<Semaphore>,
 }
 
-/// The routes over `engine`, for [`serve`] or for a server of the caller's own.
-pub fn router(engine: Engine, options: &ApiOptions) -> Router {
-    let body_memory = body::memory(options.body_memory_bytes);
-    let api = Arc::new(Api { engine, body_timeout: options.body_timeout, body_memory });
+impl Api {
+    fn new(engine: Engine, options: &ApiOptions) -> Self {
+        let body_memory = body::memory(options.body_memory_bytes);
+        Self { engine, body_timeout: options.body_timeout, body_memory }
+    }
+}
+
+/// The routes.
+fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(alive::healthz))
         .route("/readyz", get(alive::readyz))
@@ -97,6 +102,5 @@ pub fn router(engine: Engine, options: &ApiOptions) -> Router {
         .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
         .fallback(finish::no_such_path)
         .method_not_allowed_fallback(finish::wrong_method)
-        .layer(middleware::from_fn(finish::finish))
         .with_state(api)
 }

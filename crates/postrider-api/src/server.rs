@@ -7,15 +7,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use postrider_engine::Engine;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::ApiOptions;
+use crate::surface::Surface;
 use patient::Patient;
 
 /// How large a request's header block may be, and how much of a body is read at once.
@@ -42,12 +41,12 @@ pub async fn serve(
     options: ApiOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let router = crate::router(engine, &options);
+    let surface = Surface::new(engine, &options);
     let bound = u32::try_from(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
     let slots = Arc::new(Semaphore::new(bound as usize));
     let (phase, watched) = watch::channel(Phase::Serving);
     tokio::select! {
-        () = accept(&listener, &router, &options, &slots, &watched) => {}
+        () = accept(&listener, &surface, &options, &slots, &watched) => {}
         () = shutdown => {}
     }
     // From here on the operating system refuses connections itself.
@@ -64,7 +63,7 @@ pub async fn serve(
 /// Accepts connections for ever.
 async fn accept(
     listener: &TcpListener,
-    router: &Router,
+    surface: &Surface,
     options: &ApiOptions,
     slots: &Arc<Semaphore>,
     phase: &watch::Receiver<Phase>,
@@ -76,7 +75,7 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, _)) => {
                 is_resting = false;
-                let served = serve_connection(stream, router.clone(), options.clone(), slot, phase.clone());
+                let served = serve_connection(stream, surface.clone(), options.clone(), slot, phase.clone());
                 tokio::spawn(served);
             }
             // The client's doing, and over with it.
@@ -99,7 +98,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 async fn serve_connection(
     stream: TcpStream,
-    router: Router,
+    surface: Surface,
     options: ApiOptions,
     slot: OwnedSemaphorePermit,
     mut phase: watch::Receiver<Phase>,
@@ -113,7 +112,7 @@ async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(MAX_READ_BUFFER_BYTES)
-        .serve_connection(io, TowerToHyperService::new(router));
+        .serve_connection(io, surface);
     tokio::pin!(served);
     loop {
         let ended = tokio::select! {

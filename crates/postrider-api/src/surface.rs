@@ -1,0 +1,60 @@
+//! The whole surface as one service: what holds for every request (`finish.rs`) around the routes.
+//!
+//! Events are the hot path, so that `POST /v1/events` goes to its handler at once; everything else is found by the
+//! router. Both ways lead through the same checks and the same handler.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::Method;
+use hyper::body::Incoming;
+use postrider_engine::Engine;
+use tower_service::Service as _;
+
+use crate::call::Call;
+use crate::{Api, ApiOptions, drain, events, finish};
+
+const EVENTS: &str = "/v1/events";
+
+/// Answers requests; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Surface {
+    api: Arc<Api>,
+    router: Router,
+}
+
+impl Surface {
+    pub(crate) fn new(engine: Engine, options: &ApiOptions) -> Self {
+        let api = Arc::new(Api::new(engine, options));
+        Self { router: crate::router(Arc::clone(&api)), api }
+    }
+
+    async fn route(mut self, request: Request) -> Response {
+        if request.method() == Method::POST && request.uri().path() == EVENTS {
+            return match Call::unnamed(request, &self.api) {
+                Ok(call) => events::create(call).await.into_response(),
+                Err(problem) => problem.into_response(),
+            };
+        }
+        let Ok(response) = self.router.call(request).await;
+        response
+    }
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Surface {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let surface = self.clone();
+        Box::pin(async move {
+            let request = drain::watch(request);
+            Ok(finish::finish(request, |request| surface.route(request)).await)
+        })
+    }
+}
