@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use postrider_core::delivery::{Next, Progress};
+use postrider_core::delivery::Next;
 use postrider_core::endpoint::{Endpoint, EndpointNo, State};
 use postrider_core::health::{Health, HealthChange};
 use postrider_core::id::AccountId;
@@ -18,8 +18,8 @@ use postrider_core::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::config::STORE_PAUSE;
-use crate::lanes::Item;
 use crate::model::Submission;
+use crate::observe::AttemptSeen;
 use crate::{EngineError, Inner};
 
 /// Announcements that may wait to be accepted.
@@ -48,22 +48,15 @@ struct Counted {
 
 impl Inner {
     /// Announces what one attempt changed.
-    pub(crate) fn announce_outcome(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        item: &Item,
-        next: Next,
-        progress: Progress,
-        change: Option<HealthChange>,
-    ) {
-        let exhausted = (next == Next::Exhausted).then(|| Operational::DeliveryExhausted {
-            delivery: item.id,
-            event: item.event,
-            event_type: item.event_type.to_string(),
-            attempts: progress.attempts,
+    pub(crate) fn announce_outcome(&self, endpoint: &Arc<Endpoint>, seen: &AttemptSeen) {
+        let exhausted = (seen.next == Next::Exhausted).then(|| Operational::DeliveryExhausted {
+            delivery: seen.delivery,
+            event: seen.event,
+            event_type: seen.event_type.to_string(),
+            attempts: seen.number,
             count: 1,
         });
-        let changed = change.map(|change| match change {
+        let changed = seen.change.map(|change| match change {
             HealthChange::BecameFailing => Operational::EndpointFailing,
             HealthChange::Recovered => Operational::EndpointRecovered,
             HealthChange::Disable(_) => Operational::EndpointDisabled,
@@ -82,37 +75,58 @@ impl Inner {
             Some(lane) => (lane.state, lane.health),
             None => (endpoint.state, endpoint.health),
         };
+        let event_type = what.event_type();
         let announcement = Announcement { endpoint: endpoint.clone(), what, state, health, at: self.now() };
         if self.announcements.try_send(announcement).is_err() {
-            tracing::warn!(endpoint = %endpoint.id, "too much happens at once: an operational event is left out");
+            tracing::error!(
+                endpoint = %endpoint.id,
+                event_type,
+                waiting = MAX_WAITING,
+                "an operational event is left out: too many wait to be accepted"
+            );
         }
     }
 }
 
-/// Hands announcements in as events, until the service ends.
+/// Hands announcements in as events, until the service ends; then what is still counted is told as well.
 pub(crate) async fn run(inner: Arc<Inner>, mut waiting: mpsc::Receiver<Announcement>) {
     let mut counted: HashMap<EndpointNo, Counted> = HashMap::new();
     loop {
-        match tokio::time::timeout(LOOK_EVERY, waiting.recv()).await {
-            Ok(None) => return,
-            Ok(Some(announcement)) => {
-                if let Some(to_tell) = count(&mut counted, announcement) {
-                    tell(&inner, to_tell).await;
-                }
-            }
-            Err(_nothing_came) => {}
+        let announcement = tokio::select! {
+            announcement = next(&mut waiting, counted.is_empty()) => announcement,
+            () = inner.announcer_stop.notified() => return tell_the_rest(&inner, waiting, counted).await,
+        };
+        if let Some(to_tell) = announcement.and_then(|announcement| count(&mut counted, announcement)) {
+            tell(&inner, to_tell).await;
         }
-        for over in whose_minute_is_over(&mut counted, inner.now()) {
+        let now = inner.now();
+        for over in take_counts(&mut counted, now, |known| now.since(known.told_at) >= EXHAUSTED_EVERY) {
             tell(&inner, over).await;
         }
-        if counted.is_empty() {
-            // Nothing is counted, so there is no minute to watch: wait without waking up.
-            if let Some(announcement) = waiting.recv().await
-                && let Some(to_tell) = count(&mut counted, announcement)
-            {
-                tell(&inner, to_tell).await;
-            }
+    }
+}
+
+/// The next announcement; none when it is time to look at the counts, of which there are none where `for_ever`.
+async fn next(waiting: &mut mpsc::Receiver<Announcement>, for_ever: bool) -> Option<Announcement> {
+    if for_ever {
+        return waiting.recv().await;
+    }
+    tokio::time::timeout(LOOK_EVERY, waiting.recv()).await.ok().flatten()
+}
+
+/// At the end nothing waits for its minute: a count that is not told now never is.
+async fn tell_the_rest(
+    inner: &Arc<Inner>,
+    mut waiting: mpsc::Receiver<Announcement>,
+    mut counted: HashMap<EndpointNo, Counted>,
+) {
+    while let Ok(announcement) = waiting.try_recv() {
+        if let Some(to_tell) = count(&mut counted, announcement) {
+            tell(inner, to_tell).await;
         }
+    }
+    for counted in take_counts(&mut counted, inner.now(), |_| true) {
+        tell(inner, counted).await;
     }
 }
 
@@ -132,12 +146,13 @@ fn count(counted: &mut HashMap<EndpointNo, Counted>, announcement: Announcement)
 }
 
 /// Takes out the counts that may be told now; an endpoint without any further one is forgotten.
-fn whose_minute_is_over(counted: &mut HashMap<EndpointNo, Counted>, now: Timestamp) -> Vec<Announcement> {
-    let over: Vec<EndpointNo> = counted
-        .iter()
-        .filter(|(_, known)| now.since(known.told_at) >= EXHAUSTED_EVERY)
-        .map(|(no, _)| *no)
-        .collect();
+fn take_counts(
+    counted: &mut HashMap<EndpointNo, Counted>,
+    now: Timestamp,
+    may_be_told: impl Fn(&Counted) -> bool,
+) -> Vec<Announcement> {
+    let over: Vec<EndpointNo> =
+        counted.iter().filter(|(_, known)| may_be_told(known)).map(|(no, _)| *no).collect();
     let mut to_tell = Vec::new();
     for no in over {
         let Some(Counted { mut latest, count: further, .. }) = counted.remove(&no) else { continue };

@@ -5,18 +5,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use postrider_core::delivery::Next;
+use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
 use postrider_store::StoreError;
 use postrider_store::model::{PendingDelivery, Record, RecordBatch};
 
 use crate::Inner;
 use crate::config::{
-    CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, PRUNE_EVERY, PRUNE_PAUSE, PRUNE_SLICE,
-    RECORD_BATCH, STORE_PAUSE,
+    CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, LOOK_AGAIN_SLICE, PRUNE_EVERY,
+    PRUNE_PAUSE, PRUNE_SLICE, RECORD_BATCH, STORE_PAUSE,
 };
 use crate::ingest::item_of;
-use crate::lanes::WithoutRoom;
 use crate::lanes::refill::Refill;
+use crate::lanes::{Item, WithoutRoom};
 
 /// How long the timer sleeps at most, so that a clock that jumps ahead is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
@@ -60,18 +61,35 @@ pub(crate) async fn find_due(inner: Arc<Inner>) {
     }
 }
 
-/// Compares what the store has ready with what the lanes believe.
+/// Asks the store about the lanes that believe they have nothing, a slice at a time.
 async fn look_again(inner: &Arc<Inner>) {
-    match inner.store.backlogs().await {
-        Ok(backlogs) => {
-            let mut lanes = inner.lanes();
-            for backlog in backlogs.iter().filter(|backlog| backlog.ready > 0) {
-                lanes.look_again(backlog.endpoint_no);
+    let all: Vec<EndpointNo> = inner.snapshot.load().all_endpoints().map(|endpoint| endpoint.no).collect();
+    for slice in all.chunks(LOOK_AGAIN_SLICE) {
+        let believed_empty: Vec<EndpointNo> = {
+            let lanes = inner.lanes();
+            slice.iter().copied().filter(|no| lanes.is_believed_empty(*no)).collect()
+        };
+        if believed_empty.is_empty() {
+            continue;
+        }
+        match inner.store.with_ready(believed_empty).await {
+            Ok(with_ready) => with_ready.into_iter().for_each(|no| inner.lanes().look_again(no)),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "lanes could not be looked at");
+                break;
             }
         }
-        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "backlogs could not be read"),
     }
     inner.pump();
+}
+
+/// A pending delivery as a lane keeps it, the name of its type shared with all others.
+fn loaded(inner: &Inner, row: PendingDelivery) -> (EndpointNo, Item) {
+    let (no, mut item) = item_of(row);
+    if let Some(known) = inner.event_types.get(&item.event_type) {
+        item.event_type = known.clone();
+    }
+    (no, item)
 }
 
 async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
@@ -88,7 +106,7 @@ async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
         };
         let was_last = rows.len() < DUE_PAGE;
         after = rows.last().and_then(|row| row.next_attempt_at.map(|at| (at, row.seq)));
-        let items = rows.into_iter().map(item_of).collect();
+        let items = rows.into_iter().map(|row| loaded(inner, row)).collect();
         let without_room = inner.lanes().load_retries(items, inner.now());
         make_ready(inner, without_room).await;
         inner.pump();
@@ -110,7 +128,7 @@ async fn make_ready(inner: &Arc<Inner>, due: Vec<WithoutRoom>) {
             at,
         };
         let batch = RecordBatch { records: part.iter().map(record).collect(), health: Vec::new() };
-        match inner.store.record(batch).await {
+        match inner.store.record(batch.into()).await {
             Ok(()) => inner.lanes().made_ready(part),
             // Their time stays in the store, so the next read of due retries finds them again.
             Err(error) => {
@@ -135,7 +153,8 @@ pub(crate) async fn refill(inner: Arc<Inner>) {
         inner.refill.notify_one();
         match read_backlog(&inner, refill).await {
             Ok((waiting, ready)) => {
-                let items = |rows: Vec<PendingDelivery>| rows.into_iter().map(|row| item_of(row).1).collect();
+                let items =
+                    |rows: Vec<PendingDelivery>| rows.into_iter().map(|row| loaded(&inner, row).1).collect();
                 inner.lanes().refilled(refill, items(waiting), items(ready), inner.now());
             }
             Err(error) => {

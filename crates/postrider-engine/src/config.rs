@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub loaded_deliveries: usize,
     /// Bytes of payloads in memory.
     pub payload_bytes: usize,
+    /// Bytes of payloads in flight that had no room in memory before and were read again to be sent.
+    pub reread_bytes: usize,
     /// Retries waiting in memory; further ones wait in the store.
     pub retries_in_memory: usize,
 }
@@ -48,6 +50,7 @@ impl Default for EngineConfig {
             lane_queue: 1_000,
             loaded_deliveries: 200_000,
             payload_bytes: 64 * 1024 * 1024,
+            reread_bytes: 64 * 1024 * 1024,
             retries_in_memory: 100_000,
         }
     }
@@ -75,8 +78,12 @@ pub(crate) const RECORD_GATHER: Duration = Duration::from_millis(3);
 pub(crate) const DUE_HORIZON: Duration = Duration::from_secs(30);
 /// See [`DUE_HORIZON`].
 pub(crate) const DUE_EVERY: Duration = Duration::from_secs(10);
-/// Every so many such reads the lanes are compared with the store's backlogs.
+/// Every so many such reads the lanes that believe they have nothing are compared with the store.
 pub(crate) const LOOK_AGAIN_ROUNDS: u64 = 6;
+/// Lanes asked about in one read, so that it is short however many there are.
+pub(crate) const LOOK_AGAIN_SLICE: usize = 200;
+/// How long a change of an endpoint's state by hand waits for one by the service to be committed.
+pub(crate) const STATE_WAIT: Duration = Duration::from_secs(10);
 /// Rows per read of due retries.
 pub(crate) const DUE_PAGE: usize = 500;
 /// Refills that run at once.

@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointSettings, State};
+use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::id::EndpointId;
 use postrider_core::operational::Operational;
 use postrider_core::secret::Secret;
 use postrider_store::model::{EndpointUpdate, NewEndpoint, Page, PageRequest};
 
+use crate::config::STATE_WAIT;
 use crate::model::{EndpointDraft, EndpointFilter, EndpointPatch, EndpointView, StateChange};
 use crate::{Engine, EngineError, Inner};
 
@@ -145,36 +146,60 @@ impl Inner {
     ) -> Result<EndpointView, EngineError> {
         let _changing = self.changes.lock().await;
         let known = self.find_endpoint(id)?;
-        let now_state = self.view(&known).state;
-        let (state, fresh_health) = match (change, now_state) {
-            (StateChange::Pause, State::Enabled) => (State::Paused, false),
-            (StateChange::Resume, State::Paused) => (State::Enabled, false),
-            (StateChange::Enable, State::Paused | State::Disabled(_)) => (State::Enabled, true),
-            (StateChange::Disable, State::Enabled | State::Paused) => {
-                (State::Disabled(DisabledReason::Operator), false)
+        let no = known.no;
+        let mut wrote = None;
+        loop {
+            // The service changes states too: it must have committed its own before, so that this is the last word.
+            self.until_state_is_recorded(no).await?;
+            let found = self.view(&known).state;
+            let wanted = following_state(change, found);
+            let (state, fresh_health) = match wanted {
+                Ok(Some(new)) => new,
+                // What an earlier round wrote is not what holds.
+                Ok(None) | Err(_) if wrote.is_some_and(|wrote| wrote != found) => (found, false),
+                Ok(None) => return Ok(self.view(&known)),
+                Err(conflict) => return Err(conflict),
+            };
+            let now = self.now();
+            let endpoint = Endpoint { state, updated_at: now, ..Endpoint::clone(&known) };
+            let version =
+                self.store.update_endpoint(&endpoint, EndpointUpdate::State { fresh_health }).await?;
+            wrote = Some(state);
+            let endpoint = Arc::new(endpoint);
+            self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
+            {
+                let mut lanes = self.lanes();
+                if lanes.view(no).is_some_and(|lane| lane.state != found) {
+                    // The service changed it during the commit: decided again.
+                    continue;
+                }
+                lanes.configure(endpoint.clone(), now);
+                if state != found {
+                    lanes.set_state(no, state, fresh_health, now);
+                }
             }
-            (StateChange::Pause | StateChange::Resume, State::Disabled(_)) => {
-                return Err(EngineError::Conflict("the endpoint is disabled; enable it first"));
+            wanted?;
+            if change == StateChange::Disable && state != found {
+                self.announce(&endpoint, Operational::EndpointDisabled);
             }
-            (StateChange::Pause, State::Paused)
-            | (StateChange::Resume | StateChange::Enable, State::Enabled)
-            | (StateChange::Disable, State::Disabled(_)) => return Ok(self.view(&known)),
+            self.pump();
+            return Ok(self.view(&endpoint));
+        }
+    }
+
+    /// Waits until the store knows what the service itself made of an endpoint's state.
+    async fn until_state_is_recorded(&self, no: EndpointNo) -> Result<(), EngineError> {
+        let is_recorded = async {
+            loop {
+                let recorded = self.recorded.notified();
+                if self.lanes().is_state_recorded(no) {
+                    return;
+                }
+                recorded.await;
+            }
         };
-        let now = self.now();
-        let endpoint = Endpoint { state, updated_at: now, ..Endpoint::clone(&known) };
-        let version = self.store.update_endpoint(&endpoint, EndpointUpdate::State { fresh_health }).await?;
-        let endpoint = Arc::new(endpoint);
-        self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
-        {
-            let mut lanes = self.lanes();
-            lanes.configure(endpoint.clone(), now);
-            lanes.set_state(endpoint.no, state, fresh_health, now);
-        }
-        if change == StateChange::Disable {
-            self.announce(&endpoint, Operational::EndpointDisabled);
-        }
-        self.pump();
-        Ok(self.view(&endpoint))
+        let waited = tokio::time::timeout(STATE_WAIT, is_recorded).await;
+        waited.map_err(|elapsed| EngineError::Unavailable(Box::new(elapsed)))
     }
 
     /// Commits changed settings and tells matching and the lane of them.
@@ -185,6 +210,24 @@ impl Inner {
         self.lanes().configure(endpoint.clone(), self.now());
         self.pump();
         Ok(self.view(&endpoint))
+    }
+}
+
+/// What a change by hand makes of a state, and whether health begins anew; none where it is so already.
+fn following_state(change: StateChange, found: State) -> Result<Option<(State, bool)>, EngineError> {
+    match (change, found) {
+        (StateChange::Pause, State::Enabled) => Ok(Some((State::Paused, false))),
+        (StateChange::Resume, State::Paused) => Ok(Some((State::Enabled, false))),
+        (StateChange::Enable, State::Paused | State::Disabled(_)) => Ok(Some((State::Enabled, true))),
+        (StateChange::Disable, State::Enabled | State::Paused) => {
+            Ok(Some((State::Disabled(DisabledReason::Operator), false)))
+        }
+        (StateChange::Pause | StateChange::Resume, State::Disabled(_)) => {
+            Err(EngineError::Conflict("the endpoint is disabled; enable it first"))
+        }
+        (StateChange::Pause, State::Paused)
+        | (StateChange::Resume | StateChange::Enable, State::Enabled)
+        | (StateChange::Disable, State::Disabled(_)) => Ok(None),
     }
 }
 

@@ -126,6 +126,7 @@ fn fresh_item(event: &Event, event_type: &Arc<str>, id: DeliveryId, seq: Deliver
         id,
         event: event.id,
         event_type: event_type.clone(),
+        payload_bytes: u32::try_from(event.payload.len()).unwrap_or(u32::MAX),
         payload: Some(event.payload.clone()),
         progress: Progress::default(),
         not_before: None,
@@ -149,6 +150,7 @@ pub(crate) fn item_of(row: postrider_store::model::PendingDelivery) -> (Endpoint
         event: row.event,
         event_type: row.event_type.into(),
         payload: row.payload,
+        payload_bytes: row.payload_bytes,
         progress: row.progress,
         not_before: row.next_attempt_at,
     };

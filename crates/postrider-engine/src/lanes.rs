@@ -27,7 +27,7 @@ pub(crate) use self::lane::Item;
 use self::lane::{Eligible, Lane, Spilled};
 use self::retries::Retries;
 pub(crate) use self::retries::WithoutRoom;
-use self::shares::Shares;
+use self::shares::{Pace, Shares};
 
 /// How much the lanes may hold in memory and on the wire.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +53,8 @@ pub(crate) struct Dispatch {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) item: Item,
     pub(crate) probe: bool,
+    /// Whether its receiver answered quickly of late.
+    pub(crate) proven: bool,
 }
 
 /// What can be seen of a lane from outside.
@@ -144,6 +146,11 @@ impl Lanes {
         self.settle(no, now);
     }
 
+    /// Whether the store knows an endpoint's state as it is here.
+    pub(crate) fn is_state_recorded(&self, no: EndpointNo) -> bool {
+        self.lanes.get(&no).is_none_or(|lane| lane.unrecorded_state.is_none())
+    }
+
     /// A fresh delivery, just committed. It is kept in memory where there is room and its turn allows.
     pub(crate) fn push(&mut self, no: EndpointNo, mut item: Item, now: Timestamp) {
         let room = self.room();
@@ -201,7 +208,7 @@ impl Lanes {
                 self.shares.begin(pace, no, item.seq, now);
                 self.want_refill(no);
                 self.settle(no, now);
-                return Some(Dispatch { endpoint, item, probe });
+                return Some(Dispatch { endpoint, item, probe, proven: pace == Pace::Fast });
             }
             self.settle(no, now);
         }

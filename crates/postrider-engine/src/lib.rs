@@ -16,6 +16,7 @@ mod lanes;
 mod log;
 pub mod model;
 mod observe;
+mod payloads;
 mod recorder;
 mod send;
 mod shutdown;
@@ -23,6 +24,7 @@ mod sign;
 mod snapshot;
 mod start;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,6 +48,7 @@ use crate::announce::Announcement;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
 use crate::observe::Observers;
+use crate::payloads::Rereads;
 use crate::recorder::Outcomes;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
@@ -73,12 +76,18 @@ struct Inner {
     changes: tokio::sync::Mutex<()>,
     /// Held for a few instructions only, never across an await.
     lanes: Mutex<Lanes>,
+    /// The room for payloads that are read again when they are sent.
+    rereads: Rereads,
+    /// The names of the known event types, so that each is in memory once.
+    event_types: HashSet<Arc<str>>,
     outcomes: mpsc::Sender<Outcomes>,
     observers: Observers,
     /// Operational events on their way to be accepted.
     announcements: mpsc::Sender<Announcement>,
     /// Set once, when the service begins to stop.
     stopping: AtomicBool,
+    /// When the log last spoke of a shortage of files or ports (milliseconds since 1970).
+    shortage_said_ms: AtomicI64,
     /// Wakes the task that waits for lanes' and retries' times …
     timer: Notify,
     /// … which sleeps until this (milliseconds since 1970).
@@ -87,14 +96,20 @@ struct Inner {
     refill: Notify,
     /// Wakes the task that cancels what is pending for deleted endpoints.
     cancel: Notify,
+    /// Wakes whoever waits for outcomes to be committed.
+    recorded: Notify,
     /// Wakes whoever waits for the last request in flight.
     idle: Notify,
     /// Set when the recorder should end after what it has …
     recorder_ends: AtomicBool,
     /// … and wakes it for that.
     recorder_stop: Notify,
+    /// Tells the announcer to end after what waits to be told.
+    announcer_stop: Notify,
     /// The service's own tasks, ended at shutdown.
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Ends when everything that happened is told.
+    announcer: Mutex<Option<JoinHandle<()>>>,
     /// Ends last, when every outcome is recorded.
     recorder: Mutex<Option<JoinHandle<()>>>,
 }

@@ -75,7 +75,8 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         batch.records.push(outcome.record);
     }
     batch.health.extend(health.into_values());
-    while let Err(error) = inner.store.record(batch.clone()).await {
+    let batch = Arc::new(batch);
+    while let Err(error) = inner.store.record(Arc::clone(&batch)).await {
         log_failure(&error);
         if inner.recorder_must_end() {
             // The process is about to end. What is lost here is tried again after the next start.
@@ -90,6 +91,7 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         }
         lanes.wants_refill()
     };
+    inner.recorded.notify_waiters();
     if wants_refill {
         inner.refill.notify_one();
     }

@@ -9,20 +9,24 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use postrider_core::attempt::{Attempt, FailureCode, Outcome, RequestLog, Timings};
 use postrider_core::delivery::Next;
+use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::time::Timestamp;
 use postrider_sender::{AttemptReport, AttemptRequest};
 use postrider_store::model::Record;
 use tokio::sync::mpsc;
 
 use crate::Inner;
-use crate::config::STORE_PAUSE;
-use crate::lanes::{Attempted, Dispatch, Finished, Lanes};
+use crate::lanes::{Attempted, Dispatch, Finished, Item, Lanes};
 use crate::observe::AttemptSeen;
 use crate::recorder::Outcomes;
 use crate::sign;
 
 /// Dispatches taken under one hold of the lanes' lock.
 const PUMP_BATCH: usize = 64;
+/// How long a slot is kept when the service itself lacked files or ports for its request.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
+/// How often the log speaks of such a shortage, in milliseconds.
+const SAY_SHORTAGE_EVERY_MS: u64 = 10_000;
 
 impl Inner {
     /// Sends everything that may be sent now. Called after whatever may have made something sendable.
@@ -74,24 +78,52 @@ impl Inner {
 
     /// One attempt from signature to decision. Gives a dispatch to go on with, where there is one.
     async fn attempt(self: &Arc<Self>, dispatch: Dispatch) -> Option<Dispatch> {
+        let mut flight = Flight::of(self, &dispatch);
         // A place for the outcome comes first: when recording stalls, attempts wait here and nothing piles up.
         let Ok(place) = self.outcomes.reserve().await else {
-            self.lanes().give_back(dispatch, self.now());
-            self.idle.notify_waiters();
-            return None;
+            return self.end_without_attempt(flight, dispatch, Lanes::give_back);
+        };
+        let _room = match &dispatch.item.payload {
+            Some(_) => None,
+            None => Some(self.rereads.room(dispatch.item.payload_bytes, dispatch.proven).await),
         };
         let payload = match &dispatch.item.payload {
             Some(payload) => payload.clone(),
             None => match self.read_payload(&dispatch).await {
                 Ok(Some(payload)) => payload,
-                Ok(None) => return self.end_without_attempt(dispatch, Lanes::vanish),
-                Err(()) => return self.end_without_attempt(dispatch, Lanes::give_back),
+                Ok(None) => return self.end_without_attempt(flight, dispatch, Lanes::vanish),
+                Err(()) => return self.end_without_attempt(flight, dispatch, Lanes::give_back),
             },
         };
         if self.stopping.load(Ordering::Relaxed) {
-            return self.end_without_attempt(dispatch, Lanes::give_back);
+            return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         let started_at = self.now();
+        let attempted = AssertUnwindSafe(self.sign_and_send(&dispatch, payload, started_at)).catch_unwind();
+        let report = attempted.await.unwrap_or_else(|_panic| broken_off(&dispatch));
+        if report.not_made {
+            self.wait_for_files(&report).await;
+            return self.end_without_attempt(flight, dispatch, Lanes::give_back);
+        }
+        let decide = AssertUnwindSafe(|| self.decide(&mut flight, dispatch, report, started_at, place));
+        let Ok(decided) = std::panic::catch_unwind(decide) else {
+            flight.break_off();
+            self.pump();
+            return None;
+        };
+        let following = self.tell(decided);
+        if following.is_none() {
+            self.idle.notify_waiters();
+        }
+        following
+    }
+
+    async fn sign_and_send(
+        &self,
+        dispatch: &Dispatch,
+        payload: Bytes,
+        started_at: Timestamp,
+    ) -> AttemptReport {
         let endpoint = &dispatch.endpoint;
         let request = AttemptRequest {
             url: endpoint.settings.url.clone(),
@@ -100,42 +132,43 @@ impl Inner {
             timeout: endpoint.settings.timeout,
             started_at,
         };
-        let url = request.url.to_string();
-        let attempted = AssertUnwindSafe(self.transport.attempt(request)).catch_unwind().await;
-        let report = attempted.unwrap_or_else(|_panic| broken_off(url));
-        self.decide(dispatch, report, started_at, place)
+        self.transport.attempt(request).await
     }
 
-    /// The decision, and its way to the log, to the watchers and into the next dispatch.
+    /// The decision, handed to the log, and what may be sent now that a slot is free.
     fn decide(
-        self: &Arc<Self>,
+        &self,
+        flight: &mut Flight<'_>,
         dispatch: Dispatch,
         report: AttemptReport,
         started_at: Timestamp,
         place: mpsc::Permit<'_, Outcomes>,
-    ) -> Option<Dispatch> {
+    ) -> Decided {
         let now = self.now();
         let took = Duration::from_micros(report.timings.total_us);
         let jitter = self.chance.jitter();
         let (item, endpoint, probe) = (dispatch.item.clone(), dispatch.endpoint.clone(), dispatch.probe);
-        let AttemptReport { outcome, timings, request, response } = report;
-        let (finished, mut following) = {
-            let mut lanes = self.lanes();
-            let mut finished = lanes.finish(dispatch, &Attempted { outcome: &outcome, took, now, jitter });
-            let Finished { next, progress, .. } = finished;
-            let outcome = outcome.clone();
-            let attempt =
-                Attempt { number: progress.attempts, probe, started_at, timings, request, response, outcome };
-            let record = Record { seq: item.seq, attempt: Some(attempt), next, progress, at: now };
-            // Under the same lock: whoever sees that nothing is in flight any more finds every outcome handed over.
-            place.send(Outcomes { endpoint_no: endpoint.no, record, health: finished.health.take() });
-            (finished, self.take_dispatches(&mut lanes, now))
-        };
+        let AttemptReport { outcome, timings, request, response, .. } = report;
+        let mut lanes = self.lanes();
+        let mut finished = lanes.finish(dispatch, &Attempted { outcome: &outcome, took, now, jitter });
         let Finished { next, progress, change, .. } = finished;
-        if change.is_some() || next == Next::Exhausted {
-            self.announce_outcome(&endpoint, &item, next, progress, change);
-        }
-        self.observers.tell(AttemptSeen {
+        let logged = outcome.clone();
+        let attempt = Attempt {
+            number: progress.attempts,
+            probe,
+            started_at,
+            timings,
+            request,
+            response,
+            outcome: logged,
+        };
+        let record = Record { seq: item.seq, attempt: Some(attempt), next, progress, at: now };
+        // Under the same lock: whoever sees that nothing is in flight any more finds every outcome handed over.
+        place.send(Outcomes { endpoint_no: endpoint.no, record, health: finished.health.take() });
+        flight.has_landed();
+        let following = self.take_dispatches(&mut lanes, now);
+        drop(lanes);
+        let seen = AttemptSeen {
             delivery: item.id,
             event: item.event,
             event_type: item.event_type,
@@ -149,7 +182,22 @@ impl Inner {
             outcome,
             next,
             change,
-        });
+        };
+        Decided { endpoint, seen, following }
+    }
+
+    /// Tells those who watch, and sends what follows. Gives one dispatch of it back.
+    fn tell(self: &Arc<Self>, decided: Decided) -> Option<Dispatch> {
+        let Decided { endpoint, seen, mut following } = decided;
+        let telling = || {
+            if seen.change.is_some() || seen.next == Next::Exhausted {
+                self.announce_outcome(&endpoint, &seen);
+            }
+            self.observers.tell(seen);
+        };
+        if std::panic::catch_unwind(AssertUnwindSafe(telling)).is_err() {
+            tracing::error!(endpoint = %endpoint.id, "an attempt could not be told of; this is a bug");
+        }
         let go_on_with = following.pop();
         let more_may_follow = following.len() + 1 == PUMP_BATCH;
         for other in following {
@@ -158,41 +206,79 @@ impl Inner {
         if more_may_follow {
             self.pump();
         }
-        if go_on_with.is_none() {
-            self.idle.notify_waiters();
-        }
         go_on_with
     }
 
-    /// Reads a payload that memory had no room for. `Err` where the store could not say.
-    async fn read_payload(&self, dispatch: &Dispatch) -> Result<Option<Bytes>, ()> {
-        match self.store.payloads(vec![dispatch.item.seq]).await {
-            Ok(mut payloads) => Ok(payloads.pop().flatten()),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a payload could not be read; trying again"
-                );
-                tokio::time::sleep(STORE_PAUSE).await;
-                Err(())
-            }
+    /// The service itself lacks files or ports: the slot is kept for a while, so that fewer are asked for.
+    async fn wait_for_files(&self, report: &AttemptReport) {
+        let now_ms = self.now().as_ms();
+        let said_ms = self.shortage_said_ms.swap(now_ms, Ordering::Relaxed);
+        if now_ms.abs_diff(said_ms) < SAY_SHORTAGE_EVERY_MS {
+            self.shortage_said_ms.store(said_ms, Ordering::Relaxed);
+        } else if let Outcome::Failed { detail, .. } = &report.outcome {
+            tracing::error!(detail, "an attempt could not be made; it is made later and uses up none");
         }
+        tokio::time::sleep(SHORTAGE_PAUSE).await;
     }
 
     fn end_without_attempt(
         self: &Arc<Self>,
+        mut flight: Flight<'_>,
         dispatch: Dispatch,
         how: fn(&mut Lanes, Dispatch, Timestamp),
     ) -> Option<Dispatch> {
         how(&mut self.lanes(), dispatch, self.now());
+        flight.has_landed();
         self.pump();
         self.idle.notify_waiters();
         None
     }
 }
 
+/// An attempt that is decided, and what goes on from there.
+struct Decided {
+    endpoint: Arc<Endpoint>,
+    seen: AttemptSeen,
+    following: Vec<Dispatch>,
+}
+
+/// Sees to it that an attempt gives back its slot and its delivery however it ends.
+struct Flight<'a> {
+    inner: &'a Inner,
+    of: Option<(EndpointNo, Item, bool)>,
+}
+
+impl<'a> Flight<'a> {
+    fn of(inner: &'a Inner, dispatch: &Dispatch) -> Self {
+        Self { inner, of: Some((dispatch.endpoint.no, dispatch.item.clone(), dispatch.probe)) }
+    }
+
+    /// The lanes know how it ended.
+    fn has_landed(&mut self) {
+        self.of = None;
+    }
+
+    /// Nobody knows how it ended.
+    fn break_off(&mut self) {
+        let Some((no, item, probe)) = self.of.take() else { return };
+        tracing::error!(delivery = %item.id, "an attempt broke off inside the service; this is a bug");
+        self.inner.lanes().break_off(no, item, probe, self.inner.now());
+        self.inner.idle.notify_waiters();
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        // Otherwise the process is ending.
+        if std::thread::panicking() {
+            self.break_off();
+        }
+    }
+}
+
 /// What a panic inside an attempt comes to: a failed attempt like any other, so that no slot and no delivery is lost.
-fn broken_off(url: String) -> AttemptReport {
+fn broken_off(dispatch: &Dispatch) -> AttemptReport {
+    let url = dispatch.endpoint.settings.url.to_string();
     tracing::error!(url, "an attempt broke off inside the service; this is a bug");
     let detail = "the attempt broke off inside the service; this is a bug in it".to_owned();
     AttemptReport {
@@ -200,5 +286,6 @@ fn broken_off(url: String) -> AttemptReport {
         timings: Timings::default(),
         request: RequestLog { url, headers: Vec::new() },
         response: None,
+        not_made: false,
     }
 }

@@ -10,6 +10,10 @@ use crate::{Engine, Inner};
 
 /// How long recording what has ended may take after the grace, before the process leaves all the same.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// How long accepting the last operational events may take before that.
+const LAST_ANNOUNCEMENTS: Duration = Duration::from_secs(5);
+/// How long the store may take to close. What it has committed is durable without that.
+const CLOSE_STORE: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Takes no more events and begins no more attempts.
@@ -39,8 +43,13 @@ impl Engine {
 
     /// Records what has ended and closes the store; nothing may be called afterwards.
     pub async fn close(&self) {
+        self.0.end_announcer().await;
         self.0.end_tasks().await;
-        self.0.store.close().await;
+        if tokio::time::timeout(CLOSE_STORE, self.0.store.close()).await.is_err() {
+            tracing::error!(
+                "the store did not close in time; what it committed is there after the next start"
+            );
+        }
     }
 
     /// Stops: [`Self::drain`], then [`Self::close`].
@@ -52,7 +61,13 @@ impl Engine {
 }
 
 impl Inner {
-    pub(crate) fn hold_tasks(&self, tasks: Vec<JoinHandle<()>>, recorder: JoinHandle<()>) {
+    pub(crate) fn hold_tasks(
+        &self,
+        tasks: Vec<JoinHandle<()>>,
+        announcer: JoinHandle<()>,
+        recorder: JoinHandle<()>,
+    ) {
+        *self.announcer.lock().unwrap_or_else(PoisonError::into_inner) = Some(announcer);
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(recorder);
     }
@@ -60,6 +75,17 @@ impl Inner {
     /// Whether the recorder should end once it has recorded what there is.
     pub(crate) fn recorder_must_end(&self) -> bool {
         self.recorder_ends.load(Ordering::Relaxed)
+    }
+
+    /// Lets everything that happened be told: it is accepted as events, which needs the store.
+    async fn end_announcer(&self) {
+        self.announcer_stop.notify_one();
+        let announcer = self.announcer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut announcer) = announcer else { return };
+        if tokio::time::timeout(LAST_ANNOUNCEMENTS, &mut announcer).await.is_err() {
+            announcer.abort();
+            tracing::error!("operational events are left out: they could not be accepted in time");
+        }
     }
 
     async fn end_tasks(self: &Arc<Self>) {

@@ -17,6 +17,7 @@ use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE};
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
 use crate::observe::Observers;
+use crate::payloads::Rereads;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
 use crate::{Engine, EngineConfig, Inner, announce, background, recorder};
@@ -66,12 +67,15 @@ impl Engine {
         for backlog in store.backlogs().await? {
             lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
         }
+        let catalogue = Catalogue::built_in();
         let (outcomes, waiting_outcomes) = mpsc::channel(MAX_UNRECORDED);
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
+            rereads: Rereads::new(config.reread_bytes),
             config,
             names,
-            catalogue: Catalogue::built_in(),
+            event_types: catalogue.all().iter().map(|known| known.name.into()).collect(),
+            catalogue,
             operator_key_sha256,
             store,
             transport,
@@ -84,14 +88,18 @@ impl Engine {
             observers: Observers::default(),
             announcements,
             stopping: AtomicBool::new(false),
+            shortage_said_ms: AtomicI64::new(0),
             timer: Notify::new(),
             timer_armed_ms: AtomicI64::new(i64::MAX),
             refill: Notify::new(),
             cancel: Notify::new(),
+            recorded: Notify::new(),
             idle: Notify::new(),
             recorder_ends: AtomicBool::new(false),
             recorder_stop: Notify::new(),
+            announcer_stop: Notify::new(),
             tasks: Mutex::new(Vec::new()),
+            announcer: Mutex::new(None),
             recorder: Mutex::new(None),
         });
         inner.spawn_tasks(waiting_outcomes, waiting_announcements);
@@ -111,10 +119,10 @@ impl Inner {
             tokio::spawn(background::find_due(self.clone())),
             tokio::spawn(background::cancel_deleted(self.clone())),
             tokio::spawn(background::prune(self.clone())),
-            tokio::spawn(announce::run(self.clone(), announcements)),
         ];
         tasks.extend((0..REFILLS_AT_ONCE).map(|_| tokio::spawn(background::refill(self.clone()))));
-        self.hold_tasks(tasks, tokio::spawn(recorder::run(self.clone(), outcomes)));
+        let announcer = tokio::spawn(announce::run(self.clone(), announcements));
+        self.hold_tasks(tasks, announcer, tokio::spawn(recorder::run(self.clone(), outcomes)));
     }
 }
 

@@ -18,11 +18,18 @@ use crate::wire::HeaderBlockTooLarge;
 pub(crate) struct Failure {
     pub(crate) code: FailureCode,
     pub(crate) detail: String,
+    /// Whether the service itself lacked what a connection needs, so that nothing was asked of the receiver.
+    pub(crate) not_made: bool,
 }
 
 impl Failure {
     pub(crate) fn new(code: FailureCode, detail: String) -> Self {
-        Self { code, detail }
+        Self { code, detail, not_made: false }
+    }
+
+    /// The service has no file or port left.
+    fn of_shortage(code: FailureCode, detail: String) -> Self {
+        Self { code, detail, not_made: true }
     }
 
     pub(crate) fn of_resolving(target: &Target<'_>, error: &ResolveError) -> Self {
@@ -31,6 +38,10 @@ impl Failure {
             ResolveError::NotFound => {
                 Self::new(FailureCode::DnsNotFound, format!("{host} does not exist or has no address"))
             }
+            ResolveError::Shortage(reason) => Self::of_shortage(
+                FailureCode::DnsFailed,
+                format!("{host} was not asked for, because the service lacks what that needs: {reason}"),
+            ),
             ResolveError::Failed(reason) => {
                 Self::new(FailureCode::DnsFailed, format!("{host} could not be resolved: {reason}"))
             }
@@ -39,6 +50,13 @@ impl Failure {
 
     pub(crate) fn of_dialling(target: &Target<'_>, error: &DialError) -> Self {
         let place = target.at(error.peer);
+        if is_shortage(&error.source) || lacks_a_port(error) {
+            let detail = format!(
+                "no connection to {place} was tried, because the service lacks what that needs: {}",
+                error.source
+            );
+            return Self::of_shortage(FailureCode::ConnectFailed, detail);
+        }
         match error.source.kind() {
             ErrorKind::ConnectionRefused => {
                 Self::new(FailureCode::ConnectRefused, format!("nothing listens at {place}"))
@@ -111,6 +129,17 @@ impl Failure {
     }
 }
 
+/// Whether the process or the whole system has no file descriptor left (`EMFILE`, `ENFILE`, `WSAEMFILE`).
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24 | 10_024))
+}
+
+/// Whether every port towards that address is in use. Of IPv6 the same error says that the machine has none, which
+/// no waiting mends: that stays a failed attempt.
+fn lacks_a_port(error: &DialError) -> bool {
+    error.peer.is_ipv4() && error.source.kind() == ErrorKind::AddrNotAvailable
+}
+
 /// The stream's error behind the HTTP library's.
 fn io_source(error: &hyper::Error) -> Option<&io::Error> {
     let mut source = error.source();
@@ -121,4 +150,31 @@ fn io_source(error: &hyper::Error) -> Option<&io::Error> {
         source = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialling(peer: &str, error: i32) -> Failure {
+        let url = "https://example.com/".parse().unwrap();
+        let error = DialError { peer: peer.parse().unwrap(), source: io::Error::from_raw_os_error(error) };
+        Failure::of_dialling(&Target::of(&url).unwrap(), &error)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_shortage_of_files_or_ports_is_no_attempt() {
+        let [emfile, enfile, eaddrnotavail, econnrefused] = [24, 23, 99, 111];
+        for (peer, error, not_made) in [
+            ("1.1.1.1:443", emfile, true),
+            ("[2606:4700::1]:443", enfile, true),
+            ("1.1.1.1:443", eaddrnotavail, true),
+            ("[2606:4700::1]:443", eaddrnotavail, false),
+            ("1.1.1.1:443", econnrefused, false),
+        ] {
+            let failure = dialling(peer, error);
+            assert_eq!(failure.not_made, not_made, "{failure:?}");
+        }
+    }
 }

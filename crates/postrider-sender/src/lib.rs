@@ -63,6 +63,9 @@ pub struct AttemptReport {
     pub request: RequestLog,
     /// What came back, where a whole header block came back.
     pub response: Option<ResponseLog>,
+    /// Whether nothing was tried, because the service itself had no file or port left: the receiver is not to blame,
+    /// and the outcome says nothing of it.
+    pub not_made: bool,
 }
 
 /// Something that makes attempts: the [`Sender`], or a stand-in where the network must not be touched.

@@ -9,6 +9,7 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use tokio::sync::{OnceCell, Semaphore};
 
+use crate::failure::is_shortage;
 use crate::limits::{MAX_CACHED_LOOKUPS, MAX_CONCURRENT_LOOKUPS, MAX_LOOKUP_AGE, MAX_NEGATIVE_LOOKUP_AGE};
 
 /// Finds the addresses of a host name.
@@ -26,6 +27,9 @@ pub enum ResolveError {
     /// The name does not exist, or has no address.
     #[error("the name does not exist or has no address")]
     NotFound,
+    /// The service itself lacks what a look-up needs, so that nobody was asked; in plain words.
+    #[error("{0}")]
+    Shortage(String),
     /// Nobody could say; in plain words.
     #[error("{0}")]
     Failed(String),
@@ -85,6 +89,7 @@ fn to_error(error: NetError) -> ResolveError {
         NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code, .. })) => {
             ResolveError::Failed(format!("the name server answered: {response_code}"))
         }
+        NetError::Io(error) if is_shortage(&error) => ResolveError::Shortage(error.to_string()),
         other => ResolveError::Failed(other.to_string()),
     }
 }

@@ -125,11 +125,13 @@ impl Transport for Sender {
         let performed = self.perform(&attempt, began, &mut headers, &mut timings).await;
         let request = RequestLog { url: attempt.url.into(), headers };
         match performed {
-            Ok((outcome, response)) => AttemptReport { outcome, timings, request, response: Some(response) },
-            Err(Failure { code, detail }) => {
+            Ok((outcome, response)) => {
+                AttemptReport { outcome, timings, request, response: Some(response), not_made: false }
+            }
+            Err(Failure { code, detail, not_made }) => {
                 timings.total_us = elapsed_us(began);
                 let outcome = Outcome::Failed { code, detail };
-                AttemptReport { outcome, timings, request, response: None }
+                AttemptReport { outcome, timings, request, response: None, not_made }
             }
         }
     }

@@ -73,6 +73,7 @@ impl Transport for Receivers {
                 body: if status == 200 { "thanks".into() } else { vec![0xff, 0x00].into() },
                 body_truncated: status != 200,
             }),
+            not_made: false,
         }
     }
 }

@@ -18,6 +18,9 @@ const NEAR: Duration = Duration::from_secs(60);
 /// How often a lane that knows nothing but success writes down when the last one was.
 const SUCCESS_NOTE: Duration = Duration::from_secs(60);
 
+/// How long a delivery waits whose attempt broke off inside the service.
+const BROKEN_OFF_PAUSE: Duration = Duration::from_secs(60);
+
 /// How an attempt went.
 #[derive(Debug)]
 pub(crate) struct Attempted<'a> {
@@ -39,9 +42,9 @@ pub(crate) struct Finished {
 impl Lanes {
     /// An attempt of `dispatch` has ended.
     pub(crate) fn finish(&mut self, dispatch: Dispatch, attempted: &Attempted<'_>) -> Finished {
-        let Dispatch { endpoint, item, probe } = dispatch;
+        let Dispatch { endpoint, item, probe, .. } = dispatch;
         let no = endpoint.no;
-        self.land(no, item.seq);
+        self.land(no, item.seq, probe);
         let Some(lane) = self.lanes.get_mut(&no) else {
             return self.finish_without_lane(&item, attempted.outcome);
         };
@@ -57,10 +60,11 @@ impl Lanes {
         };
         let decision = after_attempt(&situation, attempted.outcome, attempted.now, attempted.jitter);
         let health_before = lane.health;
-        lane.adapt(attempted, decision.health, probe);
+        lane.adapt(attempted, decision.health);
         let disabled = match decision.change {
             Some(HealthChange::Disable(reason)) if lane.state != State::Disabled(reason) => {
                 lane.state = State::Disabled(reason);
+                lane.unrecorded_state = Some(item.seq);
                 true
             }
             _ => false,
@@ -88,13 +92,37 @@ impl Lanes {
         Finished { next, progress, change, health }
     }
 
-    /// A request is in flight no more; its slot is free.
-    fn land(&mut self, no: EndpointNo, seq: DeliverySeq) {
-        if self.shares.end(seq)
-            && let Some(lane) = self.lanes.get_mut(&no)
-        {
-            lane.hangs_no_more();
+    /// A request is in flight no more; its slot is free. Said twice it is the same.
+    fn land(&mut self, no: EndpointNo, seq: DeliverySeq, probe: bool) {
+        let Some(landed) = self.shares.end(seq) else { return };
+        if let Some(lane) = self.lanes.get_mut(&no) {
+            lane.land(probe, landed.did_hang);
         }
+    }
+
+    /// An attempt broke off inside the service, by a bug, before anything was decided: its delivery stays pending
+    /// and is tried again after [`BROKEN_OFF_PAUSE`].
+    pub(crate) fn break_off(&mut self, no: EndpointNo, mut item: Item, probe: bool, now: Timestamp) {
+        self.land(no, item.seq, probe);
+        let due = now.plus(BROKEN_OFF_PAUSE);
+        item.not_before = Some(due);
+        let Some(lane) = self.lanes.get_mut(&no) else { return self.forget_payload(&item) };
+        lane.queue.retain(|queued| queued.seq != item.seq);
+        if lane.state != State::Enabled {
+            self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
+            self.forget_payload(&item);
+        } else if lane.endpoint.settings.ordered {
+            lane.insert_sorted(item);
+        } else {
+            self.retries.insert(due, no, item);
+        }
+        self.settle(no, now);
+    }
+
+    /// A payload leaves memory.
+    pub(super) fn forget_payload(&mut self, item: &Item) {
+        let bytes = item.payload.as_ref().map_or(0, bytes::Bytes::len);
+        self.payload_bytes = self.payload_bytes.saturating_sub(bytes);
     }
 
     /// Puts the delivery where its decision says, and tells whether memory lets go of it. What it lets go of stays
@@ -128,15 +156,15 @@ impl Lanes {
                 }
             }
         };
-        let bytes = released.as_ref().and_then(|item| item.payload.as_ref()).map_or(0, bytes::Bytes::len);
-        self.payload_bytes = self.payload_bytes.saturating_sub(bytes);
+        if let Some(item) = &released {
+            self.forget_payload(item);
+        }
         released.is_some()
     }
 
     /// The endpoint was deleted meanwhile: a 2xx is still a 2xx; anything else is left to the cancelling.
     fn finish_without_lane(&mut self, item: &Item, outcome: &Outcome) -> Finished {
-        self.payload_bytes =
-            self.payload_bytes.saturating_sub(item.payload.as_ref().map_or(0, bytes::Bytes::len));
+        self.forget_payload(item);
         let attempts = item.progress.attempts.saturating_add(1);
         let next = if outcome.is_received() { Next::Delivered } else { Next::Waits };
         Finished { next, progress: Progress { attempts, ..item.progress }, change: None, health: None }
@@ -144,10 +172,10 @@ impl Lanes {
 
     /// An attempt that could not be made (the payload could not be read) goes back to its place.
     pub(crate) fn give_back(&mut self, dispatch: Dispatch, now: Timestamp) {
-        let Dispatch { endpoint, item, probe } = dispatch;
-        self.land(endpoint.no, item.seq);
+        let Dispatch { endpoint, item, probe, .. } = dispatch;
+        self.land(endpoint.no, item.seq, probe);
         if let Some(lane) = self.lanes.get_mut(&endpoint.no) {
-            lane.give_back(item, probe);
+            lane.insert_sorted(item);
             self.settle(endpoint.no, now);
         }
     }
@@ -167,6 +195,7 @@ impl Lanes {
     /// nothing but its turn is ready in the store now, so the lane must look there.
     pub(crate) fn recorded(&mut self, no: EndpointNo, seq: DeliverySeq, next: Next) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
+        lane.unrecorded_state = lane.unrecorded_state.filter(|by| *by != seq);
         let Some(let_go) = lane.known.recorded(seq) else { return };
         self.loaded = self.loaded.saturating_sub(1);
         if let Some(since) = &mut self.let_go_during_due {

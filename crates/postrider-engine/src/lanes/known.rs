@@ -11,6 +11,8 @@ use postrider_core::delivery::DeliverySeq;
 pub(super) struct Known {
     loaded: HashSet<DeliverySeq>,
     unrecorded: HashMap<DeliverySeq, Unrecorded>,
+    /// How many of those are between memory and the store, see [`Self::has_one_between`].
+    between: usize,
     /// Set while a refill reads: what was let go since the read began.
     let_go: Option<HashSet<DeliverySeq>>,
     /// The highest number that a refill has taken over; a fresh delivery up to it has been seen already.
@@ -27,6 +29,12 @@ struct Unrecorded {
     is_over: bool,
     /// Whether memory dropped it since its outcome was decided.
     dropped: bool,
+}
+
+impl Unrecorded {
+    fn is_between(&self) -> bool {
+        !self.goes_on && !self.is_over
+    }
 }
 
 /// A delivery that memory let go of when its last outcome was committed.
@@ -60,9 +68,12 @@ impl Known {
 
     /// An attempt has ended; its outcome is on its way to the store.
     pub(super) fn attempted(&mut self, seq: DeliverySeq, goes_on: bool, is_over: bool) {
-        let unrecorded = self.unrecorded.entry(seq).or_default();
+        let unrecorded =
+            self.unrecorded.entry(seq).or_insert(Unrecorded { goes_on: true, ..Unrecorded::default() });
+        self.between -= usize::from(unrecorded.is_between());
         unrecorded.outcomes += 1;
         (unrecorded.goes_on, unrecorded.is_over) = (goes_on, is_over);
+        self.between += usize::from(unrecorded.is_between());
     }
 
     /// An outcome is committed. Some where memory lets go of the delivery with it.
@@ -72,7 +83,9 @@ impl Known {
         if unrecorded.outcomes > 0 {
             return None;
         }
-        let Unrecorded { goes_on, dropped, .. } = self.unrecorded.remove(&seq)?;
+        let unrecorded = self.unrecorded.remove(&seq)?;
+        self.between -= usize::from(unrecorded.is_between());
+        let Unrecorded { goes_on, dropped, .. } = unrecorded;
         (!goes_on && self.forget(seq)).then_some(LetGo { was_dropped: dropped })
     }
 
@@ -83,7 +96,7 @@ impl Known {
 
     /// Whether a delivery that is not over is neither in memory nor, as it is now, in the store yet.
     pub(super) fn has_one_between(&self) -> bool {
-        self.unrecorded.values().any(|unrecorded| !unrecorded.goes_on && !unrecorded.is_over)
+        self.between > 0
     }
 
     /// Memory drops a delivery that the store has. True where it is let go at once; otherwise it stays known until
@@ -91,7 +104,9 @@ impl Known {
     pub(super) fn drop_from_memory(&mut self, seq: DeliverySeq) -> bool {
         match self.unrecorded.get_mut(&seq) {
             Some(unrecorded) => {
+                self.between -= usize::from(unrecorded.is_between());
                 (unrecorded.goes_on, unrecorded.dropped) = (false, true);
+                self.between += usize::from(unrecorded.is_between());
                 false
             }
             None => self.forget(seq),

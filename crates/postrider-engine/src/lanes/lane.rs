@@ -30,6 +30,8 @@ pub(crate) struct Item {
     pub(crate) event_type: Arc<str>,
     /// Absent past the byte budget; then it is read when it is sent.
     pub(crate) payload: Option<Bytes>,
+    /// How long it is, absent or not.
+    pub(crate) payload_bytes: u32,
     pub(crate) progress: Progress,
     /// When its next attempt is due, where it waits for a time.
     pub(crate) not_before: Option<Timestamp>,
@@ -85,6 +87,8 @@ pub(super) struct Lane {
     pub(super) in_rings: InRings,
     pub(super) wakeup: Option<Timestamp>,
     pub(super) persisted_success_at: Option<Timestamp>,
+    /// Set while the service's own change of the state is on its way to the store: the delivery it comes with.
+    pub(super) unrecorded_state: Option<DeliverySeq>,
     bucket: Option<Bucket>,
     probing: bool,
     last_probed: Option<DeliverySeq>,
@@ -113,6 +117,7 @@ impl Lane {
             backlog: 0,
             in_rings: InRings::default(),
             wakeup: None,
+            unrecorded_state: None,
             bucket,
             probing: false,
             last_probed: None,
@@ -135,6 +140,8 @@ impl Lane {
         self.window = 1;
         self.slow = false;
         self.quick_at = None;
+        // The store may be told of older failures after this; the next success is told in any case.
+        self.persisted_success_at = None;
     }
 
     /// How its receiver answers.
@@ -153,9 +160,11 @@ impl Lane {
         self.hanging += 1;
     }
 
-    /// A request that hung has ended.
-    pub(super) fn hangs_no_more(&mut self) {
-        self.hanging = self.hanging.saturating_sub(1);
+    /// One of its requests is in flight no more.
+    pub(super) fn land(&mut self, probe: bool, did_hang: bool) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.hanging = self.hanging.saturating_sub(u32::from(did_hang));
+        self.probing &= !probe;
     }
 
     /// Whether it may send at `now`, and if not, from when.
@@ -221,14 +230,7 @@ impl Lane {
     }
 
     /// Takes note of how an attempt went: window and share follow the receiver.
-    pub(super) fn adapt(
-        &mut self,
-        &Attempted { outcome, took, now, .. }: &Attempted<'_>,
-        health: Health,
-        probe: bool,
-    ) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.probing &= !probe;
+    pub(super) fn adapt(&mut self, &Attempted { outcome, took, now, .. }: &Attempted<'_>, health: Health) {
         self.slow = took > SLOW_ANSWER || matches!(outcome, Outcome::Failed { .. });
         self.quick_at = if self.slow { self.quick_at } else { Some(now) };
         let closed_anew = health.closed_until.is_some() && health.closed_until != self.health.closed_until;
@@ -250,13 +252,6 @@ impl Lane {
             self.last_probed = None;
         }
         self.health = health;
-    }
-
-    /// An attempt that was not made after all gives its place back.
-    pub(super) fn give_back(&mut self, item: Item, probe: bool) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.probing &= !probe;
-        self.insert_sorted(item);
     }
 
     /// Makes a delivery resent by hand the next probe, at once.

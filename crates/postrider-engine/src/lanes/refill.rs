@@ -96,13 +96,21 @@ impl Lanes {
         self.want_refill(refill.endpoint_no);
     }
 
+    /// Whether memory believes that it holds all that this lane has ready, and that it is nothing.
+    pub(crate) fn is_believed_empty(&self, no: EndpointNo) -> bool {
+        self.lanes.get(&no).is_some_and(|lane| {
+            lane.state == State::Enabled
+                && lane.spilled == Spilled::No
+                && lane.queue.is_empty()
+                && lane.in_flight == 0
+        })
+    }
+
     /// The store says that this lane has ready deliveries. Where memory believes that there are none beyond what it
     /// holds, it looks again: a net below the protocol, not a part of it.
     pub(crate) fn look_again(&mut self, no: EndpointNo) {
-        if let Some(lane) = self.lanes.get_mut(&no)
-            && lane.spilled == Spilled::No
-            && lane.queue.is_empty()
-            && lane.in_flight == 0
+        if self.is_believed_empty(no)
+            && let Some(lane) = self.lanes.get_mut(&no)
         {
             lane.spilled = Spilled::Yes;
             self.want_refill(no);

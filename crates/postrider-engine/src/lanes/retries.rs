@@ -9,6 +9,9 @@ use postrider_core::time::Timestamp;
 use super::lane::{Item, Spilled};
 use super::{Lanes, keep_payload};
 
+/// Due retries queued under one hold of the lanes' lock.
+const FIRED_AT_ONCE: usize = 1_000;
+
 /// A due retry that memory has no room for: it must be made ready in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WithoutRoom {
@@ -63,10 +66,11 @@ impl Retries {
 }
 
 impl Lanes {
-    /// Queues every retry that is due. Gives those that have no room and must be made ready in the store.
+    /// Queues retries that are due, up to [`FIRED_AT_ONCE`]; the rest is still due. Gives those that have no room and must be made ready in the store.
     pub(super) fn fire_retries(&mut self, now: Timestamp) -> Vec<WithoutRoom> {
         let mut without_room = Vec::new();
-        while let Some((no, item)) = self.retries.pop_due(now) {
+        for _ in 0..FIRED_AT_ONCE {
+            let Some((no, item)) = self.retries.pop_due(now) else { break };
             self.queue_due(no, item, now, &mut without_room);
         }
         without_room

@@ -46,6 +46,13 @@ struct Flight {
     hangs: bool,
 }
 
+/// A request that was in flight.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Landed {
+    /// Whether it was found to hang before it ended.
+    pub(super) did_hang: bool,
+}
+
 /// The requests in flight and the lanes that want one.
 #[derive(Debug)]
 pub(super) struct Shares {
@@ -114,11 +121,11 @@ impl Shares {
         self.watched.push_back((now, no, seq));
     }
 
-    /// A request has ended; true where it was found to hang.
-    pub(super) fn end(&mut self, seq: DeliverySeq) -> bool {
-        let Some(flight) = self.flights.remove(&seq) else { return false };
+    /// A request has ended. None where it was not in flight (any more).
+    pub(super) fn end(&mut self, seq: DeliverySeq) -> Option<Landed> {
+        let flight = self.flights.remove(&seq)?;
         self.used[flight.counted_as as usize] -= 1;
-        flight.hangs
+        Some(Landed { did_hang: flight.hangs })
     }
 
     /// The next request that has been in flight for too long at `now`, once for each; the endpoint it belongs to.

@@ -53,6 +53,7 @@ fn item(seq: i64) -> Item {
         event: EventId::new(at(0), bits),
         event_type: "policy.created".into(),
         payload: Some(Bytes::from_static(b"{}")),
+        payload_bytes: 2,
         progress: Progress::default(),
         not_before: None,
     }

@@ -13,6 +13,7 @@ use postrider_core::delivery::{Delivery, Status};
 use postrider_core::endpoint::EndpointSettings;
 use postrider_core::event_type::Subscription;
 use postrider_core::id::{AccountId, DeliveryId};
+use postrider_core::schedule::Jitter;
 use postrider_core::time::Timestamp;
 use postrider_engine::environment::{Chance, Clock};
 use postrider_engine::model::{Accepted, EndpointDraft, EndpointView, Submission};
@@ -20,6 +21,8 @@ use postrider_engine::{Engine, EngineConfig, PageRequest, Parts, key_sha256};
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
+
+use crate::held_store::HeldStore;
 
 /// A page that holds everything.
 pub(crate) const PAGE: PageRequest = PageRequest { limit: 250, before: None };
@@ -37,13 +40,26 @@ impl Clock for TestClock {
     }
 }
 
-/// Chance from a seed (splitmix64).
-pub(crate) struct Seeded(AtomicU64);
+/// Chance from a seed (splitmix64), which can be made to break.
+pub(crate) struct Seeded {
+    state: AtomicU64,
+    /// So many times there is no jitter: whoever asks for it panics.
+    pub(crate) breaks: AtomicU64,
+}
 
 impl Chance for Seeded {
+    fn jitter(&self) -> Jitter {
+        let breaks =
+            self.breaks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(breaks.is_err(), "a bug, as it was asked for");
+        let mut bytes = [0; 4];
+        self.fill(&mut bytes);
+        Jitter(u32::from_le_bytes(bytes))
+    }
+
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            let mut z = self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
@@ -69,6 +85,10 @@ pub(crate) enum Reply {
     Status(u16),
     StatusWithRetryAfter(u16, u64),
     Refuse,
+    /// The service has no file left for a connection.
+    NoFiles,
+    /// Answers with this status after so long.
+    StatusAfter(u16, Duration),
     /// Answers 200 after so long, or times out where the deadline comes first.
     After(Duration),
 }
@@ -124,11 +144,18 @@ impl Transport for Scripted {
         };
         let began = tokio::time::Instant::now();
         let failed = |code, detail: &str| Outcome::Failed { code, detail: detail.to_owned() };
-        let outcome = match (self.script)(&seen, before) {
+        let reply = (self.script)(&seen, before);
+        let not_made = matches!(reply, Reply::NoFiles);
+        let outcome = match reply {
             Reply::Status(status) => Outcome::Answered { status, retry_after: None },
             Reply::StatusWithRetryAfter(status, seconds) => {
                 Outcome::Answered { status, retry_after: Some(Duration::from_secs(seconds)) }
             }
+            Reply::StatusAfter(status, wait) => {
+                silence(wait).await;
+                Outcome::Answered { status, retry_after: None }
+            }
+            Reply::NoFiles => failed(FailureCode::ConnectFailed, "too many open files"),
             Reply::Refuse => failed(FailureCode::ConnectRefused, "nothing listens there"),
             Reply::After(wait) if wait >= request.timeout => {
                 silence(request.timeout).await;
@@ -142,7 +169,7 @@ impl Transport for Scripted {
         let total_us = u64::try_from(began.elapsed().as_micros()).unwrap();
         let timings = Timings { total_us, ..Timings::default() };
         let request = RequestLog { url: request.url.to_string(), headers };
-        AttemptReport { outcome, timings, request, response: None }
+        AttemptReport { outcome, timings, request, response: None, not_made }
     }
 }
 
@@ -156,6 +183,8 @@ async fn silence(time: Duration) {
 pub(crate) struct House {
     pub(crate) engine: Engine,
     pub(crate) receivers: Arc<Scripted>,
+    pub(crate) store: Arc<HeldStore>,
+    pub(crate) chance: Arc<Seeded>,
     pub(crate) account: AccountId,
     folder: tempfile::TempDir,
     /// While this is held a blocking task waits, and paused time does not run ahead by itself: it would whenever
@@ -181,16 +210,18 @@ impl House {
         let (hold, held) = std::sync::mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || held.recv());
         let began = tokio::time::Instant::now();
-        let engine = start(&folder.path().join("test.db"), &config, receivers.clone(), began).await;
+        let (store, chance) = (open(&folder.path().join("test.db")), chance(began));
+        let engine = start(&store, &chance, &config, receivers.clone(), began).await;
         let account = engine.create_account("Acme".to_owned()).await.unwrap().account.id;
-        Self { engine, receivers, account, folder, _hold: hold, config, began }
+        Self { engine, receivers, store, chance, account, folder, _hold: hold, config, began }
     }
 
     /// Stops the service as a signal would, and starts it again on the same file.
     pub(crate) async fn restart(&mut self) {
         self.stop(Duration::from_secs(1)).await;
-        let path = self.folder.path().join("test.db");
-        self.engine = start(&path, &self.config, self.receivers.clone(), self.began).await;
+        (self.store, self.chance) = (open(&self.folder.path().join("test.db")), chance(self.began));
+        let receivers = self.receivers.clone();
+        self.engine = start(&self.store, &self.chance, &self.config, receivers, self.began).await;
     }
 
     /// Stops the service, letting time pass slowly enough for the store's threads to keep up.
@@ -251,6 +282,13 @@ impl House {
         self.until(id, |delivery| delivery.status == status).await
     }
 
+    /// Waits until the receivers saw so many requests, without letting any time pass.
+    pub(crate) async fn until_seen(&self, requests: usize) {
+        while self.receivers.seen().len() < requests {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Lets so much time pass, in steps, so that everything on the way happens.
     pub(crate) async fn pass(&self, time: Duration) {
         let end = tokio::time::Instant::now() + time;
@@ -262,21 +300,29 @@ impl House {
     }
 }
 
+fn open(path: &Path) -> Arc<HeldStore> {
+    let key = MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    Arc::new(HeldStore::new(SqliteStore::open(path, key, SqliteOptions::default()).unwrap()))
+}
+
+fn chance(began: tokio::time::Instant) -> Arc<Seeded> {
+    let seed = 42 + u64::try_from(began.elapsed().as_millis()).unwrap();
+    println!("seed {seed}");
+    Arc::new(Seeded { state: AtomicU64::new(seed), breaks: AtomicU64::new(0) })
+}
+
 async fn start(
-    path: &Path,
+    store: &Arc<HeldStore>,
+    chance: &Arc<Seeded>,
     config: &EngineConfig,
     receivers: Arc<Scripted>,
     began: tokio::time::Instant,
 ) -> Engine {
-    let key = MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-    let store = SqliteStore::open(path, key, SqliteOptions::default()).unwrap();
-    let seed = 42 + u64::try_from(began.elapsed().as_millis()).unwrap();
-    println!("seed {seed}");
     let parts = Parts {
-        store: Arc::new(store),
+        store: store.clone(),
         transport: receivers,
         clock: Arc::new(TestClock { began, offset_ms: 0 }),
-        chance: Arc::new(Seeded(AtomicU64::new(seed))),
+        chance: chance.clone(),
     };
     Engine::start(config.clone(), parts).await.unwrap()
 }

@@ -1,7 +1,11 @@
 //! The straight line, end to end below the API: what is accepted is matched, signed, sent, retried and recorded.
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod held_store;
 #[cfg(test)]
 mod operational;
 

@@ -1,0 +1,128 @@
+//! Test support: a store that does what the real one does, and can be held at one place.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postrider_core::account::{Account, AccountNo};
+use postrider_core::attempt::Attempt;
+use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
+use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::event::Event;
+use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::time::Timestamp;
+use postrider_store::model::{
+    Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
+    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
+};
+use postrider_store::sqlite::SqliteStore;
+use postrider_store::{AcceptError, Store, StoreError};
+use tokio::sync::oneshot;
+
+/// Which side of the commit a change of an endpoint is held on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Before,
+    After,
+}
+
+/// A change of an endpoint that is being held.
+pub(crate) struct Hold {
+    /// Ends when the change has come there.
+    pub(crate) reached: oneshot::Receiver<()>,
+    /// Lets it go on.
+    pub(crate) go: oneshot::Sender<()>,
+}
+
+type Held = (Side, oneshot::Sender<()>, oneshot::Receiver<()>);
+
+pub(crate) struct HeldStore {
+    store: SqliteStore,
+    next_update: Mutex<Option<Held>>,
+    pub(crate) never_closes: AtomicBool,
+}
+
+impl HeldStore {
+    pub(crate) fn new(store: SqliteStore) -> Self {
+        Self { store, next_update: Mutex::default(), never_closes: AtomicBool::new(false) }
+    }
+
+    /// Holds the next change of an endpoint.
+    pub(crate) fn hold_next_update(&self, side: Side) -> Hold {
+        let (says_reached, reached) = oneshot::channel();
+        let (go, may_go) = oneshot::channel();
+        *self.next_update.lock().unwrap() = Some((side, says_reached, may_go));
+        Hold { reached, go }
+    }
+}
+
+/// Hands a method on as it is.
+macro_rules! hands_on {
+    ($($name:ident($($argument:ident: $of:ty),*) -> $gives:ty;)*) => {
+        #[async_trait]
+        impl Store for HeldStore {
+            $(async fn $name(&self, $($argument: $of),*) -> $gives { self.store.$name($($argument),*).await })*
+
+            async fn update_endpoint(
+                &self,
+                endpoint: &Endpoint,
+                update: EndpointUpdate,
+            ) -> Result<i64, StoreError> {
+                let held = self.next_update.lock().unwrap().take();
+                let Some((side, says_reached, may_go)) = held else {
+                    return self.store.update_endpoint(endpoint, update).await;
+                };
+                let done = match side {
+                    Side::Before => None,
+                    Side::After => Some(self.store.update_endpoint(endpoint, update).await),
+                };
+                says_reached.send(()).unwrap();
+                may_go.await.unwrap();
+                match done {
+                    Some(done) => done,
+                    None => self.store.update_endpoint(endpoint, update).await,
+                }
+            }
+
+            async fn close(&self) {
+                if self.never_closes.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+                self.store.close().await;
+            }
+        }
+    };
+}
+
+hands_on! {
+    load() -> Result<Configuration, StoreError>;
+    operator_key() -> Result<Option<[u8; 32]>, StoreError>;
+    set_operator_key(sha256: [u8; 32]) -> Result<(), StoreError>;
+    create_account(account: NewAccount) -> Result<Account, StoreError>;
+    rename_account(account: AccountNo, name: &str) -> Result<Account, StoreError>;
+    delete_account(account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
+    create_endpoint(endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
+    delete_endpoint(endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
+    deleted_with_backlog() -> Result<Vec<(EndpointNo, CancelReason)>, StoreError>;
+    cancel_pending(endpoint: EndpointNo, reason: CancelReason, now: Timestamp, limit: usize)
+        -> Result<usize, StoreError>;
+    accept(events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
+    record(batch: Arc<RecordBatch>) -> Result<(), StoreError>;
+    resend(resend: NewResend) -> Result<PendingDelivery, StoreError>;
+    backlogs() -> Result<Vec<LaneBacklog>, StoreError>;
+    with_ready(endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
+    ready(endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;
+    due(until: Timestamp, after: Option<(Timestamp, DeliverySeq)>, limit: usize)
+        -> Result<Vec<PendingDelivery>, StoreError>;
+    waiting(endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;
+    payloads(deliveries: Vec<DeliverySeq>) -> Result<Vec<Option<Bytes>>, StoreError>;
+    event(id: EventId) -> Result<Event, StoreError>;
+    events(filter: EventFilter, page: PageRequest) -> Result<Page<Event>, StoreError>;
+    delivery(id: DeliveryId) -> Result<Delivery, StoreError>;
+    deliveries(filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>, StoreError>;
+    attempts(delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+    prune(before: Timestamp, after: i64, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+    check_writable() -> Result<(), StoreError>;
+}
