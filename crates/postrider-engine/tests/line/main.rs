@@ -343,6 +343,7 @@ async fn a_service_that_stops_takes_nothing_and_lets_what_is_in_flight_end() {
     let house = House::build(defaults(), |_, _| Reply::After(Duration::from_secs(2))).await;
     house.endpoint("slow.example", |_| {}).await;
     let id = house.send("policy.created").await.deliveries[0].0;
+    house.until_seen(1).await;
     assert_eq!(house.engine.delivery(id).await.unwrap().status, Status::Pending);
     house.engine.begin_shutdown();
     let submission = postrider_engine::model::Submission {
