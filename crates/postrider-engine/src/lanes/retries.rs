@@ -66,7 +66,8 @@ impl Retries {
 }
 
 impl Lanes {
-    /// Queues retries that are due, up to [`FIRED_AT_ONCE`]; the rest is still due. Gives those that have no room and must be made ready in the store.
+    /// Queues retries that are due, up to [`FIRED_AT_ONCE`]; the rest is still due. Gives those that have no room and
+    /// must be made ready in the store.
     pub(super) fn fire_retries(&mut self, now: Timestamp) -> Vec<WithoutRoom> {
         let mut without_room = Vec::new();
         for _ in 0..FIRED_AT_ONCE {
@@ -90,7 +91,7 @@ impl Lanes {
             return;
         }
         self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
-        self.payload_bytes = self.payload_bytes.saturating_sub(item.payload.map_or(0, |bytes| bytes.len()));
+        self.forget_payload(&item);
         without_room.push(WithoutRoom { endpoint_no: no, seq: item.seq, progress: item.progress });
     }
 

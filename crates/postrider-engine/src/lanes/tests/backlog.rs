@@ -103,3 +103,18 @@ fn a_deleted_endpoint_leaves_nothing_behind() {
     assert_eq!(finished.next, Next::Delivered, "a 2xx that came in meanwhile is still a 2xx");
     assert_eq!((lanes.loaded, lanes.payload_bytes, lanes.in_flight(), lanes.next_wakeup()), (0, 0, 0, None));
 }
+
+#[test]
+fn due_retries_fire_a_part_at_a_time_and_the_rest_is_still_due() {
+    let mut lanes = lanes(LaneLimits { retries: 10_000, lane_queue: 10_000, ..ROOMY });
+    lanes.configure(endpoint(1, 1, |_| {}), at(0));
+    let retry = |seq| (EndpointNo(1), Item { not_before: Some(at(10)), ..item(seq) });
+    assert!(lanes.load_retries((1..=2_500).map(retry).collect(), at(0)).is_empty());
+    for left in [1_500, 500] {
+        assert!(lanes.advance(at(10)).is_empty());
+        assert_eq!(lanes.retries.len(), left);
+        assert_eq!(lanes.next_wakeup(), Some(at(10)), "there is more to do at once");
+    }
+    assert!(lanes.advance(at(10)).is_empty());
+    assert_eq!(lanes.retries.len(), 0);
+}
