@@ -6,7 +6,7 @@ use postrider_core::account::{Account, AccountKey};
 use postrider_core::id::{AccountId, KeyId};
 use postrider_store::model::{NewAccount, NewKey, Page, PageRequest};
 
-use crate::endpoints::finish_what_began;
+use crate::going_on::finish_what_began;
 use crate::keys::{key_sha256, random_key};
 use crate::model::CreatedAccount;
 use crate::snapshot::Snapshot;

@@ -15,9 +15,8 @@ use crate::config::{
     CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, LOOK_AGAIN_SLICE, PRUNE_EVERY,
     PRUNE_PAUSE, PRUNE_SLICE, RECORD_BATCH, STORE_PAUSE,
 };
-use crate::ingest::item_of;
 use crate::lanes::refill::Refill;
-use crate::lanes::{Item, WithoutRoom};
+use crate::lanes::WithoutRoom;
 
 /// How long the timer sleeps at most, so that a clock that jumps ahead is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
@@ -83,15 +82,6 @@ async fn look_again(inner: &Arc<Inner>) {
     inner.pump();
 }
 
-/// A pending delivery as a lane keeps it, the name of its type shared with all others.
-fn loaded(inner: &Inner, row: PendingDelivery) -> (EndpointNo, Item) {
-    let (no, mut item) = item_of(row);
-    if let Some(known) = inner.event_types.get(&item.event_type) {
-        item.event_type = known.clone();
-    }
-    (no, item)
-}
-
 async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
     let until = inner.now().plus(DUE_HORIZON);
     let mut after = None;
@@ -106,7 +96,7 @@ async fn read_due(inner: &Arc<Inner>) -> Result<(), StoreError> {
         };
         let was_last = rows.len() < DUE_PAGE;
         after = rows.last().and_then(|row| row.next_attempt_at.map(|at| (at, row.seq)));
-        let items = rows.into_iter().map(|row| loaded(inner, row)).collect();
+        let items = rows.into_iter().map(|row| inner.item_of(row)).collect();
         let without_room = inner.lanes().load_retries(items, inner.now());
         make_ready(inner, without_room).await;
         inner.pump();
@@ -154,7 +144,7 @@ pub(crate) async fn refill(inner: Arc<Inner>) {
         match read_backlog(&inner, refill).await {
             Ok((waiting, ready)) => {
                 let items =
-                    |rows: Vec<PendingDelivery>| rows.into_iter().map(|row| loaded(&inner, row).1).collect();
+                    |rows: Vec<PendingDelivery>| rows.into_iter().map(|row| inner.item_of(row).1).collect();
                 inner.lanes().refilled(refill, items(waiting), items(ready), inner.now());
             }
             Err(error) => {

@@ -1,6 +1,5 @@
 //! Use cases about endpoints. Each change is committed first, then seen by matching, then by the lane.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointNo, EndpointSettings, State};
@@ -10,19 +9,9 @@ use postrider_core::secret::Secret;
 use postrider_store::model::{EndpointUpdate, NewEndpoint, Page, PageRequest};
 
 use crate::config::STATE_WAIT;
+use crate::going_on::finish_what_began;
 use crate::model::{EndpointDraft, EndpointFilter, EndpointPatch, EndpointView, StateChange};
 use crate::{Engine, EngineError, Inner};
-
-/// Runs a change to its end even when the caller stops waiting: a commit without its swap would leave the
-/// service with an old configuration.
-pub(crate) async fn finish_what_began<T: Send + 'static>(
-    change: impl Future<Output = Result<T, EngineError>> + Send + 'static,
-) -> Result<T, EngineError> {
-    match tokio::spawn(change).await {
-        Ok(result) => result,
-        Err(died) => Err(EngineError::Unavailable(Box::new(died))),
-    }
-}
 
 impl Engine {
     /// Makes an endpoint; events accepted from now on meet it.

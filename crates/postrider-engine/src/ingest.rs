@@ -6,21 +6,23 @@ use std::sync::atomic::Ordering;
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EndpointId, EventId};
+use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::limits::MAX_DELIVERIES_PER_REQUEST;
 use postrider_store::AcceptError;
-use postrider_store::model::{NewDelivery, NewEvent};
+use postrider_store::model::{NewDelivery, NewEvent, PendingDelivery};
 
 use crate::config::MATCH_TRIES;
-use crate::endpoints::finish_what_began;
+use crate::going_on::finish_what_began;
 use crate::lanes::Item;
 use crate::model::{Accepted, Submission};
 use crate::{Engine, EngineError, Inner};
 
-/// One submission with its id, matched by one snapshot.
+/// Submissions matched by one snapshot: what is committed, what then enters the lanes, and what is answered.
 struct Matched {
-    event: NewEvent,
-    endpoints: Vec<EndpointId>,
+    events: Vec<NewEvent>,
+    /// One for each delivery, in the order of the sequence numbers that the commit will give them.
+    items: Vec<(EndpointNo, Item)>,
+    accepted: Vec<Accepted>,
 }
 
 impl Engine {
@@ -47,13 +49,11 @@ impl Inner {
         let now = self.now();
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {
-            let matched = self.match_all(&submissions, &ids)?;
-            let (events, endpoints): (Vec<_>, Vec<_>) =
-                matched.into_iter().map(|one| (one.event, one.endpoints)).unzip();
-            match self.store.accept(events.clone()).await {
+            let Matched { events, items, accepted } = self.match_all(&submissions, &ids)?;
+            match self.store.accept(events).await {
                 Ok(seqs) => {
-                    self.enter_lanes(&events, &seqs);
-                    return Ok(answer(events, endpoints));
+                    self.enter_lanes(items, &seqs);
+                    return Ok(accepted);
                 }
                 // The change is on its way into the snapshot; it is there once `changes` is free.
                 Err(AcceptError::ConfigChanged) => drop(self.changes.lock().await),
@@ -64,23 +64,17 @@ impl Inner {
     }
 
     /// For each event its endpoints, by one snapshot.
-    fn match_all(&self, submissions: &[Submission], ids: &[EventId]) -> Result<Vec<Matched>, EngineError> {
+    fn match_all(&self, submissions: &[Submission], ids: &[EventId]) -> Result<Matched, EngineError> {
         let snapshot = self.snapshot.load();
         let now = self.now();
-        let mut deliveries_in_all = 0;
-        let mut matched = Vec::with_capacity(submissions.len());
+        let room = submissions.len();
+        let mut matched = Matched {
+            events: Vec::with_capacity(room),
+            items: Vec::with_capacity(room),
+            accepted: Vec::with_capacity(room),
+        };
         for (submission, id) in submissions.iter().zip(ids) {
             let entry = snapshot.account(submission.account).ok_or(EngineError::NotFound)?;
-            let mut endpoints = Vec::new();
-            let mut deliveries = Vec::new();
-            for endpoint in
-                entry.endpoints.iter().filter(|e| e.wants(submission.event_type, submission.livemode))
-            {
-                endpoints.push(endpoint.id);
-                let id = DeliveryId::new(now, self.chance.bits());
-                deliveries.push(NewDelivery { id, endpoint_no: endpoint.no });
-            }
-            deliveries_in_all += deliveries.len();
             let event = Event {
                 id: *id,
                 account_no: entry.account.no,
@@ -90,39 +84,58 @@ impl Inner {
                 payload: submission.payload.clone(),
                 created_at: now,
             };
+            let event_type = self.event_type(submission.event_type);
+            let mut deliveries = Vec::new();
+            let mut told = Vec::new();
+            for endpoint in
+                entry.endpoints.iter().filter(|e| e.wants(submission.event_type, submission.livemode))
+            {
+                let id = DeliveryId::new(now, self.chance.bits());
+                deliveries.push(NewDelivery { id, endpoint_no: endpoint.no });
+                told.push((id, endpoint.id));
+                matched.items.push((endpoint.no, fresh_item(&event, &event_type, id)));
+            }
+            matched.accepted.push(Accepted { id: *id, created_at: now, deliveries: told });
             let config_version = entry.account.config_version;
-            matched.push(Matched { event: NewEvent { event, config_version, deliveries }, endpoints });
+            matched.events.push(NewEvent { event, config_version, deliveries });
         }
-        if deliveries_in_all > MAX_DELIVERIES_PER_REQUEST {
-            let limit = MAX_DELIVERIES_PER_REQUEST;
-            return Err(EngineError::TooManyDeliveries { found: deliveries_in_all, limit });
+        let (found, limit) = (matched.items.len(), MAX_DELIVERIES_PER_REQUEST);
+        if found > limit {
+            return Err(EngineError::TooManyDeliveries { found, limit });
         }
         Ok(matched)
     }
 
     /// Fresh deliveries go straight from the commit to their lanes, payload still in memory.
-    fn enter_lanes(self: &Arc<Self>, events: &[NewEvent], seqs: &[DeliverySeq]) {
+    fn enter_lanes(self: &Arc<Self>, items: Vec<(EndpointNo, Item)>, seqs: &[DeliverySeq]) {
         let now = self.now();
-        let mut seqs = seqs.iter();
-        {
-            let mut lanes = self.lanes();
-            for NewEvent { event, deliveries, .. } in events {
-                if deliveries.is_empty() {
-                    continue;
-                }
-                let event_type: Arc<str> = event.event_type.as_str().into();
-                for (delivery, seq) in deliveries.iter().zip(seqs.by_ref()) {
-                    lanes.push(delivery.endpoint_no, fresh_item(event, &event_type, delivery.id, *seq), now);
-                }
+        self.pump_after(now, |lanes| {
+            for ((endpoint_no, item), seq) in items.into_iter().zip(seqs) {
+                lanes.push(endpoint_no, Item { seq: *seq, ..item }, now);
             }
-        }
-        self.pump();
+        });
+    }
+
+    /// A pending delivery from the store as a lane keeps it.
+    pub(crate) fn item_of(&self, row: PendingDelivery) -> (EndpointNo, Item) {
+        let item = Item {
+            seq: row.seq,
+            id: row.id,
+            event: row.event,
+            event_type: self.event_type(&row.event_type),
+            payload: row.payload,
+            payload_bytes: row.payload_bytes,
+            progress: row.progress,
+            not_before: row.next_attempt_at,
+        };
+        (row.endpoint_no, item)
     }
 }
 
-fn fresh_item(event: &Event, event_type: &Arc<str>, id: DeliveryId, seq: DeliverySeq) -> Item {
+/// A delivery that is about to be committed; its number comes with the commit.
+fn fresh_item(event: &Event, event_type: &Arc<str>, id: DeliveryId) -> Item {
     Item {
-        seq,
+        seq: DeliverySeq(0),
         id,
         event: event.id,
         event_type: event_type.clone(),
@@ -131,28 +144,4 @@ fn fresh_item(event: &Event, event_type: &Arc<str>, id: DeliveryId, seq: Deliver
         progress: Progress::default(),
         not_before: None,
     }
-}
-
-fn answer(events: Vec<NewEvent>, endpoints: Vec<Vec<EndpointId>>) -> Vec<Accepted> {
-    let accepted = |(new, endpoints): (NewEvent, Vec<EndpointId>)| Accepted {
-        id: new.event.id,
-        created_at: new.event.created_at,
-        deliveries: new.deliveries.iter().map(|delivery| delivery.id).zip(endpoints).collect(),
-    };
-    events.into_iter().zip(endpoints).map(accepted).collect()
-}
-
-/// A pending delivery from the store as a lane keeps it.
-pub(crate) fn item_of(row: postrider_store::model::PendingDelivery) -> (EndpointNo, Item) {
-    let item = Item {
-        seq: row.seq,
-        id: row.id,
-        event: row.event,
-        event_type: row.event_type.into(),
-        payload: row.payload,
-        payload_bytes: row.payload_bytes,
-        progress: row.progress,
-        not_before: row.next_attempt_at,
-    };
-    (row.endpoint_no, item)
 }

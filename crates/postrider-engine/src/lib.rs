@@ -10,6 +10,7 @@ mod config;
 mod endpoints;
 pub mod environment;
 mod error;
+mod going_on;
 mod ingest;
 mod keys;
 mod lanes;
@@ -144,5 +145,10 @@ impl Inner {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// An event type's name: the one that is in memory already where it is known.
+    fn event_type(&self, name: &str) -> Arc<str> {
+        self.event_types.get(name).cloned().unwrap_or_else(|| name.into())
     }
 }

@@ -7,8 +7,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{DeliveryId, EventId};
 use postrider_store::model::{DeliveryFilter, EventFilter, NewResend, Page, PageRequest};
 
-use crate::endpoints::finish_what_began;
-use crate::ingest::item_of;
+use crate::going_on::finish_what_began;
 use crate::{Engine, EngineError};
 
 impl Engine {
@@ -60,9 +59,8 @@ impl Engine {
             let now = inner.now();
             let new_id = DeliveryId::new(now, inner.chance.bits());
             let row = inner.store.resend(NewResend { id: new_id, of: id, created_at: now }).await?;
-            let (no, item) = item_of(row);
-            inner.lanes().push_resend(no, item, now);
-            inner.pump();
+            let (no, item) = inner.item_of(row);
+            inner.pump_after(now, |lanes| lanes.push_resend(no, item, now));
             Ok(new_id)
         })
         .await?;

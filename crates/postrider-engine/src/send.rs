@@ -31,10 +31,19 @@ const SAY_SHORTAGE_EVERY_MS: u64 = 10_000;
 impl Inner {
     /// Sends everything that may be sent now. Called after whatever may have made something sendable.
     pub(crate) fn pump(self: &Arc<Self>) {
+        self.pump_after(self.now(), |_lanes| ());
+    }
+
+    /// Changes the lanes, and sends everything that may be sent then; the first part of it under the same lock.
+    pub(crate) fn pump_after(self: &Arc<Self>, mut now: Timestamp, change: impl FnOnce(&mut Lanes)) {
+        let mut change = Some(change);
         loop {
             let batch = {
                 let mut lanes = self.lanes();
-                self.take_dispatches(&mut lanes, self.now())
+                if let Some(change) = change.take() {
+                    change(&mut lanes);
+                }
+                self.take_dispatches(&mut lanes, now)
             };
             let more_may_follow = batch.len() == PUMP_BATCH;
             for dispatch in batch {
@@ -43,6 +52,7 @@ impl Inner {
             if !more_may_follow {
                 return;
             }
+            now = self.now();
         }
     }
 
