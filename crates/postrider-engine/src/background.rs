@@ -15,8 +15,8 @@ use crate::config::{
     CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, LOOK_AGAIN_SLICE, PRUNE_EVERY,
     PRUNE_PAUSE, PRUNE_SLICE, RECORD_BATCH, STORE_PAUSE,
 };
-use crate::lanes::refill::Refill;
 use crate::lanes::WithoutRoom;
+use crate::lanes::refill::Refill;
 
 /// How long the timer sleeps at most, so that a clock that jumps ahead is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 //!
 //! An outcome that is not recorded yet costs a duplicate when the process dies, never a delivery.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use postrider_core::delivery::{DeliverySeq, Next};
@@ -75,18 +75,11 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         batch.records.push(outcome.record);
     }
     batch.health.extend(health.into_values());
-    let batch = Arc::new(batch);
-    while let Err(error) = inner.store.record(Arc::clone(&batch)).await {
-        log_failure(&error);
-        if inner.recorder_must_end() {
-            // The process is about to end. What is lost here is tried again after the next start.
-            return;
-        }
-        tokio::time::sleep(STORE_PAUSE).await;
-    }
+    let Some(left_out) = write(inner, batch).await else { return };
     let wants_refill = {
         let mut lanes = inner.lanes();
-        for (no, seq, next) in recorded {
+        // One that could not be written stays known, so that it is not loaded and sent again.
+        for (no, seq, next) in recorded.into_iter().filter(|(_, seq, _)| !left_out.contains(seq)) {
             lanes.recorded(no, seq, next);
         }
         lanes.wants_refill()
@@ -95,6 +88,58 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
     if wants_refill {
         inner.refill.notify_one();
     }
+}
+
+/// Writes a batch. Where the database will not have a value in it, the outcome at fault is found by halves: it is
+/// written without its attempt, or else left out, and the others are not kept waiting for it.
+///
+/// Gives the deliveries left out. None where the process is about to end; what is lost then is tried again after the
+/// next start.
+async fn write(inner: &Arc<Inner>, batch: RecordBatch) -> Option<HashSet<DeliverySeq>> {
+    let mut left_out = HashSet::new();
+    let mut parts = vec![Arc::new(batch)];
+    while let Some(part) = parts.pop() {
+        match inner.store.record(Arc::clone(&part)).await {
+            Ok(()) => {}
+            Err(StoreError::Refused(error)) => match smaller(&part) {
+                Some(smaller) => parts.extend(smaller.map(Arc::new)),
+                None => {
+                    let seqs = part.records.iter().map(|record| record.seq);
+                    tracing::error!(error, ?part, "an outcome cannot be written down; this is a bug");
+                    left_out.extend(seqs);
+                }
+            },
+            Err(error) => {
+                log_failure(&error);
+                if inner.recorder_must_end() {
+                    return None;
+                }
+                tokio::time::sleep(STORE_PAUSE).await;
+                parts.push(part);
+            }
+        }
+    }
+    Some(left_out)
+}
+
+/// What to try where a batch was refused, the last one first.
+fn smaller(refused: &RecordBatch) -> Option<impl Iterator<Item = RecordBatch> + use<>> {
+    let RecordBatch { records, health } = refused;
+    let parts = match records.as_slice() {
+        [] => return None,
+        [Record { attempt: None, .. }] => return None,
+        [alone] => {
+            tracing::error!(seq = alone.seq.0, "an attempt cannot be written down; its outcome is");
+            let records = vec![Record { attempt: None, ..alone.clone() }];
+            vec![RecordBatch { records, health: health.clone() }]
+        }
+        _ => {
+            let (earlier, later) = records.split_at(records.len() / 2);
+            let later = RecordBatch { records: later.to_vec(), health: health.clone() };
+            vec![later, RecordBatch { records: earlier.to_vec(), health: Vec::new() }]
+        }
+    };
+    Some(parts.into_iter())
 }
 
 fn log_failure(error: &StoreError) {

@@ -13,7 +13,7 @@ use postrider_store::Store as _;
 use postrider_store::model::{NewDelivery, NewEvent};
 
 use crate::defaults;
-use crate::harness::{House, PAGE, Reply};
+use crate::harness::{House, PAGE, Reply, Seen};
 use crate::held_store::Side;
 
 /// A 410 comes while a pause by hand is being committed, on either side of the commit.
@@ -198,4 +198,55 @@ async fn what_is_still_counted_at_a_stop_is_told() {
     texts.reverse();
     assert_eq!(texts.len(), 2, "{texts:?}");
     assert!(texts[0].contains("\"count\":1") && texts[1].contains("\"count\":3"), "{texts:?}");
+}
+
+/// Deliveries to an endpoint that answers 299, which the store will not have, among others.
+async fn one_outcome_is_refused(house: &House) -> (DeliveryId, Vec<DeliveryId>) {
+    house.store.refuses_status.store(299, Ordering::Relaxed);
+    let odd = house.endpoint("odd.example", |_| {}).await.endpoint.id;
+    for no in 0..4 {
+        house.endpoint(&format!("fine-{no}.example"), |_| {}).await;
+    }
+    let deliveries = house.send("policy.created").await.deliveries;
+    let of = |is_odd: bool| {
+        deliveries.iter().filter(move |(_, endpoint)| (*endpoint == odd) == is_odd).map(|(id, _)| *id)
+    };
+    (of(true).next().unwrap(), of(false).collect())
+}
+
+async fn attempts(house: &House, id: DeliveryId) -> usize {
+    let delivery = house.engine.delivery(id).await.unwrap();
+    house.engine.attempts(&delivery).await.unwrap().len()
+}
+
+fn odd_or_fine(seen: &Seen, _before: usize) -> Reply {
+    Reply::Status(if seen.host == "odd.example" { 299 } else { 200 })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_cannot_be_written_down_keeps_no_outcome_from_the_store() {
+    let mut house = House::build(defaults(), odd_or_fine).await;
+    let (odd, fine) = one_outcome_is_refused(&house).await;
+    for id in fine {
+        house.until_status(id, Status::Delivered).await;
+        assert_eq!(attempts(&house, id).await, 1);
+    }
+    house.until_status(odd, Status::Delivered).await;
+    assert_eq!(attempts(&house, odd).await, 0, "it could not be kept");
+    house.restart().await;
+    house.pass(Duration::from_secs(120)).await;
+    assert_eq!(house.receivers.seen().len(), 5, "after a recorded 2xx no attempt is made again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_cannot_be_written_down_at_all_is_left_out_and_the_others_are_not() {
+    let house = House::build(defaults(), odd_or_fine).await;
+    house.store.refuses_outcome.store(true, Ordering::Relaxed);
+    let (odd, fine) = one_outcome_is_refused(&house).await;
+    for id in fine {
+        house.until_status(id, Status::Delivered).await;
+    }
+    house.pass(Duration::from_secs(150)).await;
+    assert_eq!(house.engine.delivery(odd).await.unwrap().status, Status::Pending);
+    assert_eq!(house.receivers.seen().len(), 5, "it is not sent over and over");
 }

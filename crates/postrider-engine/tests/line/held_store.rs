@@ -1,13 +1,14 @@
 //! Test support: a store that does what the real one does, and can be held at one place.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountNo};
-use postrider_core::attempt::Attempt;
+use postrider_core::attempt::{Attempt, Outcome};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -15,7 +16,7 @@ use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 use postrider_store::model::{
     Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
-    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
+    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, Record, RecordBatch,
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
@@ -42,11 +43,34 @@ pub(crate) struct HeldStore {
     store: SqliteStore,
     next_update: Mutex<Option<Held>>,
     pub(crate) never_closes: AtomicBool,
+    /// It will not have attempts with this status (0: it has all of them) …
+    pub(crate) refuses_status: AtomicU16,
+    /// … nor the outcomes of such deliveries in any form, once it has met one.
+    pub(crate) refuses_outcome: AtomicBool,
+    refused: Mutex<HashSet<DeliverySeq>>,
 }
 
 impl HeldStore {
     pub(crate) fn new(store: SqliteStore) -> Self {
-        Self { store, next_update: Mutex::default(), never_closes: AtomicBool::new(false) }
+        Self {
+            store,
+            next_update: Mutex::default(),
+            never_closes: AtomicBool::new(false),
+            refuses_status: AtomicU16::new(0),
+            refuses_outcome: AtomicBool::new(false),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// Whether it has something against an outcome.
+    fn refuses(&self, record: &Record) -> bool {
+        let status = self.refuses_status.load(Ordering::Relaxed);
+        let outcome = record.attempt.as_ref().map(|attempt| &attempt.outcome);
+        if matches!(outcome, Some(Outcome::Answered { status: answered, .. }) if *answered == status) {
+            self.refused.lock().unwrap().insert(record.seq);
+            return true;
+        }
+        self.refuses_outcome.load(Ordering::Relaxed) && self.refused.lock().unwrap().contains(&record.seq)
     }
 
     /// Holds the next change of an endpoint.
@@ -86,6 +110,13 @@ macro_rules! hands_on {
                 }
             }
 
+            async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
+                if batch.records.iter().any(|record| self.refuses(record)) {
+                    return Err(StoreError::Refused("not this one".into()));
+                }
+                self.store.record(batch).await
+            }
+
             async fn close(&self) {
                 if self.never_closes.load(Ordering::Relaxed) {
                     std::future::pending::<()>().await;
@@ -109,7 +140,6 @@ hands_on! {
     cancel_pending(endpoint: EndpointNo, reason: CancelReason, now: Timestamp, limit: usize)
         -> Result<usize, StoreError>;
     accept(events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
-    record(batch: Arc<RecordBatch>) -> Result<(), StoreError>;
     resend(resend: NewResend) -> Result<PendingDelivery, StoreError>;
     backlogs() -> Result<Vec<LaneBacklog>, StoreError>;
     with_ready(endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
