@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::payload::Shape;
+
 /// Who raises events of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RaisedBy {
@@ -30,6 +32,8 @@ pub struct EventType {
     pub raised_by: RaisedBy,
     /// The schema, compiled.
     validator: jsonschema::Validator,
+    /// What the schema asks for, if that is plain enough to judge a payload at a glance.
+    shape: Option<Shape>,
 }
 
 impl EventType {
@@ -41,18 +45,29 @@ impl EventType {
         raised_by: RaisedBy,
     ) -> Self {
         let parsed: Value = serde_json::from_str(schema).expect("a built-in schema is JSON");
-        let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .should_validate_formats(false)
-            .build(&parsed)
-            .expect("a built-in schema is a JSON Schema");
-        Self { name, description, schema, example, raised_by, validator }
+        let validator = compiled(&parsed).expect("a built-in schema is a JSON Schema");
+        let shape = Shape::of_payload(&parsed);
+        Self { name, description, schema, example, raised_by, validator, shape }
     }
 
     /// The compiled schema.
     pub(crate) fn validator(&self) -> &jsonschema::Validator {
         &self.validator
     }
+
+    /// What the schema asks for, where a payload can be judged at a glance.
+    pub(crate) fn shape(&self) -> Option<&Shape> {
+        self.shape.as_ref()
+    }
+}
+
+/// Compiles a schema. Formats are words for the reader and judge nothing.
+pub(crate) fn compiled(schema: &Value) -> Result<jsonschema::Validator, String> {
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .should_validate_formats(false)
+        .build(schema)
+        .map_err(|why| why.to_string())
 }
 
 impl fmt::Debug for EventType {

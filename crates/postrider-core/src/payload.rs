@@ -3,13 +3,17 @@
 //! Only reads: the bytes that are stored, signed and sent are the ones that came in. Numbers keep their text
 //! (arbitrary precision), so nothing is judged by a rounded value.
 
+mod glance;
 mod not_json;
 mod reader;
+mod shape;
 
+use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::catalogue::EventType;
 use crate::limits::MAX_VIOLATIONS;
+pub(crate) use shape::Shape;
 
 /// A place in the payload that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +35,29 @@ impl Violation {
 /// `stated_mode` is the mode that the key or the request names. The payload's own `livemode` must agree with
 /// it; where neither names a mode the event has none and is refused.
 pub fn check(event_type: &EventType, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
+    match event_type.shape().and_then(|shape| check_at_a_glance(shape, json, stated_mode)) {
+        Some(livemode) => Ok(livemode),
+        None => check_in_full(event_type.validator(), json, stated_mode),
+    }
+}
+
+/// The mode of a payload that is certainly good; none where only the full check can tell.
+fn check_at_a_glance(shape: &Shape, json: &str, stated_mode: Option<bool>) -> Option<bool> {
+    let livemode = glance::at(shape, json)?.livemode.map(Value::Bool);
+    mode(livemode.as_slice(), stated_mode).ok()
+}
+
+fn check_in_full(
+    validator: &Validator,
+    json: &str,
+    stated_mode: Option<bool>,
+) -> Result<bool, Vec<Violation>> {
     let payload =
         reader::read(json).map_err(|why| vec![Violation::new("", format!("can't be read: {why}"))])?;
     if !payload.value.is_object() {
         return Err(vec![Violation::new("", "must be an object")]);
     }
-    let mut violations = schema_violations(event_type, &payload.value);
+    let mut violations = schema_violations(validator, &payload.value);
     match mode(&payload.modes, stated_mode) {
         Ok(livemode) if violations.is_empty() => return Ok(livemode),
         Ok(_) => {}
@@ -79,16 +100,11 @@ fn mode_name(livemode: bool) -> &'static str {
 }
 
 /// Every place at which the payload breaks its type's schema, up to [`MAX_VIOLATIONS`].
-fn schema_violations(event_type: &EventType, payload: &Value) -> Vec<Violation> {
-    if event_type.validator().is_valid(payload) {
+fn schema_violations(validator: &Validator, payload: &Value) -> Vec<Violation> {
+    if validator.is_valid(payload) {
         return Vec::new();
     }
-    event_type
-        .validator()
-        .iter_errors(payload)
-        .take(MAX_VIOLATIONS)
-        .map(|error| violation_of(&error))
-        .collect()
+    validator.iter_errors(payload).take(MAX_VIOLATIONS).map(|error| violation_of(&error)).collect()
 }
 
 fn violation_of(error: &jsonschema::ValidationError<'_>) -> Violation {
