@@ -247,8 +247,8 @@ fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
     let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    let quotes = zeros(word ^ ONES * u64::from(b'"'));
-    let backslashes = zeros(word ^ ONES * u64::from(b'\\'));
+    let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+    let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
     (controls | quotes | backslashes) & (ONES << 7)
 }
 

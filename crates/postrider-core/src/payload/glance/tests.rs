@@ -169,7 +169,7 @@ const LEAVES: &[&str] = &[
 
 /// A payload as text, whose fields may be there twice.
 fn payload() -> impl Strategy<Value = String> {
-    let leaf = select(&LEAVES[..]).prop_map(str::to_owned);
+    let leaf = select(LEAVES).prop_map(str::to_owned);
     let key = || prop_oneof![9 => select(&NAMES[..]).prop_map(|name| json!(name).to_string()), 1 => Just(r#""\u0061""#.to_owned())];
     let object = move |inner: BoxedStrategy<String>| {
         vec((key(), inner), 0..5).prop_map(|members| {
