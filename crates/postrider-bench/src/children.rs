@@ -91,6 +91,11 @@ impl Receiver {
         self.command(&format!("take {file}")).await
     }
 
+    /// From now on `/down` answers 503, or 200 again.
+    pub(crate) async fn be_down(&mut self, down: bool) -> anyhow::Result<()> {
+        self.command(if down { "down" } else { "up" }).await.map(drop)
+    }
+
     /// Ends it and waits for its end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("could not stop the receiver")

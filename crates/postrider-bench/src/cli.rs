@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take all figures in turn and print them beside their budgets (about two minutes)
+    /// Take all figures in turn and print them beside their budgets (about twelve minutes; --only takes less)
     Report(ReportArgs),
     /// The receiver alone: prints its address, answers 200 and counts until standard input ends
     Receiver(ReceiverArgs),
@@ -46,12 +46,52 @@ pub(crate) struct ReportArgs {
     /// How many times bare limit and service take turns; the table shows the medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub(crate) rounds: u32,
+    /// Take only these rows; may be given several times
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) only: Vec<Part>,
+    /// How many deliveries are pending for a dead endpoint (row `backlog`)
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=3_000_000))]
+    pub(crate) pending: u64,
+    /// How many events are in the log (row `log`)
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
+    pub(crate) log_rows: u64,
+    /// How many accounts with an endpoint each there are (row `endpoints`)
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(16..=20_000))]
+    pub(crate) endpoints: u32,
+    /// How many endpoints hang (row `isolation`)
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) hanging: u32,
+    /// How often the service is killed (row `crash`)
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) kills: u32,
+    /// How many deliveries are pending at each kill (row `crash`)
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000))]
+    pub(crate) backlog: u64,
     /// Also write the figures as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Also write the table as Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
+}
+
+/// What can be measured on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// The bare limit, throughput, latency, memory, start and idle CPU
+    Rounds,
+    /// A healthy endpoint while many others hang
+    Isolation,
+    /// Many pending deliveries for a dead endpoint: memory, start, and how they are drained
+    Backlog,
+    /// The cost of a delivery with many endpoints
+    Endpoints,
+    /// The cost of a delivery with many rows in the log
+    Log,
+    /// A receiver that is down for a while
+    Outage,
+    /// kill -9 under load, over and over
+    Crash,
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +122,7 @@ pub(crate) struct LoadArgs {
     /// The key that may hand in events
     #[arg(long, env = "POSTRIDER_OPERATOR_KEY", hide_env_values = true)]
     pub(crate) key: String,
-    /// Whose events they are; connections take the accounts in turn
+    /// Whose events they are; each connection takes the accounts in turn
     #[arg(long = "account", value_name = "acc_…", required = true)]
     pub(crate) accounts: Vec<String>,
     /// How many connections hand in at once
@@ -97,6 +137,12 @@ pub(crate) struct LoadArgs {
     /// Requests per second over all connections; without it, as many as are answered
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) rate: Option<u32>,
+    /// Stop after so many events, also before the time is over
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
+    pub(crate) events: Option<u64>,
+    /// Let a connection that breaks end only itself, for runs in which the service is killed
+    #[arg(long)]
+    pub(crate) may_break: bool,
     /// Where to write each accepted event's guid and the moment it was handed in
     #[arg(long, value_name = "FILE")]
     pub(crate) records: Option<PathBuf>,

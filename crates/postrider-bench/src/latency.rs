@@ -24,6 +24,8 @@ pub(crate) struct Arrived {
     pub(crate) last_ns: u64,
     /// From hand-in to first arrival, each in milliseconds.
     pub(crate) latencies_ms: Vec<f64>,
+    /// Hand-in and first arrival of each.
+    pairs: Vec<(u64, u64)>,
 }
 
 /// Waits until every accepted event has arrived, or time is up.
@@ -32,12 +34,22 @@ pub(crate) async fn wait_for_all(
     accepted: &[Record],
     scratch: &Path,
 ) -> anyhow::Result<Arrived> {
+    wait_within(receiver, accepted, scratch, ARRIVE_WITHIN).await
+}
+
+/// The same with a longer patience, for what waits to be tried again.
+pub(crate) async fn wait_within(
+    receiver: &mut Receiver,
+    accepted: &[Record],
+    scratch: &Path,
+    patience: Duration,
+) -> anyhow::Result<Arrived> {
     let began = Instant::now();
     let mut first_arrivals = HashMap::with_capacity(accepted.len());
     let mut requests = 0;
     loop {
         let counted = usize::try_from(receiver.count().await?)?;
-        let over = began.elapsed() > ARRIVE_WITHIN;
+        let over = began.elapsed() > patience;
         if requests + counted >= accepted.len() || over {
             receiver.take(scratch).await?;
             let taken = records::read(scratch)?;
@@ -66,12 +78,21 @@ fn join(accepted: &[Record], first_arrivals: &HashMap<u128, u64>, requests: usiz
             .iter()
             .map(|(handed_in, arrived)| clock::seconds(arrived.saturating_sub(*handed_in)) * 1e3)
             .collect(),
+        pairs,
     }
 }
 
 impl Arrived {
     pub(crate) fn percentile_ms(&self, percent: f64) -> f64 {
         statistics::percentile(&self.latencies_ms, percent).unwrap_or(f64::NAN)
+    }
+
+    /// When the last event came that took longer than `late`.
+    pub(crate) fn last_late_ns(&self, late: Duration) -> Option<u64> {
+        let late_ns = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+        let late_ones =
+            self.pairs.iter().filter(|(handed_in, arrived)| arrived.saturating_sub(*handed_in) > late_ns);
+        late_ones.map(|(_, arrived)| *arrived).max()
     }
 }
 
@@ -89,6 +110,8 @@ mod tests {
         let arrived = join(&[event(1, 1_000_000), event(2, 5_000_000)], &arrivals, 5);
         assert_eq!((arrived.missing, arrived.repeated, arrived.last_ns), (0, 2, 9_000_000));
         assert_eq!(arrived.latencies_ms, [2.0, 4.0]);
+        assert_eq!(arrived.last_late_ns(Duration::from_millis(3)), Some(9_000_000));
+        assert_eq!(arrived.last_late_ns(Duration::from_millis(4)), None);
         assert_eq!((arrived.percentile_ms(50.0), arrived.percentile_ms(99.0)), (2.0, 4.0));
     }
 

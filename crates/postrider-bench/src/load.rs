@@ -1,9 +1,12 @@
 //! The load: hands events in to the service and notes the guid and moment of each that was accepted. What was
 //! refused for the moment is tried again and counted; any other refusal ends the run, since nothing it
 //! measured would then be true.
+//!
+//! Each connection takes the accounts in turn, request by request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -44,13 +47,13 @@ pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<Load> {
     let (began, began_ns) = (Instant::now(), clock::now_ns());
     let mut loops = JoinSet::new();
     for (index, connection) in (0..args.connections).zip(connections) {
-        let body = plan.bodies[usize::try_from(index)? % plan.bodies.len()].clone();
         let schedule = args.rate.map(|rate| Schedule {
             first: began + Duration::from_secs(1) * index / rate,
             every: Duration::from_secs(1) * args.connections / rate,
         });
         let plan = Arc::clone(&plan);
-        loops.spawn(async move { hand_in(connection, &plan, body, schedule, began + plan.lasting).await });
+        let first = usize::try_from(index)?;
+        loops.spawn(async move { hand_in(connection, &plan, first, schedule, began + plan.lasting).await });
     }
     let (mut accepted, mut refused) = (Vec::new(), 0);
     while let Some(done) = loops.join_next().await {
@@ -76,6 +79,11 @@ struct Plan {
     /// One body per account.
     bodies: Vec<Bytes>,
     lasting: Duration,
+    /// How many events are still to be handed in.
+    left: AtomicU64,
+    events_per_request: u64,
+    /// Whether a connection that breaks ends only its own loop.
+    may_break: bool,
 }
 
 impl Plan {
@@ -98,7 +106,16 @@ impl Plan {
             authorization,
             bodies: args.accounts.iter().map(body).collect(),
             lasting: Duration::from_secs(args.seconds),
+            left: AtomicU64::new(args.events.unwrap_or(u64::MAX)),
+            events_per_request: args.batch.into(),
+            may_break: args.may_break,
         })
+    }
+
+    /// Takes one request's events from those that are left.
+    fn take_one_request(&self) -> bool {
+        let take = |left: u64| left.checked_sub(self.events_per_request);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 }
 
@@ -113,20 +130,27 @@ struct Schedule {
 async fn hand_in(
     mut connection: Connection,
     plan: &Plan,
-    body: Bytes,
+    first_body: usize,
     schedule: Option<Schedule>,
     end: Instant,
 ) -> anyhow::Result<(Vec<Record>, u64)> {
     let (mut accepted, mut refused) = (Vec::new(), 0);
     let mut slot = schedule.map(|schedule| schedule.first);
-    while slot.unwrap_or_else(Instant::now) < end {
+    // From where it starts, each connection takes all accounts in turn.
+    let mut bodies = plan.bodies.iter().cycle().skip(first_body % plan.bodies.len());
+    while slot.unwrap_or_else(Instant::now) < end && plan.take_one_request() {
+        let Some(body) = bodies.next() else { break };
         let at_ns = match slot {
             Some(slot) => at_slot(slot).await,
             None => clock::now_ns(),
         };
         loop {
             let headers = [(header::AUTHORIZATION, plan.authorization.clone())];
-            let (status, answer) = connection.post(plan.path, headers, body.clone()).await?;
+            let (status, answer) = match connection.post(plan.path, headers, body.clone()).await {
+                Ok(answer) => answer,
+                Err(_broken) if plan.may_break => return Ok((accepted, refused)),
+                Err(broken) => return Err(broken),
+            };
             match status {
                 StatusCode::ACCEPTED => {
                     let guids = event_guids(&answer);
@@ -136,7 +160,7 @@ async fn hand_in(
                 StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                     refused += 1;
                     tokio::time::sleep(AFTER_REFUSAL).await;
-                    if connection.is_closed() {
+                    if connection.is_closed() && !plan.may_break {
                         connection = Connection::open(plan.to).await?;
                     }
                 }
@@ -194,6 +218,8 @@ mod tests {
                 seconds: 1,
                 batch,
                 rate: None,
+                events: None,
+                may_break: false,
                 records: None,
             })
             .unwrap()

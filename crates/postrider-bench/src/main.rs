@@ -19,6 +19,7 @@ mod round;
 mod service;
 mod statistics;
 mod table;
+mod trials;
 
 use std::io::Write as _;
 use std::process::ExitCode;

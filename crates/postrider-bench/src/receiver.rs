@@ -1,12 +1,18 @@
 //! The receiver: answers every POST with 200 and notes its guid and moment of arrival. It does as little as it
 //! can, so that what is measured is the sender. It judges no signatures: the test suite does that.
+//!
+//! What is posted below `/hang` is answered after twenty seconds, and what is posted below `/down` with 503 while the
+//! receiver is told to be down; neither is noted.
 
 use std::io::{BufRead as _, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Buf as _, BytesMut};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -14,46 +20,67 @@ use crate::cli::ReceiverArgs;
 use crate::records::{self, MAX_RECORDS, Record};
 use crate::{clock, progress};
 
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// A longer head closes the connection.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// A longer body closes the connection.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-type Arrivals = Arc<Mutex<Vec<Record>>>;
+/// How long a request below `/hang` waits for its answer; longer than any sender does.
+const HANGS_FOR: Duration = Duration::from_secs(20);
+
+/// What all connections share.
+#[derive(Default)]
+struct Shared {
+    arrivals: Mutex<Vec<Record>>,
+    is_down: AtomicBool,
+}
+
+impl Shared {
+    fn arrivals(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Prints the address and serves until standard input ends. A line `count` is answered with the number of
-/// arrivals, a line `take FILE` writes them to the file and forgets them.
+/// arrivals, a line `take FILE` writes them to the file and forgets them, `down` and `up` change what `/down` answers.
 pub(crate) async fn run(args: ReceiverArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("could not listen on {}", args.listen))?;
     progress::print(&listener.local_addr().context("no address")?.to_string())?;
-    let arrivals = Arrivals::default();
+    raise_file_limit()?;
+    let shared = Arc::new(Shared::default());
     let (ended, end) = tokio::sync::oneshot::channel();
-    let commanded = Arc::clone(&arrivals);
+    let commanded = Arc::clone(&shared);
     std::thread::spawn(move || drop(ended.send(obey(&commanded))));
     tokio::select! {
         result = end => result.context("the commands broke off")?,
-        result = accept(&listener, &arrivals) => result,
+        result = accept(&listener, &shared) => result,
     }
 }
 
-async fn accept(listener: &TcpListener, arrivals: &Arrivals) -> anyhow::Result<()> {
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>) -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await.context("could not accept")?;
-        let arrivals = Arc::clone(arrivals);
+        let shared = Arc::clone(shared);
         tokio::spawn(async move {
             // A connection that breaks shows in the counts: its events did not arrive.
-            drop(serve(stream, &arrivals).await);
+            drop(serve(stream, &shared).await);
         });
     }
 }
 
 /// Commands from standard input, until it ends.
-fn obey(arrivals: &Arrivals) -> anyhow::Result<()> {
+fn obey(shared: &Shared) -> anyhow::Result<()> {
     for line in std::io::stdin().lock().lines() {
         let line = line.context("could not read a command")?;
-        let mut kept = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        match line.as_str() {
+            "down" => shared.is_down.store(true, Ordering::Relaxed),
+            "up" => shared.is_down.store(false, Ordering::Relaxed),
+            _ => {}
+        }
+        let mut kept = shared.arrivals();
         let count = kept.len();
         if let Some(path) = line.strip_prefix("take ") {
             let taken = std::mem::take(&mut *kept);
@@ -65,16 +92,28 @@ fn obey(arrivals: &Arrivals) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mut stream: TcpStream, arrivals: &Arrivals) -> std::io::Result<()> {
+/// A thousand senders that are kept waiting hold some thousands of connections.
+fn raise_file_limit() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).context("could not ask for files")
+}
+
+async fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::with_capacity(4 << 10);
     loop {
         match Request::parse(&buffer) {
             Parsed::Whole(request) => {
                 let at_ns = clock::now_ns();
+                let place = Place::of(&buffer);
                 buffer.advance(request.bytes);
-                if let Some(guid) = request.guid {
-                    let mut kept = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+                if place == Place::Hangs {
+                    tokio::time::sleep(HANGS_FOR).await;
+                } else if place == Place::MayBeDown && shared.is_down.load(Ordering::Relaxed) {
+                    stream.write_all(UNAVAILABLE).await?;
+                    continue;
+                } else if let Some(guid) = request.guid {
+                    let mut kept = shared.arrivals();
                     if kept.len() < MAX_RECORDS {
                         kept.push(Record { guid, at_ns });
                     }
@@ -88,6 +127,24 @@ async fn serve(mut stream: TcpStream, arrivals: &Arrivals) -> std::io::Result<()
                 }
             }
             Parsed::Refused => return Ok(()),
+        }
+    }
+}
+
+/// What the path asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Answers,
+    Hangs,
+    MayBeDown,
+}
+
+impl Place {
+    fn of(request: &[u8]) -> Self {
+        match request {
+            [b'P', b'O', b'S', b'T', b' ', b'/', b'h', b'a', b'n', b'g', b'/', ..] => Self::Hangs,
+            [b'P', b'O', b'S', b'T', b' ', b'/', b'd', b'o', b'w', b'n', b'/', ..] => Self::MayBeDown,
+            _ => Self::Answers,
         }
     }
 }
@@ -155,6 +212,13 @@ mod tests {
             assert_eq!(Request::parse(head.as_bytes()), Parsed::Refused, "{length}");
         }
         assert_eq!(Request::parse(&vec![b'a'; MAX_HEAD_BYTES + 1]), Parsed::Refused);
+    }
+
+    #[test]
+    fn the_path_says_what_is_answered() {
+        assert_eq!(Place::of(b"POST /hang/7 HTTP/1.1"), Place::Hangs);
+        assert_eq!(Place::of(b"POST /down/0 HTTP/1.1"), Place::MayBeDown);
+        assert_eq!(Place::of(b"POST /hook/7 HTTP/1.1"), Place::Answers);
     }
 
     #[test]

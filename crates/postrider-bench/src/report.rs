@@ -1,22 +1,26 @@
 //! The report: rounds in turn, then the table. A whole run is bounded; whatever ends it takes the children along.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::children::Receiver;
-use crate::cli::ReportArgs;
+use crate::cli::{Part, ReportArgs};
 use crate::conditions::Conditions;
 use crate::round::{Bench, Round, Run};
 use crate::table::{self, Budget, Row, Unit, Verdict};
+use crate::trials::Trial;
 use crate::{progress, service};
 
 /// Longest that one round may take, the wait for late arrivals included.
 const ROUND_WITHIN: Duration = Duration::from_secs(120);
+/// Longest that one trial may take; ten million events in the log take most of it.
+const TRIAL_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// Everything that a run gives, as it is written to the JSON file.
 #[derive(Debug, Serialize)]
@@ -50,21 +54,57 @@ async fn measure(args: &ReportArgs) -> anyhow::Result<Report> {
     let binary = service::binary(args.binary.clone())?;
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let mut bench = Bench { binary, receiver: Receiver::start().await? };
+    let wanted: Vec<Part> = Part::value_variants()
+        .iter()
+        .filter(|part| args.only.is_empty() || args.only.contains(part))
+        .copied()
+        .collect();
+    let rounds = if wanted.contains(&Part::Rounds) {
+        take_rounds(&mut bench, args, &parent).await?
+    } else {
+        Vec::new()
+    };
+    let mut rows = if rounds.is_empty() { Vec::new() } else { rows(&rounds) };
+    for part in wanted {
+        rows.extend(take_trial(&mut bench, args, &parent, part).await?);
+    }
+    bench.receiver.stop().await?;
+    let conditions = Conditions::read(&parent);
+    Ok(Report { version: env!("CARGO_PKG_VERSION"), conditions, rows, rounds })
+}
+
+async fn take_rounds(bench: &mut Bench, args: &ReportArgs, parent: &Path) -> anyhow::Result<Vec<Round>> {
     let mut rounds = Vec::new();
     for number in 1..=args.rounds {
-        let folder = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(&parent);
+        let folder = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(parent);
         let folder = folder.with_context(|| format!("could not make a folder in {}", parent.display()))?;
         let name = format!("round {number} of {}", args.rounds);
         let round = tokio::time::timeout(ROUND_WITHIN, bench.round(folder.path(), &name)).await;
         rounds.push(round.context("the round took too long")??);
     }
-    bench.receiver.stop().await?;
-    Ok(Report {
-        version: env!("CARGO_PKG_VERSION"),
-        conditions: Conditions::read(&parent),
-        rows: rows(&rounds),
-        rounds,
-    })
+    Ok(rounds)
+}
+
+/// The rows of one trial. One that breaks off is a failed row and does not spoil the others; what is left of it ends
+/// before the next one begins.
+async fn take_trial(
+    bench: &mut Bench,
+    args: &ReportArgs,
+    parent: &Path,
+    part: Part,
+) -> anyhow::Result<Vec<Row>> {
+    let mut trial = Trial { bench, args, parent: parent.to_owned() };
+    let taken = tokio::time::timeout(TRIAL_WITHIN, trial.rows(part)).await;
+    let failure = match taken {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_late) => "it took too long".to_owned(),
+    };
+    // What the broken one still sends must not be counted as another's.
+    let broken = std::mem::replace(&mut bench.receiver, Receiver::start().await?);
+    broken.stop().await?;
+    let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    Ok(vec![Row::broken(name, failure)])
 }
 
 fn write(path: Option<PathBuf>, text: &str) -> anyhow::Result<()> {

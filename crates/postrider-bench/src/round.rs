@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
+use tokio::process::Command;
 
 use crate::bare::{self, Bare};
 use crate::children::{self, Receiver};
@@ -13,7 +14,7 @@ use crate::process::{self, Threads};
 use crate::service::{self, Service};
 use crate::{clock, disk, latency, progress, records, statistics};
 
-const ACCOUNTS: usize = 16;
+pub(crate) const ACCOUNTS: usize = 16;
 pub(crate) const CONNECTIONS: u32 = 64;
 pub(crate) const BATCH: u32 = 100;
 /// Fewer than for single events: each of them has a hundred events under way.
@@ -22,13 +23,13 @@ pub(crate) const FIXED_RATE: u32 = 500;
 const BARE_SECONDS: u64 = 3;
 const SINGLE_SECONDS: u64 = 8;
 const BATCH_SECONDS: u64 = 3;
-const FIXED_SECONDS: u64 = 6;
+pub(crate) const FIXED_SECONDS: u64 = 6;
 const DISK_FOR: Duration = Duration::from_millis(750);
 /// The disk alone is asked for as many syncs a second as the service is for deliveries.
 const DISK_PAUSE: Duration = Duration::from_micros(1_000_000 / FIXED_RATE as u64);
 const IDLE_FOR: Duration = Duration::from_secs(4);
 /// What is left to record after the last arrival is done by then, and the service at rest.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 
 /// What is the same for all rounds.
 pub(crate) struct Bench {
@@ -86,19 +87,19 @@ impl Bench {
 
         step("single events");
         let single = Load::arguments(CONNECTIONS, 1, SINGLE_SECONDS);
-        let single = self.load(&service, &accounts, folder, &single, SINGLE_SECONDS).await?;
+        let single =
+            measure(&mut self.receiver, &service, &accounts, folder, (&single, SINGLE_SECONDS)).await?;
         step("bare limit again");
         let after = self.bare().await?;
         step("batches");
         let batch = Load::arguments(BATCH_CONNECTIONS, BATCH, BATCH_SECONDS);
-        let batch = self.load(&service, &accounts, folder, &batch, BATCH_SECONDS).await?;
+        let batch = measure(&mut self.receiver, &service, &accounts, folder, (&batch, BATCH_SECONDS)).await?;
 
         step("fixed rate, and the disk alone");
         let busy_syncs = disk::sync_times_ms(folder, DISK_FOR, Duration::ZERO)?;
         let mut syncs = disk::sync_times_ms(folder, DISK_FOR, DISK_PAUSE)?;
-        let mut fixed = Load::arguments(CONNECTIONS, 1, FIXED_SECONDS);
-        fixed.extend(["--rate".to_owned(), FIXED_RATE.to_string()]);
-        let fixed = self.load(&service, &accounts, folder, &fixed, FIXED_SECONDS).await?;
+        let fixed = Load::at_rate(CONNECTIONS, FIXED_RATE, FIXED_SECONDS);
+        let fixed = measure(&mut self.receiver, &service, &accounts, folder, (&fixed, FIXED_SECONDS)).await?;
         syncs.extend(disk::sync_times_ms(folder, DISK_FOR, DISK_PAUSE)?);
 
         step("at rest");
@@ -129,7 +130,7 @@ impl Bench {
         })
     }
 
-    async fn bare(&mut self) -> anyhow::Result<Bare> {
+    pub(crate) async fn bare(&mut self) -> anyhow::Result<Bare> {
         let mut command = children::own_role("bare")?;
         command.args(["--to", &self.receiver.address.to_string()]);
         command.args(["--connections", &CONNECTIONS.to_string(), "--seconds", &BARE_SECONDS.to_string()]);
@@ -137,41 +138,6 @@ impl Bench {
         let counted = self.receiver.take(Path::new("/dev/null")).await?;
         ensure!(counted == bare.requests, "{} bare POSTs were answered, {counted} arrived", bare.requests);
         Ok(bare)
-    }
-
-    async fn load(
-        &mut self,
-        service: &Service,
-        accounts: &[String],
-        folder: &Path,
-        arguments: &[String],
-        seconds: u64,
-    ) -> anyhow::Result<Run> {
-        let handed_in = folder.join("handed-in");
-        let mut command = children::own_role("load")?;
-        command.args(["--to", &service.address.to_string()]).args(arguments);
-        command.args(accounts.iter().flat_map(|account| ["--account", account]));
-        command.arg("--records").arg(&handed_in).env("POSTRIDER_OPERATOR_KEY", service::KEY);
-        let cpu_before = process::cpu_seconds(service.pid)?;
-        let load: Load = children::result_of(command, seconds).await?;
-        let accepted = records::read(&handed_in)?;
-        let arrived = latency::wait_for_all(&mut self.receiver, &accepted, &folder.join("arrived")).await?;
-        tokio::time::sleep(SETTLE).await;
-        let cpu = process::cpu_seconds(service.pid)? - cpu_before;
-        ensure!(load.accepted > 0, "the service accepted nothing");
-        let events = statistics::count(load.accepted);
-        let per_second_until = |end: u64| events / clock::seconds(end.saturating_sub(load.began_ns));
-        Ok(Run {
-            accepted: load.accepted,
-            missing: arrived.missing,
-            repeated: arrived.repeated,
-            refused_requests: load.refused,
-            accepted_per_second: per_second_until(load.ended_ns),
-            arrived_per_second: per_second_until(arrived.last_ns),
-            cpu_us: cpu * 1e6 / events,
-            p50_ms: arrived.percentile_ms(50.0),
-            p99_ms: arrived.percentile_ms(99.0),
-        })
     }
 
     /// Starts the service again on what the round left, and waits for the first event it takes to arrive.
@@ -186,13 +152,77 @@ impl Bench {
     }
 }
 
+/// Runs a load and waits until everything of it has arrived at the receiver, which gets nothing else.
+pub(crate) async fn measure(
+    receiver: &mut Receiver,
+    service: &Service,
+    accounts: &[String],
+    folder: &Path,
+    (arguments, seconds): (&[String], u64),
+) -> anyhow::Result<Run> {
+    let handed_in = folder.join("handed-in");
+    let command = load_command(service, accounts, arguments, Some(&handed_in))?;
+    let cpu_before = process::cpu_seconds(service.pid)?;
+    let load: Load = children::result_of(command, seconds).await?;
+    let accepted = records::read(&handed_in)?;
+    let arrived = latency::wait_for_all(receiver, &accepted, &folder.join("arrived")).await?;
+    tokio::time::sleep(SETTLE).await;
+    let cpu = process::cpu_seconds(service.pid)? - cpu_before;
+    ensure!(load.accepted > 0, "the service accepted nothing");
+    let events = statistics::count(load.accepted);
+    let per_second_until = |end: u64| events / clock::seconds(end.saturating_sub(load.began_ns));
+    Ok(Run {
+        accepted: load.accepted,
+        missing: arrived.missing,
+        repeated: arrived.repeated,
+        refused_requests: load.refused,
+        accepted_per_second: per_second_until(load.ended_ns),
+        arrived_per_second: per_second_until(arrived.last_ns),
+        cpu_us: cpu * 1e6 / events,
+        p50_ms: arrived.percentile_ms(50.0),
+        p99_ms: arrived.percentile_ms(99.0),
+    })
+}
+
+/// The load as a process of its own.
+pub(crate) fn load_command(
+    service: &Service,
+    accounts: &[String],
+    arguments: &[String],
+    handed_in: Option<&Path>,
+) -> anyhow::Result<Command> {
+    let mut command = children::own_role("load")?;
+    command.args(["--to", &service.address.to_string()]).args(arguments);
+    command.args(accounts.iter().flat_map(|account| ["--account", account]));
+    command.env("POSTRIDER_OPERATOR_KEY", service::KEY);
+    if let Some(handed_in) = handed_in {
+        command.arg("--records").arg(handed_in);
+    }
+    Ok(command)
+}
+
 impl Load {
-    fn arguments(connections: u32, batch: u32, seconds: u64) -> Vec<String> {
+    /// As many events as are answered.
+    pub(crate) fn arguments(connections: u32, batch: u32, seconds: u64) -> Vec<String> {
         let pairs = [
             ("--connections", u64::from(connections)),
             ("--batch", u64::from(batch)),
             ("--seconds", seconds),
         ];
         pairs.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]).collect()
+    }
+
+    /// So many requests a second, with an event each.
+    pub(crate) fn at_rate(connections: u32, rate: u32, seconds: u64) -> Vec<String> {
+        let mut arguments = Self::arguments(connections, 1, seconds);
+        arguments.extend(["--rate".to_owned(), rate.to_string()]);
+        arguments
+    }
+
+    /// So many events, a hundred at a time.
+    pub(crate) fn of_events(events: u64, seconds: u64) -> Vec<String> {
+        let mut arguments = Self::arguments(BATCH_CONNECTIONS, BATCH, seconds);
+        arguments.extend(["--events".to_owned(), events.to_string()]);
+        arguments
     }
 }

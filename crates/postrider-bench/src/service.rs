@@ -82,20 +82,26 @@ impl Service {
         accounts: usize,
         receiver: SocketAddr,
     ) -> anyhow::Result<Vec<String>> {
+        self.add(&Customers::answered(accounts, receiver)).await
+    }
+
+    /// Makes accounts with endpoints, and gives the accounts' ids.
+    pub(crate) async fn add(&mut self, customers: &Customers) -> anyhow::Result<Vec<String>> {
+        let Customers { accounts, endpoints_each, receiver, place, settings } = customers;
         let mut connection = self.ready().await?;
-        let mut made = Vec::with_capacity(accounts);
-        for index in 0..accounts {
-            let name = json!({ "name": format!("bench {index}") });
+        let mut made = Vec::with_capacity(*accounts);
+        for index in 0..*accounts {
+            let name = json!({ "name": format!("bench {place} {index}") });
             let account = post(&mut connection, "/v1/accounts", name.to_string()).await?;
             let account = account["id"].as_str().context("an account without an id")?.to_owned();
-            let endpoint = json!({
-                "account": account,
-                "url": format!("http://{receiver}/hook/{index}"),
-                "livemode": false,
-                "event_types": ["*"],
-                "max_in_flight": MAX_IN_FLIGHT,
-            });
-            post(&mut connection, "/v1/endpoints", endpoint.to_string()).await?;
+            for number in 0..*endpoints_each {
+                let mut endpoint = settings.clone();
+                endpoint["account"] = json!(account);
+                endpoint["url"] = json!(format!("http://{receiver}/{place}/{index}-{number}"));
+                endpoint["livemode"] = json!(false);
+                endpoint["event_types"] = json!(["*"]);
+                post(&mut connection, "/v1/endpoints", endpoint.to_string()).await?;
+            }
             made.push(account);
         }
         Ok(made)
@@ -107,8 +113,28 @@ impl Service {
     }
 }
 
-/// Of each endpoint: as many as the bare loop has connections.
-const MAX_IN_FLIGHT: u32 = 64;
+/// Of each endpoint that is there to be quick: as many as the bare loop has connections.
+pub(crate) const MAX_IN_FLIGHT: u32 = 64;
+
+/// Accounts to be made, and where their endpoints are.
+#[derive(Debug)]
+pub(crate) struct Customers {
+    pub(crate) accounts: usize,
+    pub(crate) endpoints_each: usize,
+    pub(crate) receiver: SocketAddr,
+    /// What the URLs' paths begin with: the receiver's `hook`, `hang` or `down`.
+    pub(crate) place: &'static str,
+    /// What else is set of each endpoint.
+    pub(crate) settings: Value,
+}
+
+impl Customers {
+    /// With one endpoint each, which is answered at once.
+    pub(crate) fn answered(accounts: usize, receiver: SocketAddr) -> Self {
+        let settings = json!({ "max_in_flight": MAX_IN_FLIGHT });
+        Self { accounts, endpoints_each: 1, receiver, place: "hook", settings }
+    }
+}
 
 async fn post(connection: &mut Connection, path: &'static str, body: String) -> anyhow::Result<Value> {
     let headers = [(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {KEY}"))?)];

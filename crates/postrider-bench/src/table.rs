@@ -40,12 +40,14 @@ pub(crate) enum Unit {
     Mebibytes,
     #[serde(rename = "% of a core")]
     PercentOfCore,
+    #[serde(rename = "events")]
+    Events,
 }
 
 /// One line of the table.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) value: f64,
     pub(crate) unit: Unit,
     /// The ratio, and what it is a ratio to.
@@ -57,9 +59,17 @@ pub(crate) struct Row {
 
 impl Row {
     /// A figure: the median over the rounds.
-    pub(crate) fn new(what: &'static str, unit: Unit, values: &[f64]) -> Self {
+    pub(crate) fn new(what: impl Into<String>, unit: Unit, values: &[f64]) -> Self {
         let value = statistics::median(values).unwrap_or(f64::NAN);
-        Self { what, value, unit, ratio: None, ratio_to: None, budget: None, verdict: Verdict::Noted }
+        Self {
+            what: what.into(),
+            value,
+            unit,
+            ratio: None,
+            ratio_to: None,
+            budget: None,
+            verdict: Verdict::Noted,
+        }
     }
 
     /// Gives it a ratio: the median of each round's own, so that a machine that drifts between rounds does not
@@ -82,6 +92,11 @@ impl Row {
             Some(_) => Verdict::Miss,
         };
         self
+    }
+
+    /// A row that could not be taken.
+    pub(crate) fn broken(what: impl Into<String>, why: String) -> Self {
+        Self { verdict: Verdict::Failed(why), ..Self::new(what, Unit::Events, &[]) }
     }
 
     /// Makes it a failure where events were lost or came more than once.
@@ -150,7 +165,7 @@ fn verdict(verdict: &Verdict) -> String {
 
 fn figure(value: f64, unit: Unit) -> String {
     let decimals = match unit {
-        Unit::EventsPerSecond => 0,
+        Unit::EventsPerSecond | Unit::Events => 0,
         Unit::Microseconds | Unit::Mebibytes => 1,
         Unit::Milliseconds | Unit::Seconds | Unit::PercentOfCore => 2,
     };
@@ -166,6 +181,7 @@ impl Unit {
             Self::Seconds => "s",
             Self::Mebibytes => "MiB",
             Self::PercentOfCore => "% of a core",
+            Self::Events => "events",
         }
     }
 }

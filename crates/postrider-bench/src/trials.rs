@@ -1,0 +1,91 @@
+//! The rows beyond the rounds, each a trial of its own: what happens beside hanging receivers, with a long backlog,
+//! with many endpoints, with a long log, after an outage, and when the process is killed.
+
+mod backlog;
+mod cost;
+mod crash;
+mod isolation;
+mod outage;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use crate::children::{self, Receiver};
+use crate::cli::{Part, ReportArgs};
+use crate::load::Load;
+use crate::records::{self, Record};
+use crate::round::{self, Bench};
+use crate::service::Service;
+use crate::table::Row;
+
+/// Longest that a fill may take: ten million events at a few thousand a second.
+const FILL_SECONDS: u64 = 600;
+/// Longest wait for a failing endpoint's next probe, and for the backlog behind it. Probes are at most five minutes
+/// apart within the first six.
+const RECOVER_WITHIN: Duration = Duration::from_secs(900);
+
+/// What every trial needs.
+pub(crate) struct Trial<'a> {
+    pub(crate) bench: &'a mut Bench,
+    pub(crate) args: &'a ReportArgs,
+    pub(crate) parent: PathBuf,
+}
+
+impl Trial<'_> {
+    /// Takes the rows of one part; none of [`Part::Rounds`], which is not a trial.
+    pub(crate) async fn rows(&mut self, part: Part) -> anyhow::Result<Vec<Row>> {
+        match part {
+            Part::Rounds => Ok(Vec::new()),
+            Part::Isolation => isolation::rows(self).await,
+            Part::Backlog => backlog::rows(self).await,
+            Part::Endpoints => cost::with_endpoints(self).await,
+            Part::Log => cost::with_log_rows(self).await,
+            Part::Outage => outage::rows(self).await,
+            Part::Crash => crash::rows(self).await,
+        }
+    }
+
+    /// A folder for a fresh store; it goes with the value.
+    fn folder(&self) -> anyhow::Result<TempDir> {
+        let folder = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(&self.parent);
+        folder.with_context(|| format!("could not make a folder in {}", self.parent.display()))
+    }
+
+    fn start(&self, folder: &TempDir) -> anyhow::Result<Service> {
+        Service::start(&self.bench.binary, folder.path())
+    }
+
+    /// Events of one account at the fixed rate, alone with the common receiver.
+    async fn at_fixed_rate(
+        &mut self,
+        service: &Service,
+        accounts: &[String],
+        folder: &TempDir,
+    ) -> anyhow::Result<round::Run> {
+        let load = Load::at_rate(round::CONNECTIONS, round::FIXED_RATE, round::FIXED_SECONDS);
+        let load = (load.as_slice(), round::FIXED_SECONDS);
+        round::measure(&mut self.bench.receiver, service, accounts, folder.path(), load).await
+    }
+}
+
+/// Hands in so many events, a hundred at a time, and gives what was accepted.
+async fn fill(
+    service: &Service,
+    accounts: &[String],
+    events: u64,
+    folder: &Path,
+) -> anyhow::Result<Vec<Record>> {
+    let handed_in = folder.join("filled");
+    let arguments = Load::of_events(events, FILL_SECONDS);
+    let command = round::load_command(service, accounts, &arguments, Some(&handed_in))?;
+    let _: Load = children::result_of(command, FILL_SECONDS).await?;
+    records::read(&handed_in)
+}
+
+/// A second receiver, so that what hangs or is down does not share a thread with what is quick.
+async fn other_receiver() -> anyhow::Result<Receiver> {
+    Receiver::start().await
+}
