@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -38,10 +39,18 @@ pub(crate) fn become_bound(command: &[OsString]) -> anyhow::Error {
     anyhow::Error::new(failed).context(format!("could not run {}", Path::new(program).display()))
 }
 
+/// Under which commands of this program the roles are; set once, where they are not at the top.
+static ROLES_UNDER: OnceLock<[&str; 2]> = OnceLock::new();
+
+/// From now on roles are started below these commands.
+pub(crate) fn roles_are_under(commands: [&'static str; 2]) {
+    ROLES_UNDER.get_or_init(|| commands);
+}
+
 /// This program, to be started in another role.
 pub(crate) fn own_role(role: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("this program's own file is unknown")?);
-    command.arg(role).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(ROLES_UNDER.get().into_iter().flatten()).arg(role).stdin(Stdio::null()).kill_on_drop(true);
     Ok(command)
 }
 

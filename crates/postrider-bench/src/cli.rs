@@ -12,7 +12,7 @@ use crate::{bare, children, load, progress, receiver, report};
 /// Measures Postrider against the bare limit of this machine; every connection stays on loopback.
 #[derive(Debug, Parser)]
 #[command(name = "postrider-bench", version, max_term_width = 110, arg_required_else_help = true)]
-pub(crate) struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -20,7 +20,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Take all figures in turn and print them beside their budgets (about twelve minutes; --only takes less)
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
+    #[command(flatten)]
+    Role(Role),
+}
+
+/// The parts that a report is made of, each a process of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
     /// The receiver alone: prints its address, answers 200 and counts until standard input ends
     Receiver(ReceiverArgs),
     /// The bare limit alone: signed POSTs to a receiver, no queue and no store; prints one line of JSON
@@ -149,27 +156,38 @@ pub(crate) struct LoadArgs {
 }
 
 /// Runs the command.
-pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+///
+/// # Errors
+///
+/// Where something could not be started or measured; the text says what.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         // One thread starts every child: a child is bound to the thread that started it.
-        Command::Report(args) => on_one_thread(report::run(args)),
-        Command::Receiver(args) => {
-            children::end_with_parent()?;
-            on_one_thread(receiver::run(args)).map(|()| ExitCode::SUCCESS)
-        }
-        Command::Bare(args) => {
-            children::end_with_parent()?;
-            print_json(&on_all_cores(bare::run(args))?)
-        }
-        Command::Load(args) => {
-            children::end_with_parent()?;
-            print_json(&on_all_cores(load::run(args))?)
-        }
-        Command::Bound { command } => Err(children::become_bound(&command)),
+        Command::Report(args) => on_one_thread(report::run(*args)),
+        Command::Role(role) => run_role(role),
     }
 }
 
-fn on_one_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+/// Runs one part alone.
+pub(crate) fn run_role(role: Role) -> anyhow::Result<ExitCode> {
+    match role {
+        Role::Receiver(args) => {
+            children::end_with_parent()?;
+            on_one_thread(receiver::run(args)).map(|()| ExitCode::SUCCESS)
+        }
+        Role::Bare(args) => {
+            children::end_with_parent()?;
+            print_json(&on_all_cores(bare::run(args))?)
+        }
+        Role::Load(args) => {
+            children::end_with_parent()?;
+            print_json(&on_all_cores(load::run(args))?)
+        }
+        Role::Bound { command } => Err(children::become_bound(&command)),
+    }
+}
+
+pub(crate) fn on_one_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("could not start the runtime")?.block_on(work)
 }

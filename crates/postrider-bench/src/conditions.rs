@@ -31,8 +31,13 @@ impl Conditions {
 
     /// All of it in one line.
     pub(crate) fn line(&self) -> String {
+        format!("{}; medians of all rounds", self.machine())
+    }
+
+    /// The machine in one line.
+    pub(crate) fn machine(&self) -> String {
         let Self { cores, processor, kernel, file_system } = self;
-        format!("{cores} cores ({processor}), Linux {kernel}, store on {file_system}; medians of all rounds")
+        format!("{cores} cores ({processor}), Linux {kernel}, store on {file_system}")
     }
 }
 

@@ -36,6 +36,16 @@ impl Connection {
         self.sender.is_closed()
     }
 
+    /// Reads a resource.
+    pub(crate) async fn get(
+        &mut self,
+        path: &str,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::get(path).body(Full::default()).context("no request")?;
+        self.exchange(request, headers).await
+    }
+
     /// Posts JSON and reads the whole answer.
     pub(crate) async fn post(
         &mut self,
@@ -44,9 +54,18 @@ impl Connection {
         body: Bytes,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let mut request = Request::post(path).body(Full::new(body)).context("no request")?;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        self.exchange(request, headers).await
+    }
+
+    async fn exchange(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let own = request.headers_mut();
         own.insert(http::header::HOST, self.host.clone());
-        own.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         own.extend(headers);
         self.sender.ready().await.context("the connection closed")?;
         let answer = self.sender.send_request(request).await.context("the request failed")?;

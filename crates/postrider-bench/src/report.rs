@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::children::Receiver;
 use crate::cli::{Part, ReportArgs};
 use crate::conditions::Conditions;
-use crate::round::{Bench, Round, Run};
+use crate::round::{self, Bench, Round, Run};
 use crate::table::{self, Budget, Row, Unit, Verdict};
 use crate::trials::Trial;
 use crate::{progress, service};
@@ -33,27 +33,31 @@ struct Report {
 
 /// Runs all rounds and prints the table. A missed budget is a result; lost events are a failure.
 pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
-    let report = tokio::select! {
-        report = measure(&args) => report,
-        _ = interrupt.recv() => bail!("interrupted"),
-        _ = terminate.recv() => bail!("interrupted"),
-    };
+    let report = or_interrupted(measure(&args)).await;
     progress::clear();
     let report = report?;
     let table = table::markdown(&report.rows);
     progress::print(&format!("{}\n\n{table}", report.conditions.line()))?;
     write(args.markdown, &table)?;
     write(args.json, &serde_json::to_string_pretty(&report).context("could not write the report")?)?;
-    let failed = report.rows.iter().any(|row| matches!(row.verdict, Verdict::Failed(_)));
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if has_failed(&report.rows) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Lets a signal end the work, and with it the processes and folders that it has.
+pub(crate) async fn or_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("interrupted"),
+    }
 }
 
 async fn measure(args: &ReportArgs) -> anyhow::Result<Report> {
     let binary = service::binary(args.binary.clone())?;
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let mut bench = Bench { binary, receiver: Receiver::start().await? };
+    let mut bench = Bench { binary, receiver: Receiver::start().await?, pace: round::FULL };
     let wanted: Vec<Part> = Part::value_variants()
         .iter()
         .filter(|part| args.only.is_empty() || args.only.contains(part))
@@ -107,13 +111,18 @@ async fn take_trial(
     Ok(vec![Row::broken(name, failure)])
 }
 
+/// Whether events were lost or repeated, or a row could not be taken. A missed budget is no failure.
+pub(crate) fn has_failed(rows: &[Row]) -> bool {
+    rows.iter().any(|row| matches!(row.verdict, Verdict::Failed(_)))
+}
+
 fn write(path: Option<PathBuf>, text: &str) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))
 }
 
 /// All rows of the table, medians over the rounds.
-fn rows(rounds: &[Round]) -> Vec<Row> {
+pub(crate) fn rows(rounds: &[Round]) -> Vec<Row> {
     let mut rows = bare_rows(rounds);
     rows.extend(throughput_rows(rounds));
     rows.extend(latency_rows(rounds));

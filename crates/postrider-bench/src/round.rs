@@ -20,21 +20,33 @@ pub(crate) const BATCH: u32 = 100;
 /// Fewer than for single events: each of them has a hundred events under way.
 pub(crate) const BATCH_CONNECTIONS: u32 = 8;
 pub(crate) const FIXED_RATE: u32 = 500;
-const BARE_SECONDS: u64 = 3;
-const SINGLE_SECONDS: u64 = 8;
-const BATCH_SECONDS: u64 = 3;
 pub(crate) const FIXED_SECONDS: u64 = 6;
 const DISK_FOR: Duration = Duration::from_millis(750);
 /// The disk alone is asked for as many syncs a second as the service is for deliveries.
 const DISK_PAUSE: Duration = Duration::from_micros(1_000_000 / FIXED_RATE as u64);
-const IDLE_FOR: Duration = Duration::from_secs(4);
 /// What is left to record after the last arrival is done by then, and the service at rest.
 pub(crate) const SETTLE: Duration = Duration::from_millis(500);
+
+/// How long each part of a round takes, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// The bare limit, each time.
+    pub(crate) bare: u64,
+    pub(crate) single: u64,
+    pub(crate) batch: u64,
+    pub(crate) fixed: u64,
+    /// At rest.
+    pub(crate) idle: u64,
+}
+
+/// The pace of a report.
+pub(crate) const FULL: Pace = Pace { bare: 3, single: 8, batch: 3, fixed: FIXED_SECONDS, idle: 4 };
 
 /// What is the same for all rounds.
 pub(crate) struct Bench {
     pub(crate) binary: PathBuf,
     pub(crate) receiver: Receiver,
+    pub(crate) pace: Pace,
 }
 
 /// What one load came to.
@@ -78,6 +90,7 @@ impl Bench {
     /// Takes all figures once, in a fresh folder.
     pub(crate) async fn round(&mut self, folder: &Path, name: &str) -> anyhow::Result<Round> {
         let step = |what: &str| progress::say(&format!("{name}: {what}"));
+        let pace = self.pace;
         step("bare limit");
         let before = self.bare().await?;
         let mut service = Service::start(&self.binary, folder)?;
@@ -86,26 +99,26 @@ impl Bench {
         let idle_mib = process::resident_mib(service.pid)?;
 
         step("single events");
-        let single = Load::arguments(CONNECTIONS, 1, SINGLE_SECONDS);
-        let single =
-            measure(&mut self.receiver, &service, &accounts, folder, (&single, SINGLE_SECONDS)).await?;
+        let single = Load::arguments(CONNECTIONS, 1, pace.single);
+        let single = measure(&mut self.receiver, &service, &accounts, folder, (&single, pace.single)).await?;
         step("bare limit again");
         let after = self.bare().await?;
         step("batches");
-        let batch = Load::arguments(BATCH_CONNECTIONS, BATCH, BATCH_SECONDS);
-        let batch = measure(&mut self.receiver, &service, &accounts, folder, (&batch, BATCH_SECONDS)).await?;
+        let batch = Load::arguments(BATCH_CONNECTIONS, BATCH, pace.batch);
+        let batch = measure(&mut self.receiver, &service, &accounts, folder, (&batch, pace.batch)).await?;
 
         step("fixed rate, and the disk alone");
         let busy_syncs = disk::sync_times_ms(folder, DISK_FOR, Duration::ZERO)?;
         let mut syncs = disk::sync_times_ms(folder, DISK_FOR, DISK_PAUSE)?;
-        let fixed = Load::at_rate(CONNECTIONS, FIXED_RATE, FIXED_SECONDS);
-        let fixed = measure(&mut self.receiver, &service, &accounts, folder, (&fixed, FIXED_SECONDS)).await?;
+        let fixed = Load::at_rate(CONNECTIONS, FIXED_RATE, pace.fixed);
+        let fixed = measure(&mut self.receiver, &service, &accounts, folder, (&fixed, pace.fixed)).await?;
         syncs.extend(disk::sync_times_ms(folder, DISK_FOR, DISK_PAUSE)?);
 
         step("at rest");
         let idle = Threads::read(service.pid)?;
-        tokio::time::sleep(IDLE_FOR).await;
-        let idle_cpu = Threads::read(service.pid)?.seconds_since(&idle) / IDLE_FOR.as_secs_f64();
+        let resting = Duration::from_secs(pace.idle);
+        tokio::time::sleep(resting).await;
+        let idle_cpu = Threads::read(service.pid)?.seconds_since(&idle) / resting.as_secs_f64();
         let loaded_mib = process::resident_mib(service.pid)?;
         service.stop().await?;
         step("start");
@@ -133,8 +146,8 @@ impl Bench {
     pub(crate) async fn bare(&mut self) -> anyhow::Result<Bare> {
         let mut command = children::own_role("bare")?;
         command.args(["--to", &self.receiver.address.to_string()]);
-        command.args(["--connections", &CONNECTIONS.to_string(), "--seconds", &BARE_SECONDS.to_string()]);
-        let bare: Bare = children::result_of(command, BARE_SECONDS).await?;
+        command.args(["--connections", &CONNECTIONS.to_string(), "--seconds", &self.pace.bare.to_string()]);
+        let bare: Bare = children::result_of(command, self.pace.bare).await?;
         let counted = self.receiver.take(Path::new("/dev/null")).await?;
         ensure!(counted == bare.requests, "{} bare POSTs were answered, {counted} arrived", bare.requests);
         Ok(bare)

@@ -107,6 +107,18 @@ impl Service {
         Ok(made)
     }
 
+    /// Whether every endpoint of an account counts as failing.
+    pub(crate) async fn is_failing(&mut self, account: &str) -> anyhow::Result<bool> {
+        let mut connection = self.ready().await?;
+        let path = format!("/v1/endpoints?account={account}");
+        let headers = [(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {KEY}"))?)];
+        let (status, answer) = connection.get(&path, headers).await?;
+        ensure!(status == StatusCode::OK, "{path} answered {status}");
+        let endpoints: Value = serde_json::from_slice(&answer).context("the endpoints are no JSON")?;
+        let endpoints = endpoints["data"].as_array().context("a list without data")?;
+        Ok(endpoints.iter().all(|endpoint| endpoint["health"] == "failing"))
+    }
+
     /// Ends it without grace and waits for its end: every accepted event is on the disk.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("could not stop the service")

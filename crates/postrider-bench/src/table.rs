@@ -134,6 +134,28 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
     text
 }
 
+/// The rows for a terminal: columns of equal width, figures to the right.
+pub(crate) fn aligned(rows: &[Row]) -> String {
+    let lines: Vec<[String; 5]> = rows
+        .iter()
+        .map(|row| {
+            let ratio = row.ratio_to.map(|to| format!("{} × {to}", ratio(row))).unwrap_or_default();
+            let budget = row.budget.map(|_| format!("budget {}", budget(row))).unwrap_or_default();
+            let verdict = verdict(&row.verdict).replace("**", "");
+            [row.what.clone(), figure(row.value, row.unit), ratio, verdict, budget]
+        })
+        .collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let [what, value, ratio, verdict] = [0, 1, 2, 3].map(width);
+    let mut text = String::new();
+    for [a, b, c, d, e] in &lines {
+        let line = format!("  {a:<what$}  {b:>value$}  {c:<ratio$}  {d:<verdict$}  {e}");
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
 fn budget(row: &Row) -> String {
     let (sign, limit) = match row.budget {
         None => return "–".to_owned(),
@@ -228,6 +250,16 @@ mod tests {
         assert_eq!(judged(0, 0), Verdict::Pass);
         assert_eq!(judged(1, 2), Verdict::Failed("1 of 10 events did not arrive".to_owned()));
         assert_eq!(judged(0, 2), Verdict::Failed("2 requests too many for 10 events".to_owned()));
+    }
+
+    #[test]
+    fn on_a_terminal_the_columns_stand_below_each_other() {
+        let rows =
+            [row(&[80.0]).against("bare", &[80.0], &[20.0]).within(Budget::AtMost(4.0)), row(&[1234.5])];
+        assert_eq!(
+            aligned(&rows),
+            "  a row    80.0 µs  4.00 × bare  pass  budget ≤ 4 × bare\n  a row  1234.5 µs\n"
+        );
     }
 
     #[test]

@@ -8,17 +8,19 @@ mod isolation;
 mod outage;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::children::{self, Receiver};
 use crate::cli::{Part, ReportArgs};
 use crate::load::Load;
+use crate::progress;
 use crate::records::{self, Record};
 use crate::round::{self, Bench};
-use crate::service::Service;
+use crate::service::{Customers, MAX_IN_FLIGHT, Service};
 use crate::table::Row;
 
 /// Longest that a fill may take: ten million events at a few thousand a second.
@@ -26,6 +28,9 @@ const FILL_SECONDS: u64 = 600;
 /// Longest wait for a failing endpoint's next probe, and for the backlog behind it. Probes are at most five minutes
 /// apart within the first six.
 const RECOVER_WITHIN: Duration = Duration::from_secs(900);
+
+/// By then a dead endpoint counts as failing: ten failures over half a minute.
+const FAIL_WITHIN: Duration = Duration::from_secs(90);
 
 /// What every trial needs.
 pub(crate) struct Trial<'a> {
@@ -83,6 +88,38 @@ async fn fill(
     let command = round::load_command(service, accounts, &arguments, Some(&handed_in))?;
     let _: Load = children::result_of(command, FILL_SECONDS).await?;
     records::read(&handed_in)
+}
+
+/// An account whose endpoint is down and has been found to be: nothing but probes goes there any more.
+async fn dead_endpoint(
+    service: &mut Service,
+    receiver: &mut Receiver,
+    folder: &Path,
+) -> anyhow::Result<Dead> {
+    receiver.be_down(true).await?;
+    let customers = Customers {
+        accounts: 1,
+        endpoints_each: 1,
+        receiver: receiver.address,
+        place: "down",
+        settings: json!({ "max_in_flight": MAX_IN_FLIGHT, "retry_schedule": vec!["1s"; 30] }),
+    };
+    let accounts = service.add(&customers).await?;
+    progress::say("an endpoint goes down; waiting until it counts as failing (half a minute)");
+    let first = fill(service, &accounts, u64::from(round::BATCH), folder).await?;
+    let began = Instant::now();
+    while !service.is_failing(&accounts[0]).await? {
+        anyhow::ensure!(began.elapsed() < FAIL_WITHIN, "a dead endpoint does not count as failing");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(Dead { accounts, first })
+}
+
+/// See [`dead_endpoint`].
+struct Dead {
+    accounts: Vec<String>,
+    /// What was tried in vain until it counted as failing.
+    first: Vec<Record>,
 }
 
 /// A second receiver, so that what hangs or is down does not share a thread with what is quick.

@@ -32,6 +32,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Bring the store's schema up to date (serve does this by itself)
     Migrate(MigrateArgs),
+    /// Measure this program on this machine beside the bare limit: throughput, latency, memory (half a minute)
+    Bench(postrider_bench::ShortArgs),
 }
 
 /// How to reach a running service.
@@ -155,5 +157,6 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sign(args) => signing::sign(&args),
         Command::Verify(args) => signing::verify(&args),
         Command::Migrate(args) => migrate::run(&args),
+        Command::Bench(args) => postrider_bench::run_short(args, "bench"),
     }
 }

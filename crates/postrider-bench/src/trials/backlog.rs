@@ -4,15 +4,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use serde_json::json;
 use tempfile::TempDir;
 
-use super::{RECOVER_WITHIN, Trial, fill, other_receiver};
+use super::{RECOVER_WITHIN, Trial, dead_endpoint, fill, other_receiver};
 use crate::children::Receiver;
 use crate::latency::{self, Arrived};
 use crate::records::{self, Record};
 use crate::round::Run;
-use crate::service::{Customers, MAX_IN_FLIGHT, Service};
+use crate::service::Service;
 use crate::table::{Budget, Row, Unit};
 use crate::{bare, clock, process, progress, statistics};
 
@@ -26,20 +25,13 @@ pub(super) async fn rows(trial: &mut Trial<'_>) -> anyhow::Result<Vec<Row>> {
     let folder = trial.folder()?;
     let mut service = trial.start(&folder)?;
     let mut dead = other_receiver().await?;
-    dead.be_down(true).await?;
     let healthy = service.set_up(1, trial.bench.receiver.address).await?;
-    let customers = Customers {
-        accounts: 1,
-        endpoints_each: 1,
-        receiver: dead.address,
-        place: "down",
-        settings: json!({ "max_in_flight": MAX_IN_FLIGHT }),
-    };
-    let dead_accounts = service.add(&customers).await?;
+    let down = dead_endpoint(&mut service, &mut dead, folder.path()).await?;
     progress::say("a healthy endpoint alone");
     let alone = trial.at_fixed_rate(&service, &healthy, &folder).await?;
     progress::say(&format!("handing in {pending} events for an endpoint that is down"));
-    let accepted = fill(&service, &dead_accounts, pending, folder.path()).await?;
+    let mut accepted = fill(&service, &down.accounts, pending, folder.path()).await?;
+    accepted.extend(down.first);
     tokio::time::sleep(REST).await;
     let filled_mib = process::resident_mib(service.pid)?;
     progress::say("a healthy endpoint beside the backlog");

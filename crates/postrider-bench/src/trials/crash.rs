@@ -6,14 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::json;
 use tempfile::TempDir;
 
-use super::{RECOVER_WITHIN, Trial, fill, other_receiver};
+use super::{RECOVER_WITHIN, Trial, dead_endpoint, fill, other_receiver};
 use crate::children::Receiver;
 use crate::load::Load;
 use crate::records::{self, Record};
-use crate::service::{Customers, MAX_IN_FLIGHT, Service};
+use crate::service::{MAX_IN_FLIGHT, Service};
 use crate::table::{Budget, Row, Unit};
 use crate::{children, latency, progress, round, statistics};
 
@@ -30,18 +29,11 @@ pub(super) async fn rows(trial: &mut Trial<'_>) -> anyhow::Result<Vec<Row>> {
     let folder = trial.folder()?;
     let mut service = trial.start(&folder)?;
     let mut dead = other_receiver().await?;
-    dead.be_down(true).await?;
     let live = service.set_up(LIVE_ACCOUNTS, trial.bench.receiver.address).await?;
-    let customers = Customers {
-        accounts: 1,
-        endpoints_each: 1,
-        receiver: dead.address,
-        place: "down",
-        settings: json!({ "max_in_flight": MAX_IN_FLIGHT }),
-    };
-    let dead_accounts = service.add(&customers).await?;
+    let down = dead_endpoint(&mut service, &mut dead, folder.path()).await?;
     progress::say(&format!("handing in {backlog} events for an endpoint that is down"));
-    let pending = fill(&service, &dead_accounts, backlog, folder.path()).await?;
+    let mut pending = fill(&service, &down.accounts, backlog, folder.path()).await?;
+    pending.extend(down.first);
     let mut lives = Lives::default();
     for number in 1..=kills {
         progress::say(&format!("kill {number} of {kills}"));

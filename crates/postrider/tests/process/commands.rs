@@ -119,3 +119,22 @@ fn the_demo_shows_deliveries_within_two_seconds_and_retries_soon_after() {
     assert!(summary.iter().any(|line| line.contains("signatures right, 0 wrong")), "{summary:?}");
     assert!(demo.wait().unwrap().success());
 }
+
+#[test]
+fn bench_measures_this_program_loses_nothing_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = postrider(folder.path());
+    command.args(["bench", "--seconds", "1", "--json", "--dir"]).arg(folder.path());
+    let (code, out, err) = run(command);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let row = |what: &str| rows.iter().find(|row| row["what"] == what).unwrap();
+    assert!(row("bare signed POST, 64 connections")["value"].as_f64().unwrap() > 0.0);
+    assert!(row("CPU per delivery at saturation")["ratio"].as_f64().unwrap() > 0.0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "its own folder is gone");
+    let mut command = postrider(folder.path());
+    command.args(["bench", "--dir", "not-there"]);
+    let (code, _, err) = run(command);
+    assert!(code == Some(1) && err.contains("could not make a folder in not-there"), "{err}");
+}
