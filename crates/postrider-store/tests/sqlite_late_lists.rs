@@ -121,7 +121,8 @@ async fn a_file_of_the_first_version_gets_its_lists() {
     drop(store);
     // Back to what the first version made: indexes, and no lists.
     let connection = Connection::open(&place.path).unwrap();
-    let back = "DROP TABLE listed; DROP TABLE events_listed; DROP TABLE deliveries_listed;
+    let back =
+        "DROP TABLE replays; DROP TABLE listed; DROP TABLE events_listed; DROP TABLE deliveries_listed;
         CREATE INDEX events_account ON events (account_no, livemode, seq);
         CREATE INDEX deliveries_log ON deliveries (endpoint_no, seq);
         PRAGMA user_version = 1;";
