@@ -7,6 +7,7 @@
 
 pub mod accepting;
 pub mod attempts;
+pub mod choosing;
 pub mod configuring;
 pub mod lanes;
 pub mod listing;
@@ -67,10 +68,10 @@ macro_rules! store_conformance {
             retaining::slices_go_on_where_the_last_one_ended,
             retaining::replays_that_ended_before_the_retention_go_and_running_ones_stay,
             replaying::a_replay_is_kept_with_all_it_was_made_of,
-            replaying::a_range_ends_with_what_was_accepted_before_it,
-            replaying::what_is_chosen_follows_the_selection_in_order_and_in_parts,
-            replaying::times_narrow_a_range_before_it_is_read,
-            replaying::an_event_goes_once_however_often_it_was_sent,
+            choosing::a_range_ends_with_what_was_accepted_before_it,
+            choosing::what_is_chosen_follows_the_selection_in_order_and_in_parts,
+            choosing::times_narrow_a_range_before_it_is_read,
+            choosing::an_event_goes_once_however_often_it_was_sent,
             replaying::a_step_makes_deliveries_like_a_resend_and_remembers_how_far_it_came,
             replaying::a_step_that_begins_elsewhere_or_comes_too_late_makes_nothing,
             replaying::what_is_gone_or_pending_when_its_turn_comes_is_skipped,

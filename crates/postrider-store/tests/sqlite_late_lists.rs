@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use place::{Lane, Place};
 use postrider_core::delivery::{Next, Progress};
+use postrider_core::replay::Selection;
 use postrider_store::Store as _;
 use postrider_store::model::{DeliveryFilter, EventFilter, PageRequest, Record, RecordBatch};
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
@@ -110,6 +111,43 @@ async fn what_is_pruned_leaves_the_lists_and_its_numbers_are_not_given_again() {
     let next = store.accept(vec![place.event(&lane, "{}")]).await.unwrap()[0];
     assert!(next > seqs[4], "{next:?} would be taken for listed");
     assert_eq!(listed(&store, &lane).await, (vec![next.0], 2));
+}
+
+#[tokio::test]
+async fn a_replay_finds_a_long_range_part_by_part_however_far_behind_the_lists_are() {
+    for list_after in [1, 700, 100_000] {
+        let place = Place::new();
+        let store = place.open_with(listing_after(list_after));
+        let (lane, other) = (place.lane(&store).await, place.lane(&store).await);
+        let mut seqs = Vec::new();
+        for _ in 0..25 {
+            seqs.extend(store.accept((0..100).map(|_| place.event(&lane, "{}")).collect()).await.unwrap());
+            store.accept((0..10).map(|_| place.event(&other, "{}")).collect()).await.unwrap();
+        }
+        let delivered = |&seq| Record {
+            seq,
+            attempt: None,
+            next: Next::Delivered,
+            progress: Progress { attempts: 1, used: 1 },
+            at: place.now(),
+        };
+        let records = seqs.iter().map(delivered).collect();
+        store.record(RecordBatch { records, health: Vec::new() }.into()).await.unwrap();
+        let all = Selection::default();
+        let mut range = store.replay_range(lane.endpoint.no, all.clone()).await.unwrap();
+        let (mut found, mut parts) = (Vec::new(), 0);
+        loop {
+            let part = store.look_through(range, all.clone(), 10_000).await.unwrap();
+            assert!(part.chosen.len() <= 1_000, "a look is short");
+            found.extend(part.chosen);
+            parts += 1;
+            match part.reached {
+                Some(reached) => range.above = reached,
+                None => break,
+            }
+        }
+        assert_eq!((found, parts), (seqs, 3), "listed every {list_after}");
+    }
 }
 
 #[tokio::test]
