@@ -69,10 +69,6 @@ pub(super) async fn one_of_each(world: &World<'_>) -> (Lane, Vec<Accepted>) {
     (lane, all)
 }
 
-fn seqs(accepted: &[Accepted]) -> Vec<DeliverySeq> {
-    accepted.iter().map(|one| one.seq).collect()
-}
-
 /// Every field, in the answer, by its id, and after a reopen.
 pub async fn a_replay_is_kept_with_all_it_was_made_of(backend: &dyn Backend) {
     let world = World::new(backend).await;
