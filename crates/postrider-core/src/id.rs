@@ -109,6 +109,8 @@ id!(/// A URL that an account subscribed: `ep_…`.
     EndpointId, "ep_");
 id!(/// One event bound for one endpoint: `dlv_…`.
     DeliveryId, "dlv_");
+id!(/// A replay of a range of deliveries: `rpl_…`.
+    ReplayId, "rpl_");
 id!(/// An API key's name (not the key itself): `key_…`.
     KeyId, "key_");
 id!(/// An event's guid, the value of `X-KASKO-Delivery`: 32 hex digits without a prefix.

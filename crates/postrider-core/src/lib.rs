@@ -16,6 +16,7 @@ pub mod id;
 pub mod limits;
 pub mod operational;
 pub mod payload;
+pub mod replay;
 pub mod retry_after;
 pub mod schedule;
 pub mod secret;

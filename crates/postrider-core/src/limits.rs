@@ -10,6 +10,10 @@ pub const MAX_BATCH_BODY_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_BATCH_EVENTS: usize = 1_000;
 /// How many deliveries one request may cause.
 pub const MAX_DELIVERIES_PER_REQUEST: usize = 10_000;
+/// How many replays run at once over all accounts; each endpoint has one at most.
+pub const MAX_RUNNING_REPLAYS: usize = 256;
+/// How many replays of one account run at once, so that nobody takes all of them.
+pub const MAX_RUNNING_REPLAYS_PER_ACCOUNT: usize = 32;
 /// How deep a payload may be nested; deeper JSON is refused.
 pub const MAX_PAYLOAD_DEPTH: usize = 127;
 /// How many places of a bad payload one answer names.

@@ -206,12 +206,12 @@ async fn prune_all(inner: &Arc<Inner>) -> Result<(), StoreError> {
     let mut after = Some(0);
     while let Some(from) = after {
         let pruned = inner.store.prune(before, from, now, PRUNE_SLICE).await?;
-        let went_on_cancelling = !pruned.cancelled.is_empty();
+        // A full slice of held deliveries or of replays may not have been the last.
+        let may_be_more = !pruned.cancelled.is_empty() || pruned.deleted_replays >= PRUNE_SLICE;
         for (no, count) in pruned.cancelled {
             inner.lanes().dropped(no, count);
         }
-        // A full slice of held deliveries may not have been the last.
-        after = pruned.next.or_else(|| went_on_cancelling.then_some(from));
+        after = pruned.next.or_else(|| may_be_more.then_some(from));
         tokio::time::sleep(PRUNE_PAUSE).await;
     }
     Ok(())

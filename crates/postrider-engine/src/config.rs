@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postrider_core::address::AddressGuard;
 use postrider_core::health::HealthRules;
+use postrider_core::replay;
 use postrider_core::schedule::RetrySchedule;
 
 use crate::lanes::LaneLimits;
@@ -35,6 +36,8 @@ pub struct EngineConfig {
     pub reread_bytes: usize,
     /// Retries waiting in memory; further ones wait in the store.
     pub retries_in_memory: usize,
+    /// How fast replays go and what of a lane they leave to live traffic.
+    pub replays: replay::Limits,
 }
 
 impl Default for EngineConfig {
@@ -52,6 +55,7 @@ impl Default for EngineConfig {
             payload_bytes: 64 * 1024 * 1024,
             reread_bytes: 64 * 1024 * 1024,
             retries_in_memory: 100_000,
+            replays: replay::Limits::default(),
         }
     }
 }
@@ -96,6 +100,16 @@ pub(crate) const PRUNE_EVERY: Duration = Duration::from_secs(600);
 pub(crate) const PRUNE_SLICE: usize = 200;
 /// The pause between two such commits, so that they never hold up the line.
 pub(crate) const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+/// Deliveries that one commit of a replay makes at most.
+pub(crate) const REPLAY_SLICE: u64 = 100;
+/// How many looks at the log one such commit may take, where little of it is chosen.
+pub(crate) const REPLAY_LOOKS: usize = 16;
+/// How often running replays are taken further …
+pub(crate) const REPLAY_EVERY: Duration = Duration::from_millis(100);
+/// … and how often where each of them waits for an endpoint that is not enabled or failing. Reads memory alone.
+pub(crate) const REPLAY_NAP: Duration = Duration::from_secs(1);
+/// Ranges counted at once; further requests are refused, so that counts never take the readers from everyone else.
+pub(crate) const REPLAY_COUNTS_AT_ONCE: usize = 2;
 /// How long to wait after the store failed, before it is asked again.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How often events are matched again when the configuration changed between match and commit.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::{Endpoint, EndpointNo, State};
 use postrider_core::health::{Health, HealthRules};
+use postrider_core::replay::Standing;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::time::Timestamp;
 
@@ -252,6 +253,18 @@ impl Lanes {
         let lane = self.lanes.get(&no)?;
         let backlog = u64::try_from(lane.backlog).unwrap_or(0);
         Some(LaneView { state: lane.state, health: lane.health, backlog })
+    }
+
+    /// How a replay sees a lane. What the store holds back of it may all be ready.
+    pub(crate) fn standing(&self, no: EndpointNo) -> Option<Standing> {
+        let lane = self.lanes.get(&no)?;
+        let backlog = u64::try_from(lane.backlog).unwrap_or(0);
+        let in_memory = u64::try_from(lane.queue.len()).unwrap_or(u64::MAX) + u64::from(lane.in_flight);
+        Some(Standing {
+            is_well: lane.state == State::Enabled && !lane.health.is_failing(),
+            in_turn: if lane.spilled == Spilled::No { in_memory } else { backlog.max(in_memory) },
+            backlog,
+        })
     }
 
     /// Sends nothing any more.

@@ -19,6 +19,7 @@ pub mod model;
 mod observe;
 mod payloads;
 mod recorder;
+mod replays;
 mod send;
 mod shutdown;
 mod sign;
@@ -35,7 +36,7 @@ use postrider_core::catalogue::Catalogue;
 use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::Store;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 pub use crate::config::EngineConfig;
@@ -55,7 +56,7 @@ use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
 
 /// What stores take and give, for those who call the engine's lists.
-pub use postrider_store::model::{DeliveryFilter, EventFilter, Page, PageRequest};
+pub use postrider_store::model::{DeliveryFilter, EventFilter, Page, PageRequest, ReplayFilter};
 
 /// The handle of the running service; cheap to clone.
 #[derive(Clone)]
@@ -97,6 +98,10 @@ struct Inner {
     refill: Notify,
     /// Wakes the task that cancels what is pending for deleted endpoints.
     cancel: Notify,
+    /// Wakes the task that takes replays further, once one is made or cancelled.
+    replays: Notify,
+    /// The room for ranges that are being counted.
+    replay_counts: Semaphore,
     /// Wakes whoever waits for outcomes to be committed.
     recorded: Notify,
     /// Wakes whoever waits for the last request in flight.

@@ -9,6 +9,7 @@ use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLim
 use postrider_core::event_type::Subscription;
 use postrider_core::health::Health;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId};
+use postrider_core::replay::Selection;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secret;
 use postrider_core::time::Timestamp;
@@ -140,4 +141,13 @@ pub struct Accepted {
     pub created_at: Timestamp,
     /// Its deliveries and where they go.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
+}
+
+/// A replay to be counted or made.
+#[derive(Debug, Clone)]
+pub struct ReplayDraft {
+    /// Whose deliveries are sent again.
+    pub endpoint: EndpointId,
+    /// Which of them.
+    pub selection: Selection,
 }

@@ -10,17 +10,17 @@ use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::model::NewAccount;
 use postrider_store::{Store, StoreError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::announce::Announcement;
-use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE};
+use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE, REPLAY_COUNTS_AT_ONCE};
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
-use crate::{Engine, EngineConfig, Inner, announce, background, recorder};
+use crate::{Engine, EngineConfig, Inner, announce, background, recorder, replays};
 
 /// What the engine works with, so that a test can replace each.
 pub struct Parts {
@@ -93,6 +93,8 @@ impl Engine {
             timer_armed_ms: AtomicI64::new(i64::MAX),
             refill: Notify::new(),
             cancel: Notify::new(),
+            replays: Notify::new(),
+            replay_counts: Semaphore::new(REPLAY_COUNTS_AT_ONCE),
             recorded: Notify::new(),
             idle: Notify::new(),
             recorder_ends: AtomicBool::new(false),
@@ -119,6 +121,7 @@ impl Inner {
             tokio::spawn(background::find_due(self.clone())),
             tokio::spawn(background::cancel_deleted(self.clone())),
             tokio::spawn(background::prune(self.clone())),
+            tokio::spawn(replays::run(self.clone())),
         ];
         tasks.extend((0..REFILLS_AT_ONCE).map(|_| tokio::spawn(background::refill(self.clone()))));
         let announcer = tokio::spawn(announce::run(self.clone(), announcements));

@@ -7,10 +7,12 @@
 
 pub mod accepting;
 pub mod attempts;
+pub mod choosing;
 pub mod configuring;
 pub mod lanes;
 pub mod listing;
 pub mod recording;
+pub mod replaying;
 pub mod retaining;
 mod world;
 
@@ -64,6 +66,18 @@ macro_rules! store_conformance {
             retaining::what_is_pending_or_ended_lately_stays,
             retaining::what_was_held_too_long_is_cancelled_and_then_goes,
             retaining::slices_go_on_where_the_last_one_ended,
+            retaining::replays_that_ended_before_the_retention_go_and_running_ones_stay,
+            replaying::a_replay_is_kept_with_all_it_was_made_of,
+            choosing::a_range_ends_with_what_was_accepted_before_it,
+            choosing::what_is_chosen_follows_the_selection_in_order_and_in_parts,
+            choosing::times_narrow_a_range_before_it_is_read,
+            choosing::an_event_goes_once_however_often_it_was_sent,
+            replaying::a_step_makes_deliveries_like_a_resend_and_remembers_how_far_it_came,
+            replaying::a_step_that_begins_elsewhere_or_comes_too_late_makes_nothing,
+            replaying::what_is_gone_or_pending_when_its_turn_comes_is_skipped,
+            replaying::one_runs_per_endpoint_and_so_many_per_account_and_over_all,
+            replaying::a_deleted_endpoint_or_account_ends_its_replays,
+            replaying::replays_are_listed_newest_first_and_paged,
             configuring::accounts_and_keys_survive_a_reopen,
             configuring::a_deleted_account_is_gone_with_its_keys_and_endpoints,
             configuring::every_setting_of_an_endpoint_survives,

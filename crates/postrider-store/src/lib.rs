@@ -20,13 +20,15 @@ use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
 use crate::model::{
     Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
-    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
+    NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter,
+    ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 
 /// What the engine needs of a database. Every method that writes has committed durably when it returns `Ok`,
@@ -48,8 +50,8 @@ pub trait Store: Send + Sync + 'static {
     /// Renames an account. `NotFound` where it is deleted.
     async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError>;
 
-    /// Deletes an account, its keys and its endpoints; the log stays. What is pending is cancelled afterwards,
-    /// in slices, through [`Store::cancel_pending`].
+    /// Deletes an account, its keys and its endpoints, and cancels their replays; the log stays. What is pending is
+    /// cancelled afterwards, in slices, through [`Store::cancel_pending`].
     async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
 
     /// Makes an endpoint, and gives it with its number and the account's new configuration version.
@@ -61,7 +63,7 @@ pub trait Store: Send + Sync + 'static {
     /// deleted.
     async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError>;
 
-    /// Deletes an endpoint; the log stays. Gives the account's new configuration version.
+    /// Deletes an endpoint and cancels its replay; the log stays. Gives the account's new configuration version.
     async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
 
     /// Endpoints that are deleted and still have pending deliveries, with the reason to cancel them.
@@ -91,6 +93,49 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a new delivery of a finished one. `NotFound` where the old delivery, its event or its endpoint is
     /// gone, `Conflict` while the old one is pending.
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError>;
+
+    /// The numbers of an endpoint's deliveries that may be of this selection, as of now: nothing accepted later is among
+    /// them. A range may hold more than the selection; `since` and `until` may miss what [`Store::deliveries`] may.
+    async fn replay_range(
+        &self,
+        endpoint: EndpointNo,
+        selection: Selection,
+    ) -> Result<ReplayRange, StoreError>;
+
+    /// Looks at deliveries of a range, the oldest first, and chooses among them by [`Selection::choose`]; ends once
+    /// `limit` are chosen. The part may be short, or empty, although there is more: a call reads a bounded number of rows.
+    async fn look_through(
+        &self,
+        range: ReplayRange,
+        selection: Selection,
+        limit: usize,
+    ) -> Result<ReplayPart, StoreError>;
+
+    /// Makes a replay, running. `NotFound` where its endpoint is deleted, `Conflict` where one of the endpoint runs
+    /// already, or as many of the account or over all as may run at once.
+    async fn create_replay(&self, replay: NewReplay) -> Result<Replay, StoreError>;
+
+    /// Makes a step of a replay, all or nothing: a new delivery for each chosen one as [`Store::resend`] would make it,
+    /// and how far the replay has come. A chosen one that is not there any more, or not finished, is counted as skipped.
+    /// `Conflict` where the replay does not run, or does not stand where the step begins.
+    async fn step_replay(&self, step: ReplayStep) -> Result<ReplayStepped, StoreError>;
+
+    /// Ends a running replay. `NotFound` where there is none, `Conflict` where it has ended.
+    async fn cancel_replay(
+        &self,
+        id: ReplayId,
+        reason: replay::CancelReason,
+        now: Timestamp,
+    ) -> Result<Replay, StoreError>;
+
+    /// Every running replay with its endpoint, the oldest first.
+    async fn running_replays(&self) -> Result<Vec<(EndpointNo, Replay)>, StoreError>;
+
+    /// A replay by its id. `NotFound` where there is none.
+    async fn replay(&self, id: ReplayId) -> Result<Replay, StoreError>;
+
+    /// Replays, newest first.
+    async fn replays(&self, filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError>;
 
     /// How many deliveries are pending, per endpoint that has any.
     async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError>;
@@ -143,8 +188,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Prunes one slice of what ended before `before`: deletes events whose deliveries have all ended by then, with
     /// those deliveries and their attempts, and cancels (`held_too_long`) what paused and disabled endpoints hold
-    /// since before it. Looks at up to `limit` events behind `after` (0 at first, then [`Pruned::next`]). What is
-    /// pending is never deleted.
+    /// since before it. Deletes up to `limit` replays that ended before then as well. Looks at up to `limit` events
+    /// behind `after` (0 at first, then [`Pruned::next`]). What is pending, or runs, is never deleted.
     async fn prune(
         &self,
         before: Timestamp,

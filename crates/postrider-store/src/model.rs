@@ -7,7 +7,8 @@ use postrider_core::delivery::{DeliverySeq, Next, Progress, Status};
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::event::Event;
 use postrider_core::health::Health;
-use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId};
+use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId, ReplayId};
+use postrider_core::replay::{Replay, Selection};
 use postrider_core::secret::Secret;
 use postrider_core::time::Timestamp;
 
@@ -106,6 +107,80 @@ pub struct NewResend {
     pub created_at: Timestamp,
 }
 
+/// Deliveries of an endpoint, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayRange {
+    /// The endpoint.
+    pub endpoint_no: EndpointNo,
+    /// Only what has a higher number than this …
+    pub above: DeliverySeq,
+    /// … and none higher than this.
+    pub through: DeliverySeq,
+}
+
+/// What a look at a part of a range found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplayPart {
+    /// The deliveries to send again, the oldest first.
+    pub chosen: Vec<DeliverySeq>,
+    /// How many are to be skipped.
+    pub skipped: u64,
+    /// Everything up to this number was looked at; none where that is the whole range.
+    pub reached: Option<DeliverySeq>,
+}
+
+/// A replay to be made.
+#[derive(Debug, Clone)]
+pub struct NewReplay {
+    /// Its public id.
+    pub id: ReplayId,
+    /// Which deliveries of the range.
+    pub selection: Selection,
+    /// Its range.
+    pub range: ReplayRange,
+    /// How many deliveries were found to be chosen.
+    pub matched: u64,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+/// The next step of a replay, found by [`crate::Store::look_through`].
+#[derive(Debug, Clone)]
+pub struct ReplayStep {
+    /// The replay.
+    pub id: ReplayId,
+    /// How far it had come when its part was looked at: a step from elsewhere is none.
+    pub from: DeliverySeq,
+    /// The deliveries to send again, each with the public id of the new one.
+    pub chosen: Vec<(DeliverySeq, DeliveryId)>,
+    /// How many more are counted as skipped.
+    pub skipped: u64,
+    /// How far it has come; none where it is done.
+    pub reached: Option<DeliverySeq>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// What a step of a replay made.
+#[derive(Debug, Clone)]
+pub struct ReplayStepped {
+    /// The replay as it is now.
+    pub replay: Replay,
+    /// The new deliveries, in their order. Their payloads are left to [`crate::Store::payloads`].
+    pub made: Vec<PendingDelivery>,
+}
+
+/// Which replays a list shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReplayFilter {
+    /// Of this account, deleted ones included.
+    pub account: Option<AccountId>,
+    /// Of this endpoint, deleted ones included.
+    pub endpoint: Option<EndpointId>,
+    /// Of this mode.
+    pub livemode: Option<bool>,
+}
+
 /// What a lane needs to send a delivery.
 #[derive(Debug, Clone)]
 pub struct PendingDelivery {
@@ -171,6 +246,8 @@ pub struct Pruned {
     pub cancelled: Vec<(EndpointNo, u64)>,
     /// How many events were deleted, with all that belonged to them.
     pub deleted_events: usize,
+    /// How many replays were deleted; as many as were to be looked at where there may be more.
+    pub deleted_replays: usize,
     /// Where the next slice begins; none at the end.
     pub next: Option<i64>,
 }

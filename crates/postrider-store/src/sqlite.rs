@@ -16,6 +16,7 @@ mod pending;
 #[cfg(test)]
 mod plans;
 mod readers;
+mod replaying;
 mod rows;
 mod store;
 mod writer;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use place::{Lane, Place};
 use postrider_core::delivery::{Next, Progress};
+use postrider_core::replay::Selection;
 use postrider_store::Store as _;
 use postrider_store::model::{DeliveryFilter, EventFilter, PageRequest, Record, RecordBatch};
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
@@ -113,6 +114,43 @@ async fn what_is_pruned_leaves_the_lists_and_its_numbers_are_not_given_again() {
 }
 
 #[tokio::test]
+async fn a_replay_finds_a_long_range_part_by_part_however_far_behind_the_lists_are() {
+    for list_after in [1, 700, 100_000] {
+        let place = Place::new();
+        let store = place.open_with(listing_after(list_after));
+        let (lane, other) = (place.lane(&store).await, place.lane(&store).await);
+        let mut seqs = Vec::new();
+        for _ in 0..25 {
+            seqs.extend(store.accept((0..100).map(|_| place.event(&lane, "{}")).collect()).await.unwrap());
+            store.accept((0..10).map(|_| place.event(&other, "{}")).collect()).await.unwrap();
+        }
+        let delivered = |&seq| Record {
+            seq,
+            attempt: None,
+            next: Next::Delivered,
+            progress: Progress { attempts: 1, used: 1 },
+            at: place.now(),
+        };
+        let records = seqs.iter().map(delivered).collect();
+        store.record(RecordBatch { records, health: Vec::new() }.into()).await.unwrap();
+        let all = Selection::default();
+        let mut range = store.replay_range(lane.endpoint.no, all.clone()).await.unwrap();
+        let (mut found, mut parts) = (Vec::new(), 0);
+        loop {
+            let part = store.look_through(range, all.clone(), 10_000).await.unwrap();
+            assert!(part.chosen.len() <= 1_000, "a look is short");
+            found.extend(part.chosen);
+            parts += 1;
+            match part.reached {
+                Some(reached) => range.above = reached,
+                None => break,
+            }
+        }
+        assert_eq!((found, parts), (seqs, 3), "listed every {list_after}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_the_first_version_gets_its_lists() {
     let place = Place::new();
     let store = place.open_with(listing_after(1_000));
@@ -121,7 +159,8 @@ async fn a_file_of_the_first_version_gets_its_lists() {
     drop(store);
     // Back to what the first version made: indexes, and no lists.
     let connection = Connection::open(&place.path).unwrap();
-    let back = "DROP TABLE listed; DROP TABLE events_listed; DROP TABLE deliveries_listed;
+    let back =
+        "DROP TABLE replays; DROP TABLE listed; DROP TABLE events_listed; DROP TABLE deliveries_listed;
         CREATE INDEX events_account ON events (account_no, livemode, seq);
         CREATE INDEX deliveries_log ON deliveries (endpoint_no, seq);
         PRAGMA user_version = 1;";

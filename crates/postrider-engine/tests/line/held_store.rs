@@ -12,11 +12,13 @@ use postrider_core::attempt::{Attempt, Outcome};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use postrider_store::model::{
     Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
-    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, Record, RecordBatch,
+    NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned, Record, RecordBatch,
+    ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
@@ -141,6 +143,14 @@ hands_on! {
         -> Result<usize, StoreError>;
     accept(events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
     resend(resend: NewResend) -> Result<PendingDelivery, StoreError>;
+    replay_range(endpoint: EndpointNo, selection: Selection) -> Result<ReplayRange, StoreError>;
+    look_through(range: ReplayRange, selection: Selection, limit: usize) -> Result<ReplayPart, StoreError>;
+    create_replay(replay: NewReplay) -> Result<Replay, StoreError>;
+    step_replay(step: ReplayStep) -> Result<ReplayStepped, StoreError>;
+    cancel_replay(id: ReplayId, reason: replay::CancelReason, now: Timestamp) -> Result<Replay, StoreError>;
+    running_replays() -> Result<Vec<(EndpointNo, Replay)>, StoreError>;
+    replay(id: ReplayId) -> Result<Replay, StoreError>;
+    replays(filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError>;
     backlogs() -> Result<Vec<LaneBacklog>, StoreError>;
     with_ready(endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
     ready(endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;

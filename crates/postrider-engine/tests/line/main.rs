@@ -8,6 +8,8 @@ mod harness;
 mod held_store;
 #[cfg(test)]
 mod operational;
+#[cfg(test)]
+mod replays;
 
 use std::time::Duration;
 

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use postrider_core::delivery::{CancelReason, Next, Status};
 use postrider_core::endpoint::{Endpoint, State};
+use postrider_core::replay::{self, Selection};
 use postrider_core::time::Timestamp;
 
 use super::Backend;
 use super::world::World;
 use crate::StoreError;
-use crate::model::{DeliveryFilter, EndpointUpdate, EventFilter, NewResend, PageRequest, Pruned};
+use crate::model::{
+    DeliveryFilter, EndpointUpdate, EventFilter, NewResend, PageRequest, Pruned, ReplayFilter,
+};
 
 const PAGE: PageRequest = PageRequest { limit: 250, before: None };
 
@@ -102,4 +105,26 @@ pub async fn slices_go_on_where_the_last_one_ended(backend: &dyn Backend) {
     assert_eq!((deleted, slices), (8, 4), "all but the pending one and the newest");
     let left = world.store.deliveries(DeliveryFilter::default(), PAGE).await.unwrap();
     assert_eq!(left.rows.len(), 2);
+}
+
+/// A finished replay goes by its own end; a running one stays however old it is.
+pub async fn replays_that_ended_before_the_retention_go_and_running_ones_stay(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let lane = world.lane().await;
+        ids.push(super::replaying::create(&world, &lane, Selection::default()).await.unwrap().id);
+    }
+    let cancel = |id| world.store.cancel_replay(id, replay::CancelReason::ByHand, world.now());
+    for id in &ids[..2] {
+        cancel(*id).await.unwrap();
+    }
+    let before = world.now();
+    cancel(ids[2]).await.unwrap();
+    for expected in [1, 1, 0] {
+        let pruned = world.store.prune(before, 0, before, 1).await.unwrap();
+        assert_eq!(pruned.deleted_replays, expected, "a slice of one");
+    }
+    let left = world.store.replays(ReplayFilter::default(), PAGE).await.unwrap().rows;
+    assert_eq!(left.iter().map(|replay| replay.id).collect::<Vec<_>>(), [ids[3], ids[2]]);
 }

@@ -12,7 +12,7 @@ use postrider_core::delivery::{DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{Endpoint, EndpointSettings};
 use postrider_core::event::Event;
 use postrider_core::event_type::Subscription;
-use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId};
+use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId, ReplayId};
 use postrider_core::secret::Secret;
 use postrider_core::time::Timestamp;
 
@@ -71,6 +71,10 @@ impl<'b> World<'b> {
 
     pub(super) fn delivery_id(&self) -> DeliveryId {
         DeliveryId::new(self.now(), self.chance())
+    }
+
+    pub(super) fn replay_id(&self) -> ReplayId {
+        ReplayId::new(self.now(), self.chance())
     }
 
     pub(super) fn event_id(&self) -> EventId {

@@ -5,6 +5,7 @@
 
 pub(super) mod deliveries;
 pub(super) mod events;
+pub(super) mod replays;
 pub(super) mod span;
 
 use std::collections::{BinaryHeap, VecDeque};

@@ -5,11 +5,14 @@
 use rusqlite::Connection;
 
 /// Every migration, in order: the first makes version 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_late_lists.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_late_lists.sql"),
+    include_str!("migrations/0003_replays.sql"),
+];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 2;
+pub(super) const NEWEST: i64 = 3;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

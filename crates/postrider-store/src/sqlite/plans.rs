@@ -4,10 +4,12 @@
 use rusqlite::Connection;
 
 use super::changes::deliveries::PENDING_OF;
-use super::changes::retention::{UNLIST_DELIVERIES, UNLIST_EVENT};
-use super::log::{deliveries, events};
-use super::pending;
+use super::changes::deliveries::RESENDABLE;
+use super::changes::replays::COUNT_RUNNING;
+use super::changes::retention::{DELETE_REPLAYS, UNLIST_DELIVERIES, UNLIST_EVENT};
+use super::log::{deliveries, events, replays};
 use super::rows::ATTEMPTS_OF;
+use super::{pending, replaying};
 
 /// A database with the newest schema, in memory.
 fn database() -> Connection {
@@ -79,14 +81,47 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
     }
 }
 
+#[test]
+fn replays_find_what_they_read_through_its_index_and_walk_only_those_that_run() {
+    let connection = database();
+    for (sql, expected) in [
+        (
+            replaying::LISTED_FROM,
+            &["SEARCH deliveries_listed USING PRIMARY KEY (endpoint_no=? AND seq>? AND seq<?)"][..],
+        ),
+        (replaying::UNLISTED_FROM, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (
+            replaying::CANDIDATE,
+            &["SEARCH d USING INTEGER PRIMARY KEY (rowid=?)", &format!("{EVENT} LEFT-JOIN")],
+        ),
+        (
+            replaying::NEWER,
+            &["SEARCH deliveries USING INDEX deliveries_resent (event_seq=? AND seq>? AND seq<?)"],
+        ),
+        (RESENDABLE, &["SEARCH d USING INTEGER PRIMARY KEY (rowid=?)", EVENT, ENDPOINT]),
+        (replays::OF_ALL, &["SEARCH replays USING INTEGER PRIMARY KEY (rowid<?)"]),
+        (replays::OF_ENDPOINT, &["SEARCH replays USING INDEX replays_endpoint (endpoint_no=? AND no<?)"]),
+        (
+            replays::OF_ACCOUNT,
+            &["SEARCH replays USING INDEX replays_account (account_no=? AND livemode=? AND no<?)"],
+        ),
+        (replays::RUNNING, &["SCAN replays USING INDEX replays_running"]),
+        (COUNT_RUNNING, &["SCAN replays USING INDEX replays_running"]),
+    ] {
+        assert_eq!(plan(&connection, sql), expected, "{sql}");
+    }
+}
+
+const ENDPOINT: &str = "SEARCH ep USING INTEGER PRIMARY KEY (rowid=?)";
 const EVENT: &str = "SEARCH ev USING INTEGER PRIMARY KEY (rowid=?)";
 
 #[test]
 fn no_query_sorts_or_walks_the_log() {
     let connection = database();
-    for sql in [PENDING_OF, pending::DELETED_WITH_BACKLOG, UNLIST_EVENT, UNLIST_DELIVERIES] {
+    for sql in [PENDING_OF, pending::DELETED_WITH_BACKLOG, UNLIST_EVENT, UNLIST_DELIVERIES, DELETE_REPLAYS] {
         for step in plan(&connection, sql) {
-            let walks_the_log = step.starts_with("SCAN d") || step.starts_with("SCAN events");
+            let walks_the_log =
+                ["SCAN d", "SCAN events", "SCAN replays"].iter().any(|scan| step.starts_with(scan));
             assert!(!walks_the_log && !step.contains("TEMP B-TREE"), "{sql}: {step}");
         }
     }

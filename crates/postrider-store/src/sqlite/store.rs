@@ -9,7 +9,8 @@ use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use tokio::sync::oneshot;
 
@@ -17,12 +18,13 @@ use super::SqliteStore;
 use super::changes::{self, Context, NotMade, accounts, endpoints};
 use super::inbox::{AcceptJob, ChangeJob, Closed, RecordJob};
 use super::readers::unavailable;
-use super::{log, pending};
+use super::{log, pending, replaying};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::model::{
     Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
-    NewEvent, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch,
+    NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter,
+    ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 
 impl SqliteStore {
@@ -113,6 +115,55 @@ impl Store for SqliteStore {
 
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
         self.change(move |context| changes::deliveries::resend(context, resend)).await
+    }
+
+    async fn replay_range(
+        &self,
+        endpoint: EndpointNo,
+        selection: Selection,
+    ) -> Result<ReplayRange, StoreError> {
+        self.readers.read(move |connection| replaying::range(connection, endpoint, &selection)).await
+    }
+
+    async fn look_through(
+        &self,
+        range: ReplayRange,
+        selection: Selection,
+        limit: usize,
+    ) -> Result<ReplayPart, StoreError> {
+        self.readers
+            .read(move |connection| replaying::look_through(connection, range, &selection, limit))
+            .await
+    }
+
+    async fn create_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
+        self.change(move |context| changes::replays::create(context, &replay)).await
+    }
+
+    async fn step_replay(&self, step: ReplayStep) -> Result<ReplayStepped, StoreError> {
+        self.change(move |context| changes::replays::step(context, &step)).await
+    }
+
+    async fn cancel_replay(
+        &self,
+        id: ReplayId,
+        reason: replay::CancelReason,
+        now: Timestamp,
+    ) -> Result<Replay, StoreError> {
+        self.change(move |context| changes::replays::cancel(context, id, reason, now)).await
+    }
+
+    async fn running_replays(&self) -> Result<Vec<(EndpointNo, Replay)>, StoreError> {
+        self.readers.read(log::replays::running).await
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Replay, StoreError> {
+        let found = self.readers.read(move |connection| log::replays::replay(connection, id)).await?;
+        found.ok_or(StoreError::NotFound)
+    }
+
+    async fn replays(&self, filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError> {
+        self.readers.read(move |connection| log::replays::replays(connection, filter, page)).await
     }
 
     async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError> {

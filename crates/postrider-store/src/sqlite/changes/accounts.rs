@@ -2,9 +2,11 @@
 
 use postrider_core::account::{Account, AccountNo};
 use postrider_core::id::AccountId;
+use postrider_core::replay::CancelReason;
 use postrider_core::time::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, params};
 
+use super::replays::cancel_of_account;
 use super::{Context, NotMade};
 use crate::error::StoreError;
 use crate::model::NewAccount;
@@ -61,18 +63,19 @@ pub(in crate::sqlite) fn delete(
     no: AccountNo,
     now: Timestamp,
 ) -> Result<(), NotMade> {
-    let now = now.as_ms();
+    let deleted_at = now.as_ms();
     bump_version(context, no)?;
     let connection = context.connection;
-    connection.execute("UPDATE accounts SET deleted_at = ?2 WHERE no = ?1", params![no.0, now])?;
+    connection.execute("UPDATE accounts SET deleted_at = ?2 WHERE no = ?1", params![no.0, deleted_at])?;
     connection.execute(
         "UPDATE account_keys SET revoked_at = ?2 WHERE account_no = ?1 AND revoked_at IS NULL",
-        params![no.0, now],
+        params![no.0, deleted_at],
     )?;
     connection.execute(
         "UPDATE endpoints SET deleted_at = ?2 WHERE account_no = ?1 AND deleted_at IS NULL",
-        params![no.0, now],
+        params![no.0, deleted_at],
     )?;
+    cancel_of_account(context, no, CancelReason::AccountDeleted, now)?;
     context.versions.push((no, None));
     Ok(())
 }

@@ -1,39 +1,76 @@
 //! Deliveries made and ended by hand: resends and cancelling in slices.
 
-use bytes::Bytes;
 use postrider_core::delivery::{CancelReason, DeliverySeq, Progress, Status};
 use postrider_core::endpoint::EndpointNo;
-use postrider_core::id::EventId;
+use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Context, NotMade};
 use crate::error::StoreError;
 use crate::model::{NewResend, PendingDelivery};
+use crate::sqlite::pending::payload;
 use crate::sqlite::rows;
 
 pub(in crate::sqlite) fn resend(
     context: &mut Context<'_>,
     new: NewResend,
 ) -> Result<PendingDelivery, NotMade> {
+    let mut find = context.connection.prepare_cached("SELECT seq FROM deliveries WHERE id = ?1")?;
+    let old = find.query_row([new.of.to_bytes()], |row| row.get(0)).optional()?;
+    let old = DeliverySeq(old.ok_or(StoreError::NotFound)?);
+    let (mut made, event_seq) = match make_again(context, old, new.id, new.created_at)? {
+        Again::Made(made, event_seq) => (made, event_seq),
+        Again::Pending => return Err(StoreError::Conflict("the delivery is still pending").into()),
+        Again::Gone => return Err(StoreError::NotFound.into()),
+    };
+    made.payload = payload(context.connection, event_seq)?;
+    Ok(made)
+}
+
+/// What came of making a delivery once more.
+pub(super) enum Again {
+    /// The new one, without its payload, and its event.
+    Made(PendingDelivery, i64),
+    /// The old one is still pending.
+    Pending,
+    /// The old one, its event or its endpoint is gone.
+    Gone,
+}
+
+/// Makes a new delivery of a finished one: of the same event to the same endpoint, from the beginning. Resends by hand
+/// and replays both come here.
+pub(super) fn make_again(
+    context: &mut Context<'_>,
+    old: DeliverySeq,
+    id: DeliveryId,
+    created_at: Timestamp,
+) -> rusqlite::Result<Again> {
     let connection = context.connection;
-    let mut find = connection.prepare_cached(
-        "SELECT d.status, d.event_seq, d.endpoint_no, ev.id, ev.type, ev.payload
-         FROM deliveries d
-         JOIN events ev ON ev.seq = d.event_seq
-         JOIN endpoints ep ON ep.no = d.endpoint_no AND ep.deleted_at IS NULL
-         WHERE d.id = ?1",
-    )?;
+    let mut find = connection.prepare_cached(RESENDABLE)?;
     let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<_> {
         let old_status = rows::status(row.get(0)?)?;
-        let (event_seq, endpoint_no): (i64, i64) = (row.get(1)?, row.get(2)?);
-        let (event, event_type) = (EventId::from_bytes(row.get(3)?), row.get::<_, String>(4)?);
-        Ok((old_status, event_seq, endpoint_no, event, event_type, Bytes::from(row.get::<_, Vec<u8>>(5)?)))
+        let old_id: [u8; 16] = row.get(1)?;
+        let (event_seq, endpoint_no): (i64, i64) = (row.get(2)?, row.get(3)?);
+        let event = EventId::from_bytes(row.get(4)?);
+        let made = PendingDelivery {
+            seq: DeliverySeq(0),
+            id,
+            endpoint_no: EndpointNo(endpoint_no),
+            event,
+            event_type: row.get(5)?,
+            payload: None,
+            payload_bytes: row.get(6)?,
+            progress: Progress::default(),
+            next_attempt_at: None,
+        };
+        Ok((old_status, old_id, event_seq, made))
     };
-    let found = find.query_row([new.of.to_bytes()], read).optional()?.ok_or(StoreError::NotFound)?;
-    let (old_status, event_seq, endpoint_no, event, event_type, payload) = found;
+    let Some((old_status, old_id, event_seq, made)) = find.query_row([old.0], read).optional()? else {
+        return Ok(Again::Gone);
+    };
     if old_status == Status::Pending {
-        return Err(StoreError::Conflict("the delivery is still pending").into());
+        return Ok(Again::Pending);
     }
     let seq = context.numbers.take_delivery();
     connection
@@ -42,26 +79,16 @@ pub(in crate::sqlite) fn resend(
                  updated_at, resend_of)
              VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?5, ?6)",
         )?
-        .execute(params![
-            seq,
-            new.id.to_bytes(),
-            event_seq,
-            endpoint_no,
-            new.created_at.as_ms(),
-            new.of.to_bytes(),
-        ])?;
-    Ok(PendingDelivery {
-        seq: DeliverySeq(seq),
-        id: new.id,
-        endpoint_no: EndpointNo(endpoint_no),
-        event,
-        event_type,
-        payload_bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-        payload: Some(payload),
-        progress: Progress::default(),
-        next_attempt_at: None,
-    })
+        .execute(params![seq, id.to_bytes(), event_seq, made.endpoint_no.0, created_at.as_ms(), old_id])?;
+    Ok(Again::Made(PendingDelivery { seq: DeliverySeq(seq), ..made }, event_seq))
 }
+
+pub(in crate::sqlite) const RESENDABLE: &str =
+    "SELECT d.status, d.id, d.event_seq, d.endpoint_no, ev.id, ev.type, length(ev.payload)
+    FROM deliveries d
+    CROSS JOIN events ev ON ev.seq = d.event_seq
+    CROSS JOIN endpoints ep ON ep.no = d.endpoint_no AND ep.deleted_at IS NULL
+    WHERE d.seq = ?1";
 
 /// Cancels the oldest `limit` pending deliveries of an endpoint and gives how many it were.
 pub(in crate::sqlite) fn cancel_pending(

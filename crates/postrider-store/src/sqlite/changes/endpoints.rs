@@ -5,10 +5,12 @@ use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::health::Health;
 use postrider_core::id::AccountId;
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
+use postrider_core::replay::CancelReason;
 use postrider_core::time::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::accounts::bump_version;
+use super::replays::cancel_of_endpoint;
 use super::{Context, NotMade};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint};
@@ -128,7 +130,9 @@ pub(in crate::sqlite) fn delete(
         )?
         .query_row(params![no.0, now.as_ms()], |row| row.get(0))
         .optional()?;
-    bump_version(context, AccountNo(account.ok_or(StoreError::NotFound)?))
+    let account = AccountNo(account.ok_or(StoreError::NotFound)?);
+    cancel_of_endpoint(context, no, CancelReason::EndpointDeleted, now)?;
+    bump_version(context, account)
 }
 
 fn account_id(context: &Context<'_>, no: AccountNo) -> Result<AccountId, NotMade> {

@@ -1,5 +1,5 @@
 //! Retention: what is older than the log is kept goes, in slices. Nothing that is pending is deleted; what was held
-//! for a paused or disabled endpoint for so long is cancelled first.
+//! for a paused or disabled endpoint for so long is cancelled first. Replays that ended so long ago go as well.
 
 use postrider_core::delivery::CancelReason;
 use postrider_core::endpoint::EndpointNo;
@@ -21,7 +21,8 @@ pub(in crate::sqlite) fn prune(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let cancelled = cancel_held(context.connection, before, now, limit)?;
     let (deleted_events, next) = delete_old(context.connection, before, after, limit)?;
-    Ok(Pruned { cancelled, deleted_events, next })
+    let deleted_replays = delete_replays(context.connection, before, limit)?;
+    Ok(Pruned { cancelled, deleted_events, deleted_replays, next })
 }
 
 /// Cancels what endpoints that do not send hold since before the retention, `limit` over all, and counts it for each.
@@ -48,6 +49,15 @@ fn cancel_held(
         }
     }
     Ok(cancelled)
+}
+
+/// Replays that ended before the retention, the oldest ends first.
+pub(in crate::sqlite) const DELETE_REPLAYS: &str = "DELETE FROM replays WHERE no IN
+    (SELECT no FROM replays INDEXED BY replays_finished
+        WHERE finished_at IS NOT NULL AND finished_at < ?1 ORDER BY finished_at LIMIT ?2)";
+
+fn delete_replays(connection: &Connection, before: Timestamp, limit: i64) -> rusqlite::Result<usize> {
+    connection.prepare_cached(DELETE_REPLAYS)?.execute(params![before.as_ms(), limit])
 }
 
 /// An event as pruning sees it.

@@ -251,7 +251,7 @@ fn modes(filter: &DeliveryFilter) -> (bool, bool) {
 }
 
 /// The number of an endpoint, deleted ones included.
-fn endpoint_no(connection: &Connection, id: EndpointId) -> rusqlite::Result<Option<i64>> {
+pub(super) fn endpoint_no(connection: &Connection, id: EndpointId) -> rusqlite::Result<Option<i64>> {
     let mut select = connection.prepare_cached("SELECT no FROM endpoints WHERE id = ?1")?;
     select.query_row([id.to_bytes()], |row| row.get(0)).optional()
 }

@@ -11,22 +11,22 @@ const SLACK: Duration = Duration::from_secs(600);
 
 /// Which table is searched.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Table {
+pub(in crate::sqlite) enum Table {
     Events,
     Deliveries,
 }
 
 /// Sequence numbers strictly between the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) above: i64,
-    pub(super) below: i64,
+pub(in crate::sqlite) struct Span {
+    pub(in crate::sqlite) above: i64,
+    pub(in crate::sqlite) below: i64,
 }
 
 impl Span {
     /// Where rows of `since..until` and before the position `before` lie. Rows outside the times are still
     /// within it, for the slack; the reader looks at each.
-    pub(super) fn find(
+    pub(in crate::sqlite) fn find(
         connection: &Connection,
         table: Table,
         since: Option<Timestamp>,
