@@ -266,14 +266,23 @@ impl House {
         self.engine.ingest(vec![submission]).await.unwrap().pop().unwrap()
     }
 
-    /// Waits (letting paused time pass) until the delivery is as wanted.
+    /// Waits (letting paused time pass) until the delivery is as wanted. Paused time does not wait for the disk, so
+    /// when all of it has passed, a commit that is on its way gets some real time.
     pub(crate) async fn until(&self, id: DeliveryId, wanted: impl Fn(&Delivery) -> bool) -> Delivery {
-        for _ in 0..200_000 {
+        let mut steps = 0;
+        let mut patience = None;
+        while patience.is_none_or(|began: std::time::Instant| began.elapsed() < Duration::from_secs(20)) {
             let delivery = self.engine.delivery(id).await.unwrap();
             if wanted(&delivery) {
                 return delivery;
             }
-            tokio::time::advance(Duration::from_millis(50)).await;
+            steps += 1;
+            if steps < 200_000 {
+                tokio::time::advance(Duration::from_millis(50)).await;
+            } else {
+                patience = patience.or_else(|| Some(std::time::Instant::now()));
+                tokio::time::advance(Duration::from_micros(1)).await;
+            }
         }
         panic!("the delivery never came there: {:?}", self.engine.delivery(id).await);
     }
