@@ -108,8 +108,8 @@ impl Service {
     }
 
     /// Whether every endpoint of an account counts as failing.
-    pub(crate) async fn is_failing(&mut self, account: &str) -> anyhow::Result<bool> {
-        let mut connection = self.ready().await?;
+    pub(crate) async fn is_failing(&self, account: &str) -> anyhow::Result<bool> {
+        let mut connection = Connection::open(self.address).await?;
         let path = format!("/v1/endpoints?account={account}");
         let headers = [(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {KEY}"))?)];
         let (status, answer) = connection.get(&path, headers).await?;

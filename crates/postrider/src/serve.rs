@@ -39,6 +39,7 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr().context("the listener has no address")?;
     let key = master_key::read_or_make(&config.master_key_file, &config.store)?;
     let mut stop = Stop::listen()?;
+    survive_file_limits()?;
     let running = running::start(&config.store, key, config.engine(), files).await?;
     guide::print(address, &config, running.new_operator_key.as_deref());
     tracing::info!(%address, store = %config.store.display(), "ready");
@@ -61,6 +62,14 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     served.context("the listener failed")?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A file that may not grow any more (`ulimit -f`, a quota) is an error like a full disk, and not the end: without this
+/// the kernel would end the process with SIGXFSZ.
+fn survive_file_limits() -> anyhow::Result<()> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // The handler stays when this is dropped.
+    signal(kind).map(drop).context("signals can't be listened to")
 }
 
 /// SIGTERM and SIGINT.

@@ -5,7 +5,11 @@ mod commands;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod midway;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]

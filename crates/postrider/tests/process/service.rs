@@ -112,6 +112,36 @@ impl Service {
         request.call().unwrap().body_mut().read_json().unwrap()
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What a resource is answered with, without a key.
+    pub(crate) fn status(&self, path: &str) -> u16 {
+        self.client.agent.get(format!("{}{path}", self.url)).call().unwrap().status().as_u16()
+    }
+
+    /// The status, and when to try again.
+    pub(crate) fn post_for_retry_after(&self, path: &str, body: &str) -> (u16, Option<String>) {
+        let request = self.client.agent.post(format!("{}{path}", self.url));
+        let request = request.header("Authorization", format!("Bearer {OPERATOR_KEY}"));
+        let answer = request.header("Content-Type", "application/json").send(body).unwrap();
+        let header = answer.headers().get("retry-after");
+        (answer.status().as_u16(), header.map(|value| value.to_str().unwrap().to_owned()))
+    }
+
+    pub(crate) fn patch(&self, path: &str, body: &str) -> u16 {
+        let request = self.client.agent.patch(format!("{}{path}", self.url));
+        let request = request.header("Authorization", format!("Bearer {OPERATOR_KEY}"));
+        request.header("Content-Type", "application/json").send(body).unwrap().status().as_u16()
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> u16 {
+        let request = self.client.agent.delete(format!("{}{path}", self.url));
+        request.header("Authorization", format!("Bearer {OPERATOR_KEY}")).call().unwrap().status().as_u16()
+    }
+
     /// Makes an account and gives its id.
     pub(crate) fn account(&self) -> String {
         self.post("/v1/accounts", r#"{"name":"Acme"}"#).unwrap().1["id"].as_str().unwrap().to_owned()

@@ -1,0 +1,76 @@
+//! A disk that takes no more: made with the limit on the size of files, which the kernel lets be changed while a process
+//! runs.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::receiver::Receiver;
+use crate::service::{Service, event};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Sets the limit on the size of the service's files, in bytes. `prlimit` is in every Debian (util-linux).
+fn limit_files(service: &Service, bytes: &str) {
+    let pid = service.pid().to_string();
+    let done = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status().unwrap();
+    assert!(done.success());
+}
+
+/// Asks until the answer is as wanted.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn on_a_full_disk_ingest_says_503_what_is_durable_is_delivered_and_it_recovers_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::open();
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let account = service.account();
+    let body = format!(
+        r#"{{"account":"{account}","url":"{}","livemode":false,"event_types":["*"],"rate_limit":{{"per_second":20,"burst":1}}}}"#,
+        receiver.url()
+    );
+    assert_eq!(service.post("/v1/endpoints", &body).unwrap().0, 201);
+    let events: Vec<Value> =
+        (0..40).map(|_| service.post("/v1/events", &event(&account)).unwrap().1).collect();
+
+    limit_files(&service, "0");
+    let delivered_before = receiver.arrivals().len();
+    assert!(delivered_before < events.len(), "most of them wait for the rate limit");
+    for _ in 0..3 {
+        let (status, retry_after) = service.post_for_retry_after("/v1/events", &event(&account));
+        assert_eq!(status, 503);
+        assert!(
+            retry_after.is_some_and(|seconds| seconds.parse::<u32>().is_ok()),
+            "it says when to try again"
+        );
+    }
+    assert_eq!(service.status("/readyz"), 503);
+    assert_eq!(service.status("/healthz"), 200);
+    receiver.wait(PATIENCE, |arrived| arrived.len() == events.len());
+
+    limit_files(&service, "unlimited");
+    wait_until("it takes events again by itself", || {
+        service.post("/v1/events", &event(&account)).unwrap().0 == 202
+    });
+    wait_until("it is ready again", || service.status("/readyz") == 200);
+    for accepted in &events {
+        let delivery = accepted["deliveries"][0]["id"].as_str().unwrap();
+        wait_until("what was sent meanwhile is recorded", || {
+            service.get(&format!("/v1/deliveries/{delivery}"))["status"] == "delivered"
+        });
+    }
+    let arrivals = receiver.arrivals();
+    for accepted in &events {
+        let arrival = &arrivals[accepted["id"].as_str().unwrap()];
+        assert_eq!(arrival.times.len(), 1, "nothing is sent twice for a disk");
+    }
+    assert!(service.terminate().success());
+}
