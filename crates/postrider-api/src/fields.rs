@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::ops::RangeInclusive;
 
 use postrider_core::limits::MAX_VIOLATIONS;
+use postrider_core::time::{NotATime, Timestamp};
 use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
 
@@ -148,6 +149,14 @@ impl<'a> Fields<'a> {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("must be true or false".to_owned()),
+        })
+    }
+
+    /// A point in time.
+    pub(crate) fn time(&mut self, name: &'static str) -> Given<Timestamp> {
+        self.given(name, |raw| {
+            let time = text_of(raw).and_then(|text| text.parse().ok());
+            time.ok_or_else(|| NotATime.to_string().replacen("not ", "must be ", 1))
         })
     }
 

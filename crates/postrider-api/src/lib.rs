@@ -27,6 +27,7 @@ mod finish;
 mod owner;
 mod problem;
 mod query;
+mod replays;
 mod server;
 mod surface;
 
@@ -100,6 +101,9 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
+        .route("/v1/replays", get(replays::list).post(replays::create))
+        .route("/v1/replays/{id}", get(replays::show))
+        .route("/v1/replays/{id}/cancel", post(replays::cancel))
         .fallback(finish::no_such_path)
         .method_not_allowed_fallback(finish::wrong_method)
         .with_state(api)

@@ -22,6 +22,7 @@ pub(crate) enum Walked {
     EventTypes,
     Events,
     Deliveries,
+    Replays,
 }
 
 impl Walked {
@@ -32,6 +33,7 @@ impl Walked {
             Self::EventTypes => 't',
             Self::Events => 'e',
             Self::Deliveries => 'd',
+            Self::Replays => 'r',
         }
     }
 

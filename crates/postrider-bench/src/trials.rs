@@ -102,7 +102,7 @@ async fn dead_endpoint(
         endpoints_each: 1,
         receiver: receiver.address,
         place: "down",
-        settings: json!({ "max_in_flight": MAX_IN_FLIGHT, "retry_schedule": vec!["1s"; 30] }),
+        settings: json!({ "max_in_flight": MAX_IN_FLIGHT, "retry_schedule": vec!["3s"; 30] }),
     };
     let accounts = service.add(&customers).await?;
     progress::say("an endpoint goes down; waiting until it counts as failing (half a minute)");

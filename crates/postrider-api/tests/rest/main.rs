@@ -17,5 +17,6 @@ mod keys;
 mod lists;
 mod overload;
 mod refused_bodies;
+mod replays;
 mod shutdown;
 mod tenancy;

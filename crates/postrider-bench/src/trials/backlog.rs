@@ -17,6 +17,8 @@ use crate::{bare, clock, process, progress, statistics};
 
 /// Between two looks at the drain.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Nothing comes for so long: the rest does not come at all.
+const QUIET: Duration = Duration::from_secs(20);
 /// What was read and written for the start, or for the last event, is over by then.
 const REST: Duration = Duration::from_secs(3);
 
@@ -115,14 +117,17 @@ async fn drain(
     Ok(Drain { noticed_seconds, looks, arrived, out_of_age_ms, beside })
 }
 
-/// Counts the deliveries until all are there, or nothing has come for a long time.
+/// Counts the deliveries until all are there, or nothing has come for a while.
 async fn watch(dead: &mut Receiver, wanted: u64) -> anyhow::Result<Vec<(Duration, u64)>> {
     let began = Instant::now();
     let mut looks = vec![(Duration::ZERO, 0)];
     loop {
         let count = dead.count().await?;
-        looks.push((began.elapsed(), count));
-        if count >= wanted || began.elapsed() > RECOVER_WITHIN {
+        if looks.last().is_none_or(|(_, before)| *before < count) {
+            looks.push((began.elapsed(), count));
+        }
+        let last = looks.last().map_or(Duration::ZERO, |(at, _)| *at);
+        if count >= wanted || began.elapsed().saturating_sub(last) > QUIET {
             return Ok(looks);
         }
         tokio::time::sleep(LOOK_EVERY).await;
