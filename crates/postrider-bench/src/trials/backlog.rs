@@ -33,6 +33,7 @@ pub(super) async fn rows(trial: &mut Trial<'_>) -> anyhow::Result<Vec<Row>> {
     let alone = trial.at_fixed_rate(&service, &healthy, &folder).await?;
     progress::say(&format!("handing in {pending} events for an endpoint that is down"));
     let mut accepted = fill(&service, &down.accounts, pending, folder.path()).await?;
+    let untried_since_ms = accepted.iter().map(accepted_ms).min().unwrap_or_default();
     accepted.extend(down.first);
     tokio::time::sleep(REST).await;
     let filled_mib = process::resident_mib(service.pid)?;
@@ -44,7 +45,7 @@ pub(super) async fn rows(trial: &mut Trial<'_>) -> anyhow::Result<Vec<Row>> {
     let (service, start_seconds) = restart(trial, &folder, &healthy[0]).await?;
     tokio::time::sleep(REST).await;
     let started_mib = process::resident_mib(service.pid)?;
-    let drain = drain(trial, &service, (&mut dead, &accepted), &healthy, &folder).await?;
+    let drain = drain(trial, &service, (&mut dead, &accepted, untried_since_ms), &healthy, &folder).await?;
     service.stop().await?;
     dead.stop().await?;
 
@@ -95,7 +96,7 @@ struct Drain {
 async fn drain(
     trial: &mut Trial<'_>,
     service: &Service,
-    (dead, accepted): (&mut Receiver, &[Record]),
+    (dead, accepted, untried_since_ms): (&mut Receiver, &[Record], u64),
     healthy: &[String],
     folder: &TempDir,
 ) -> anyhow::Result<Drain> {
@@ -113,7 +114,7 @@ async fn drain(
     let (looks, beside) = (looks?, beside?);
     let scratch = folder.path().join("drained");
     let arrived = latency::wait_for_all(dead, accepted, &scratch).await?;
-    let out_of_age_ms = furthest_out_of_age_ms(&records::read(&scratch)?);
+    let out_of_age_ms = furthest_out_of_age_ms(&records::read(&scratch)?, untried_since_ms);
     Ok(Drain { noticed_seconds, looks, arrived, out_of_age_ms, beside })
 }
 
@@ -134,13 +135,17 @@ async fn watch(dead: &mut Receiver, wanted: u64) -> anyhow::Result<Vec<(Duration
     }
 }
 
+/// An event's guid begins with the milliseconds at which it was accepted.
+fn accepted_ms(event: &Record) -> u64 {
+    u64::try_from(event.guid >> 80).unwrap_or(u64::MAX)
+}
+
 /// By how much of their age deliveries came before older ones, at most: several are under way at once, and any of
-/// them may be first. An event's guid begins with the milliseconds at which it was accepted.
-fn furthest_out_of_age_ms(arrivals: &[Record]) -> f64 {
+/// them may be first. What was accepted before `since_ms` had been tried before, and comes when its own retry does.
+fn furthest_out_of_age_ms(arrivals: &[Record], since_ms: u64) -> f64 {
     let mut newest_ms = 0;
     let mut furthest_ms = 0;
-    for arrival in arrivals {
-        let accepted_ms = u64::try_from(arrival.guid >> 80).unwrap_or(u64::MAX);
+    for accepted_ms in arrivals.iter().map(accepted_ms).filter(|ms| *ms >= since_ms) {
         newest_ms = newest_ms.max(accepted_ms);
         furthest_ms = furthest_ms.max(newest_ms - accepted_ms);
     }
@@ -194,7 +199,9 @@ mod tests {
     #[test]
     fn what_came_before_an_older_one_is_found() {
         let of = |ms: u128| Record { guid: ms << 80 | 7, at_ns: 0 };
-        assert!(furthest_out_of_age_ms(&[of(1), of(2), of(2), of(9)]).abs() < f64::EPSILON);
-        assert!((furthest_out_of_age_ms(&[of(1), of(9), of(4), of(6), of(10)]) - 5.0).abs() < f64::EPSILON);
+        assert!(furthest_out_of_age_ms(&[of(1), of(2), of(2), of(9)], 0).abs() < f64::EPSILON);
+        assert!(
+            (furthest_out_of_age_ms(&[of(1), of(9), of(2), of(4), of(10)], 4) - 5.0).abs() < f64::EPSILON
+        );
     }
 }
