@@ -87,6 +87,14 @@ pub enum HealthChange {
 }
 
 impl Health {
+    /// The same where the clock went back by `by`: what it waits for is not put off by that.
+    #[must_use]
+    pub fn waiting_less(self, by: Duration) -> Self {
+        let failing =
+            self.failing.map(|failing| Failing { next_probe_at: failing.next_probe_at.minus(by), ..failing });
+        Self { failing, closed_until: self.closed_until.map(|until| until.minus(by)), ..self }
+    }
+
     /// Whether it is failing.
     pub const fn is_failing(&self) -> bool {
         self.failing.is_some()

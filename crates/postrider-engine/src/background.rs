@@ -9,6 +9,7 @@ use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
 use postrider_store::StoreError;
 use postrider_store::model::{PendingDelivery, Record, RecordBatch};
+use tokio::time::Instant;
 
 use crate::Inner;
 use crate::config::{
@@ -16,15 +17,21 @@ use crate::config::{
     PRUNE_PAUSE, PRUNE_SLICE, RECORD_BATCH, STORE_PAUSE,
 };
 use crate::lanes::WithoutRoom;
+use crate::lanes::clock::Watch;
 use crate::lanes::refill::Refill;
 
-/// How long the timer sleeps at most, so that a clock that jumps ahead is noticed.
+/// How long the timer sleeps at most, so that a clock that jumps is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 /// Lets lanes and retries go on when their time has come.
 pub(crate) async fn keep_time(inner: Arc<Inner>) {
+    let mut watch = Watch::begin(inner.now(), Instant::now());
     loop {
         let now = inner.now();
+        if let Some(by) = watch.went_back(now, Instant::now()) {
+            tracing::warn!(?by, "the clock went back; what waits in memory is not put off by that");
+            inner.lanes().clock_went_back(by, now);
+        }
         let next = {
             // Armed under the lock: whoever adds an earlier time afterwards compares with this one and wakes us.
             let mut lanes = inner.lanes();
@@ -33,7 +40,11 @@ pub(crate) async fn keep_time(inner: Arc<Inner>) {
             next
         };
         match next {
-            None => inner.timer.notified().await,
+            None => {
+                inner.timer.notified().await;
+                // Nothing waited, so that nothing was put off by a jump meanwhile.
+                watch = Watch::begin(inner.now(), Instant::now());
+            }
             Some(at) if at > now => {
                 let nap = at.since(now).min(LONGEST_NAP);
                 // Whichever comes first; being woken early only means looking once more.

@@ -1,6 +1,7 @@
 //! Near retries, waiting in memory for their time. Far ones wait in the store alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::{EndpointNo, State};
@@ -56,6 +57,14 @@ impl Retries {
             }
         }
         Some((no, item))
+    }
+
+    /// All of them are due earlier by so much.
+    pub(super) fn move_earlier(&mut self, by: Duration) {
+        self.by_lane.clear();
+        for ((due, _), (no, item)) in std::mem::take(&mut self.by_time) {
+            self.insert(due.minus(by), no, item);
+        }
     }
 
     /// Takes out all of one lane's.

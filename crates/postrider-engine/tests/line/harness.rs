@@ -2,7 +2,7 @@
 //! from a printed seed, and receivers that answer by script.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,12 +31,13 @@ pub(crate) const OPERATOR_KEY: &str = "op_test";
 /// Time that begins at a fixed point and goes on as tokio's does.
 pub(crate) struct TestClock {
     began: tokio::time::Instant,
-    offset_ms: i64,
+    offset_ms: Arc<AtomicI64>,
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_ms(1_700_000_000_000 + self.offset_ms).plus(self.began.elapsed())
+        Timestamp::from_ms(1_700_000_000_000 + self.offset_ms.load(Ordering::Relaxed))
+            .plus(self.began.elapsed())
     }
 }
 
@@ -192,6 +193,8 @@ pub(crate) struct House {
     _hold: std::sync::mpsc::Sender<()>,
     config: EngineConfig,
     began: tokio::time::Instant,
+    /// By how much the clock has jumped.
+    pub(crate) offset_ms: Arc<AtomicI64>,
 }
 
 impl House {
@@ -211,9 +214,10 @@ impl House {
         tokio::task::spawn_blocking(move || held.recv());
         let began = tokio::time::Instant::now();
         let (store, chance) = (open(&folder.path().join("test.db")), chance(began));
-        let engine = start(&store, &chance, &config, receivers.clone(), began).await;
+        let offset_ms = Arc::new(AtomicI64::new(0));
+        let engine = start(&store, &chance, &config, receivers.clone(), (began, &offset_ms)).await;
         let account = engine.create_account("Acme".to_owned()).await.unwrap().account.id;
-        Self { engine, receivers, store, chance, account, folder, _hold: hold, config, began }
+        Self { engine, receivers, store, chance, account, folder, _hold: hold, config, began, offset_ms }
     }
 
     /// Stops the service as a signal would, and starts it again on the same file.
@@ -221,7 +225,8 @@ impl House {
         self.stop(Duration::from_secs(1)).await;
         (self.store, self.chance) = (open(&self.folder.path().join("test.db")), chance(self.began));
         let receivers = self.receivers.clone();
-        self.engine = start(&self.store, &self.chance, &self.config, receivers, self.began).await;
+        self.engine =
+            start(&self.store, &self.chance, &self.config, receivers, (self.began, &self.offset_ms)).await;
     }
 
     /// Stops the service, letting time pass slowly enough for the store's threads to keep up.
@@ -325,12 +330,12 @@ async fn start(
     chance: &Arc<Seeded>,
     config: &EngineConfig,
     receivers: Arc<Scripted>,
-    began: tokio::time::Instant,
+    (began, offset_ms): (tokio::time::Instant, &Arc<AtomicI64>),
 ) -> Engine {
     let parts = Parts {
         store: store.clone(),
         transport: receivers,
-        clock: Arc::new(TestClock { began, offset_ms: 0 }),
+        clock: Arc::new(TestClock { began, offset_ms: offset_ms.clone() }),
         chance: chance.clone(),
     };
     Engine::start(config.clone(), parts).await.unwrap()

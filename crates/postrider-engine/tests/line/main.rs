@@ -1,6 +1,8 @@
 //! The straight line, end to end below the API: what is accepted is matched, signed, sent, retried and recorded.
 
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod harness;
