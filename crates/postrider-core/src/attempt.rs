@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use crate::header_log::HeaderLog;
 use crate::time::Timestamp;
 
 /// What an attempt came to.
@@ -131,9 +132,6 @@ pub struct Timings {
     /// The whole attempt, up to the outcome.
     pub total_us: u64,
 }
-
-/// Names and values in the order they were on the wire; values as text (bytes outside ASCII shown as U+FFFD).
-pub type HeaderLog = Vec<(String, String)>;
 
 /// What was sent, as the log keeps it. The body is the event's payload and is not repeated here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -17,6 +17,9 @@ use crate::lanes::Item;
 use crate::model::{Accepted, Submission};
 use crate::{Engine, EngineError, Inner};
 
+/// How many deliveries enter their lanes under one hold of the lanes' lock.
+const ENTER_AT_ONCE: usize = 64;
+
 /// Submissions matched by one snapshot: what is committed, what then enters the lanes, and what is answered.
 struct Matched {
     events: Vec<NewEvent>,
@@ -52,7 +55,7 @@ impl Inner {
             let Matched { events, items, accepted } = self.match_all(&submissions, &ids)?;
             match self.store.accept(events).await {
                 Ok(seqs) => {
-                    self.enter_lanes(items, &seqs);
+                    self.enter_lanes(items, &seqs).await;
                     return Ok(accepted);
                 }
                 // The change is on its way into the snapshot; it is there once `changes` is free.
@@ -106,14 +109,21 @@ impl Inner {
         Ok(matched)
     }
 
-    /// Fresh deliveries go straight from the commit to their lanes, payload still in memory.
-    fn enter_lanes(self: &Arc<Self>, items: Vec<(EndpointNo, Item)>, seqs: &[DeliverySeq]) {
-        let now = self.now();
-        self.pump_after(now, |lanes| {
-            for ((endpoint_no, item), seq) in items.into_iter().zip(seqs) {
-                lanes.push(endpoint_no, Item { seq: *seq, ..item }, now);
+    /// Fresh deliveries go straight from the commit to their lanes, payload still in memory. Many of them go a part at a
+    /// time, so that other work gets its turn in between.
+    async fn enter_lanes(self: &Arc<Self>, items: Vec<(EndpointNo, Item)>, seqs: &[DeliverySeq]) {
+        let mut entering = items.into_iter().zip(seqs).peekable();
+        while entering.peek().is_some() {
+            let now = self.now();
+            self.pump_after(now, |lanes| {
+                for ((endpoint_no, item), seq) in entering.by_ref().take(ENTER_AT_ONCE) {
+                    lanes.push(endpoint_no, Item { seq: *seq, ..item }, now);
+                }
+            });
+            if entering.peek().is_some() {
+                tokio::task::yield_now().await;
             }
-        });
+        }
     }
 
     /// A pending delivery from the store as a lane keeps it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use postrider_core::attempt::{Attempt, FailureCode, Outcome, RequestLog, Timings};
+use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::time::Timestamp;
@@ -294,7 +294,7 @@ fn broken_off(dispatch: &Dispatch) -> AttemptReport {
     AttemptReport {
         outcome: Outcome::Failed { code: FailureCode::ConnectFailed, detail },
         timings: Timings::default(),
-        request: RequestLog { url, headers: Vec::new() },
+        request: RequestLog { url, headers: HeaderLog::default() },
         response: None,
         not_made: false,
     }

@@ -10,7 +10,7 @@ use url::Position;
 
 use crate::AttemptRequest;
 use crate::failure::Failure;
-use crate::response::shown_value;
+use crate::response::LOG_BYTES;
 use crate::target::Target;
 
 /// What stands in the log for a value that must not be read there.
@@ -64,21 +64,24 @@ pub(crate) fn build(
 
 /// The headers as the log keeps them: the names as they stand on the wire, sensitive values masked.
 pub(crate) fn header_log(headers: &HeaderMap) -> HeaderLog {
-    let shown = |value: &HeaderValue| {
-        if value.is_sensitive() { MASKED.to_owned() } else { shown_value(value.as_bytes()) }
-    };
-    headers.iter().map(|(name, value)| (title_case(name.as_str()), shown(value))).collect()
+    let mut log = HeaderLog::with_capacity(LOG_BYTES);
+    for (name, value) in headers {
+        let name = title_case(name.as_str());
+        if value.is_sensitive() {
+            log.push_masked(name, MASKED);
+        } else {
+            log.push(name, value.as_bytes());
+        }
+    }
+    log
 }
 
 /// A header's name as the connection writes it: `x-kasko-event` becomes `X-Kasko-Event`.
-fn title_case(name: &str) -> String {
-    let mut shown = name.as_bytes().to_vec();
+fn title_case(name: &str) -> impl Iterator<Item = char> {
     let mut begins_word = true;
-    for byte in &mut shown {
-        if begins_word {
-            byte.make_ascii_uppercase();
-        }
-        begins_word = *byte == b'-';
-    }
-    String::from_utf8(shown).expect("a header's name is ASCII")
+    name.chars().map(move |letter| {
+        let shown = if begins_word { letter.to_ascii_uppercase() } else { letter };
+        begins_word = letter == '-';
+        shown
+    })
 }

@@ -13,6 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::limits::{MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADER_VALUE_BYTES};
 use crate::link::Link;
 
+/// What most header logs fit into.
+pub(crate) const LOG_BYTES: usize = 512;
+
 /// How the reading of a body ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyEnd {
@@ -72,26 +75,14 @@ async fn read_body(mut body: Incoming, kept: &mut Vec<u8>) -> BodyEnd {
 
 /// The headers as text, bounded one by one and together.
 fn header_log(headers: &HeaderMap) -> HeaderLog {
-    let mut log = HeaderLog::with_capacity(headers.len());
+    let mut log = HeaderLog::with_capacity(LOG_BYTES);
     let mut room = MAX_KEPT_HEADER_BYTES;
     for (name, value) in headers {
         let value = value.as_bytes();
         let shown = &value[..value.len().min(MAX_KEPT_HEADER_VALUE_BYTES)];
         let Some(left) = room.checked_sub(name.as_str().len() + shown.len()) else { break };
         room = left;
-        log.push((name.as_str().to_owned(), shown_value(shown)));
+        log.push(name.as_str().chars(), shown);
     }
     log
-}
-
-/// A header's value as text: bytes outside ASCII mean nothing certain and are shown as U+FFFD.
-pub(crate) fn shown_value(value: &[u8]) -> String {
-    match std::str::from_utf8(value) {
-        Ok(text) if text.is_ascii() => text.to_owned(),
-        _ => {
-            let shown =
-                |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { char::REPLACEMENT_CHARACTER };
-            value.iter().map(shown).collect()
-        }
-    }
 }

@@ -121,7 +121,7 @@ impl Transport for Sender {
     async fn attempt(&self, attempt: AttemptRequest) -> AttemptReport {
         let began = Instant::now();
         let mut timings = Timings::default();
-        let mut headers = HeaderLog::new();
+        let mut headers = HeaderLog::default();
         let performed = self.perform(&attempt, began, &mut headers, &mut timings).await;
         let request = RequestLog { url: attempt.url.into(), headers };
         match performed {

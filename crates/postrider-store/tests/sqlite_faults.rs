@@ -302,3 +302,24 @@ async fn a_sealed_secret_moved_to_another_endpoint_does_not_open() {
     other.execute(sql, [first.endpoint.no.0, second.endpoint.no.0]).unwrap();
     assert!(matches!(store.load().await, Err(StoreError::Unavailable(_))));
 }
+
+#[tokio::test]
+async fn headers_that_an_earlier_version_kept_as_json_are_read() {
+    let place = Place::new();
+    let store = place.open();
+    let lane = place.lane(&store).await;
+    let seq = store.accept(vec![place.event(&lane, "{}")]).await.unwrap()[0];
+    drop(store);
+    let connection = Connection::open(&place.path).unwrap();
+    let insert =
+        "INSERT INTO attempts (id, probe, started_at, total_us, status, request_url, request_headers,
+             response_headers) VALUES (?1 * 65536 + 1, 0, 1, 1, 200, 'http://a.example/', ?2, ?3)";
+    let (sent, came) = (r#"[["Host","a.example"],["X-A","\"1\""]]"#, "[]");
+    connection.execute(insert, rusqlite::params![seq.0, sent, came]).unwrap();
+    drop(connection);
+
+    let attempt = place.open().attempts(seq).await.unwrap().remove(0);
+    let headers: Vec<(&str, &str)> = attempt.request.headers.iter().collect();
+    assert_eq!(headers, [("Host", "a.example"), ("X-A", "\"1\"")]);
+    assert!(attempt.response.unwrap().headers.is_empty());
+}

@@ -1,26 +1,24 @@
 //! Log lines to standard error, as text or JSON. Writing them never holds up a delivery: when the reader can't
 //! keep up, lines are dropped instead.
 
-use std::io::{BufWriter, IsTerminal as _};
+mod lines;
 
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::FmtSpan;
 
+pub(crate) use self::lines::LinesGuard;
 use crate::config::LogFormat;
 
-/// Lines that may wait to be written.
-const WAITING_LINES: usize = 16_384;
-
-/// Lines are written together while more of them wait, up to this many bytes.
-const BUFFER_BYTES: usize = 64 * 1024;
-
 /// Begins to log. What waits to be written is written when the guard is dropped.
-pub(crate) fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING_LINES)
-        .lossy(true)
-        .finish(BufWriter::with_capacity(BUFFER_BYTES, std::io::stderr()));
+pub(crate) fn start(format: LogFormat, level: LevelFilter) -> anyhow::Result<LinesGuard> {
+    let tell_dropped = |lines| {
+        tracing::warn!(lines, "log lines were dropped: whoever reads standard error can't keep up");
+    };
+    let (writer, guard) =
+        lines::start(std::io::stderr(), tell_dropped).context("the log's thread could not be started")?;
     let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_span_events(FmtSpan::NONE)
@@ -32,5 +30,5 @@ pub(crate) fn start(format: LogFormat, level: LevelFilter) -> WorkerGuard {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
     };
     drop(started);
-    guard
+    Ok(guard)
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
         config::print(&mut layers, &config);
         return Ok(ExitCode::SUCCESS);
     }
-    let _logging = logging::start(config.log_format, config.log_level);
+    let _logging = logging::start(config.log_format, config.log_level)?;
     for variable in unknown_variables(&environment) {
         tracing::warn!(variable, "this environment variable is none of ours; is it a typing error?");
     }

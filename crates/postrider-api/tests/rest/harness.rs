@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use postrider_api::ApiOptions;
-use postrider_core::attempt::{Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::attempt::{HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
 use postrider_engine::environment::{SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, key_sha256};
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
@@ -54,7 +54,6 @@ impl Transport for Receivers {
             std::future::pending::<()>().await;
         }
         self.bodies.lock().unwrap().push(request.body.to_vec());
-        let header = |(name, _): &(_, _)| (format!("{name}"), "shown".to_owned());
         AttemptReport {
             outcome: Outcome::Answered { status, retry_after: None },
             timings: Timings {
@@ -66,10 +65,10 @@ impl Transport for Receivers {
             },
             request: RequestLog {
                 url: request.url.to_string(),
-                headers: request.headers.iter().map(header).collect(),
+                headers: request.headers.iter().map(|(name, _)| (name.as_str(), "shown")).collect(),
             },
             response: Some(ResponseLog {
-                headers: vec![("X-Answer".to_owned(), "yes".to_owned())],
+                headers: HeaderLog::from_iter([("X-Answer", "yes")]),
                 body: if status == 200 { "thanks".into() } else { vec![0xff, 0x00].into() },
                 body_truncated: status != 200,
             }),

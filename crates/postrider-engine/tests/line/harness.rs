@@ -169,6 +169,7 @@ impl Transport for Scripted {
         };
         let total_us = u64::try_from(began.elapsed().as_micros()).unwrap();
         let timings = Timings { total_us, ..Timings::default() };
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let request = RequestLog { url: request.url.to_string(), headers };
         AttemptReport { outcome, timings, request, response: None, not_made }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use postrider_core::attempt::{Attempt, FailureCode, Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::limits::MAX_KEPT_BODY_BYTES;
 
@@ -17,13 +17,8 @@ fn answered(status: u16, retry_after: Option<Duration>, response: Option<Respons
 }
 
 fn samples() -> Vec<Attempt> {
-    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let full = ResponseLog {
-        headers: vec![
-            header("x-a", "1"),
-            header("x-a", "2"),
-            header("x-\"quoted\"", "line\nbreak \u{fffd} \\ :"),
-        ],
+        headers: HeaderLog::from_iter([("x-a", "1"), ("x-a", "2"), ("x-\"quoted\"", " \u{fffd} \\: ")]),
         body: Bytes::from(vec![0xff; MAX_KEPT_BODY_BYTES]),
         body_truncated: true,
     };
@@ -50,7 +45,7 @@ fn samples() -> Vec<Attempt> {
     };
     let request = RequestLog {
         url: "https://receiver.example/hook?q=ä#none".to_owned(),
-        headers: vec![header("host", "receiver.example"), header("authorization", "…")],
+        headers: HeaderLog::from_iter([("host", "receiver.example"), ("authorization", "…")]),
     };
     samples.push(Attempt { probe: true, timings, request, ..answered(410, None, None) });
     samples

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use postrider_core::account::Account;
-use postrider_core::attempt::{Attempt, FailureCode, Outcome, RequestLog, Timings};
+use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
 use postrider_core::delivery::{DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{Endpoint, EndpointSettings};
 use postrider_core::event::Event;
@@ -198,7 +198,10 @@ pub(super) fn attempt(number: u32, next: Next, at: Timestamp) -> Attempt {
         probe: matches!(next, Next::Waits),
         started_at: at,
         timings: Timings { total_us: 1_234, ..Timings::default() },
-        request: RequestLog { url: "https://receiver.example/hook".to_owned(), headers: Vec::new() },
+        request: RequestLog {
+            url: "https://receiver.example/hook".to_owned(),
+            headers: HeaderLog::default(),
+        },
         response: None,
         outcome,
     }

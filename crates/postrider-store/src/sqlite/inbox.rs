@@ -16,6 +16,9 @@ use postrider_core::account::AccountNo;
 
 /// How many rows of each kind go into one transaction; a larger single request goes alone.
 const BATCH_ROWS: usize = 2_048;
+/// How many outcomes go into one transaction, unless it accepts more rows than that: an event that comes just then waits
+/// for this one, and for an outcome only a duplicate is at stake.
+const BATCH_RECORDS: usize = 256;
 /// How many configuration changes go into one transaction.
 const BATCH_CHANGES: usize = 64;
 
@@ -204,10 +207,11 @@ impl Waiting {
                 batch.accepts.push(job);
             }
         }
+        let most = rows.clamp(BATCH_RECORDS, BATCH_ROWS);
         let mut rows = 0;
         while let Some(job) = self.records.front() {
             rows += job.batch.records.len() + job.batch.health.len();
-            if rows > BATCH_ROWS && !batch.records.is_empty() {
+            if rows > most && !batch.records.is_empty() {
                 break;
             }
             batch.records.extend(self.records.pop_front());

@@ -44,24 +44,35 @@ impl<'c> LateLists<'c> {
         })
     }
 
-    /// Lists what lies behind, if it is enough to be worth it, within the transaction that is open. What it gives is to
-    /// be handed to [`Self::committed`] once that transaction is committed.
+    /// Lists a slice of what lies behind, if it is enough to be worth it, within the transaction that is open. What it
+    /// gives is to be handed to [`Self::committed`] once that transaction is committed.
     pub(super) fn catch_up(&mut self, numbers: &Numbers) -> rusqlite::Result<Option<Listed>> {
         let newest = Listed { events: numbers.event - 1, deliveries: numbers.delivery - 1 };
         let behind = (newest.events - self.listed.events).max(newest.deliveries - self.listed.deliveries);
         if behind < self.after {
             return Ok(None);
         }
-        self.list_events.execute(params![self.listed.events, newest.events])?;
-        self.list_deliveries.execute(params![self.listed.deliveries, newest.deliveries])?;
-        self.remember.execute(params![newest.events, newest.deliveries])?;
-        Ok(Some(newest))
+        // Whoever waits for this commit waits for the slice too, so it is short unless the lists can't keep up.
+        let slice = if behind > FAR_BEHIND * self.after { behind } else { (self.after / SLICES).max(1) };
+        let upto = Listed {
+            events: newest.events.min(self.listed.events + slice),
+            deliveries: newest.deliveries.min(self.listed.deliveries + slice),
+        };
+        self.list_events.execute(params![self.listed.events, upto.events])?;
+        self.list_deliveries.execute(params![self.listed.deliveries, upto.deliveries])?;
+        self.remember.execute(params![upto.events, upto.deliveries])?;
+        Ok(Some(upto))
     }
 
     pub(super) fn committed(&mut self, listed: Option<Listed>) {
         self.listed = listed.unwrap_or(self.listed);
     }
 }
+
+/// What lies behind is listed in so many parts, one per transaction.
+const SLICES: i64 = 4;
+/// From so many times the usual on, it is listed all at once.
+const FAR_BEHIND: i64 = 4;
 
 const LIST_EVENTS: &str = "INSERT INTO events_listed
     SELECT account_no, livemode, seq FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY account_no, livemode, seq";

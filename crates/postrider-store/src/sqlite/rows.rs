@@ -120,8 +120,8 @@ pub(super) fn put_attempt(
         failure.map(|(code, _)| code),
         failure.map(|(_, detail)| detail),
         attempt.request.url,
-        headers_text(&attempt.request.headers)?,
-        response.map(|response| headers_text(&response.headers)).transpose()?,
+        attempt.request.headers.as_text(),
+        response.map(|response| response.headers.as_text()),
         response.map(|response| response.body_truncated),
         response.map(|response| &response.body[..]),
     ])?;
@@ -134,7 +134,7 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     let response = match row.get::<_, Option<String>>(14)? {
         None => None,
         Some(headers) => Some(ResponseLog {
-            headers: headers_of(&headers, "attempts.response_headers")?,
+            headers: headers_of(headers, "attempts.response_headers")?,
             body: Bytes::from(row.get::<_, Option<Vec<u8>>>(16)?.unwrap_or_default()),
             body_truncated: row.get::<_, Option<bool>>(15)?.unwrap_or(false),
         }),
@@ -152,7 +152,7 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         },
         request: RequestLog {
             url: row.get(12)?,
-            headers: headers_of(&row.get::<_, String>(13)?, "attempts.request_headers")?,
+            headers: headers_of(row.get(13)?, "attempts.request_headers")?,
         },
         response,
         outcome: outcome(row)?,
@@ -180,12 +180,13 @@ fn from_integer(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn headers_text(headers: &HeaderLog) -> rusqlite::Result<String> {
-    serde_json::to_string(headers).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
-}
-
-fn headers_of(text: &str, column: &'static str) -> rusqlite::Result<HeaderLog> {
-    serde_json::from_str(text).or(Err(unreadable(column)))
+/// Headers as their column holds them: lines, or the JSON of `[[name, value], …]` in rows of before.
+fn headers_of(text: String, column: &'static str) -> rusqlite::Result<HeaderLog> {
+    if text.starts_with('[') {
+        let pairs: Vec<(String, String)> = serde_json::from_str(&text).or(Err(unreadable(column)))?;
+        return Ok(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
+    }
+    HeaderLog::from_text(text).ok_or_else(|| unreadable(column))
 }
 
 /// [`Health`] as its column holds it: JSON, so that people can read it and fields can be added.
