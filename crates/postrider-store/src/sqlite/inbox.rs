@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -19,6 +20,9 @@ const BATCH_ROWS: usize = 2_048;
 /// How many outcomes go into one transaction, unless it accepts more rows than that: an event that comes just then waits
 /// for this one, and for an outcome only a duplicate is at stake.
 const BATCH_RECORDS: usize = 256;
+/// How long outcomes wait for an event to share its commit, so that an event that comes just then need not wait for
+/// theirs.
+const RECORD_PATIENCE: Duration = Duration::from_millis(3);
 /// How many configuration changes go into one transaction.
 const BATCH_CHANGES: usize = 64;
 
@@ -34,6 +38,12 @@ pub(super) struct RecordJob {
     pub(super) reply: Reply<Recorded>,
     /// Its space in the queue, free again when the job is done.
     pub(super) _space: OwnedSemaphorePermit,
+}
+
+impl RecordJob {
+    fn rows(&self) -> usize {
+        self.batch.records.len() + self.batch.health.len()
+    }
 }
 
 /// Another change and its space in the queue.
@@ -73,6 +83,10 @@ struct Waiting {
     /// How many rows of each account wait; a request for several accounts (the operator's batch) is nobody's.
     rows_by_account: HashMap<AccountNo, usize>,
     records: VecDeque<RecordJob>,
+    /// How many rows they are.
+    record_rows: usize,
+    /// When the first of them came.
+    records_since: Option<Instant>,
     changes: VecDeque<ChangeJob>,
     writer_sleeps: bool,
     closed: bool,
@@ -131,6 +145,8 @@ impl Inbox {
         if waiting.closed {
             return Err(StoreError::Unavailable(Box::new(Closed)));
         }
+        waiting.record_rows += job.rows();
+        waiting.records_since.get_or_insert_with(Instant::now);
         waiting.records.push_back(job);
         self.wake(waiting);
         Ok(())
@@ -171,6 +187,11 @@ impl Inbox {
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             waiting.writer_sleeps = false;
         }
+        while let Some(patience) = waiting.patience() {
+            waiting.writer_sleeps = true;
+            waiting = self.wake.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner).0;
+            waiting.writer_sleeps = false;
+        }
         Some(waiting.take_batch())
     }
 
@@ -193,6 +214,16 @@ impl Waiting {
         self.accepts.is_empty() && self.records.is_empty() && self.changes.is_empty()
     }
 
+    /// How long to wait yet although there are outcomes to record; none where there is no reason to.
+    fn patience(&self) -> Option<Duration> {
+        let only_a_few_outcomes = self.accepts.is_empty()
+            && self.changes.is_empty()
+            && self.record_rows < BATCH_RECORDS
+            && !self.closed;
+        let waited = self.records_since.filter(|_| only_a_few_outcomes)?.elapsed();
+        RECORD_PATIENCE.checked_sub(waited).filter(|left| !left.is_zero())
+    }
+
     fn take_batch(&mut self) -> Batch {
         let mut batch = Batch::default();
         let mut rows = 0;
@@ -210,12 +241,16 @@ impl Waiting {
         let most = rows.clamp(BATCH_RECORDS, BATCH_ROWS);
         let mut rows = 0;
         while let Some(job) = self.records.front() {
-            rows += job.batch.records.len() + job.batch.health.len();
+            rows += job.rows();
             if rows > most && !batch.records.is_empty() {
                 break;
             }
-            batch.records.extend(self.records.pop_front());
+            if let Some(job) = self.records.pop_front() {
+                self.record_rows -= job.rows();
+                batch.records.push(job);
+            }
         }
+        self.records_since = self.records_since.filter(|_| !self.records.is_empty());
         let changes = self.changes.len().min(BATCH_CHANGES);
         batch.changes.extend(self.changes.drain(..changes));
         batch
@@ -261,3 +296,6 @@ impl Size {
         Self { rows: self.rows.saturating_sub(other.rows), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 }
+
+#[cfg(test)]
+mod tests;
