@@ -7,6 +7,7 @@ mod accounts;
 mod announce;
 mod background;
 mod config;
+mod departures;
 mod endpoints;
 pub mod environment;
 mod error;
@@ -40,6 +41,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 pub use crate::config::EngineConfig;
+
 pub use crate::error::EngineError;
 pub use crate::keys::{generate_operator_key, key_sha256};
 pub use crate::observe::{AttemptSeen, FollowingStep};
@@ -47,6 +49,7 @@ pub use crate::sign::{PrefixRefused, check_header_prefix};
 pub use crate::start::{Parts, StartError};
 
 use crate::announce::Announcement;
+use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
 use crate::observe::Observers;
@@ -80,6 +83,7 @@ struct Inner {
     lanes: Mutex<Lanes>,
     /// The room for payloads that are read again when they are sent.
     rereads: Rereads,
+    departures: Departures,
     /// The names of the known event types, so that each is in memory once.
     event_types: HashSet<Arc<str>>,
     outcomes: mpsc::Sender<Outcomes>,

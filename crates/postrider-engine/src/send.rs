@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use postrider_store::model::Record;
 use tokio::sync::mpsc;
 
 use crate::Inner;
+use crate::departures::Departing;
 use crate::lanes::{Attempted, Dispatch, Finished, Item, Lanes};
 use crate::observe::AttemptSeen;
 use crate::recorder::Outcomes;
@@ -59,11 +61,13 @@ impl Inner {
     /// What may be sent now; wakes the tasks that the lanes have work for.
     fn take_dispatches(&self, lanes: &mut Lanes, now: Timestamp) -> Vec<Dispatch> {
         let mut batch = Vec::new();
-        while batch.len() < PUMP_BATCH {
-            match lanes.next(now) {
-                Some(dispatch) => batch.push(dispatch),
-                None => break,
-            }
+        while batch.len() < PUMP_BATCH && self.departures.begin() {
+            let Some(dispatch) = lanes.next(now) else {
+                // Nothing can be sent, so nobody is held back for want of a place either.
+                self.departures.end();
+                break;
+            };
+            batch.push(dispatch);
         }
         if lanes.wants_refill() {
             self.refill.notify_one();
@@ -88,11 +92,14 @@ impl Inner {
 
     /// One attempt from signature to decision. Gives a dispatch to go on with, where there is one.
     async fn attempt(self: &Arc<Self>, dispatch: Dispatch) -> Option<Dispatch> {
+        let departing = Departing::of(self);
         let mut flight = Flight::of(self, &dispatch);
         // A place for the outcome comes first: when recording stalls, attempts wait here and nothing piles up.
         let Ok(place) = self.outcomes.reserve().await else {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         };
+        // Who has to wait for its payload keeps nobody else from departing.
+        let departing = dispatch.item.payload.as_ref().map(|_| departing);
         let _room = match &dispatch.item.payload {
             Some(_) => None,
             None => Some(self.rereads.room(dispatch.item.payload_bytes, dispatch.proven).await),
@@ -110,7 +117,8 @@ impl Inner {
         }
         let started_at = self.now();
         let attempted = AssertUnwindSafe(self.sign_and_send(&dispatch, payload, started_at)).catch_unwind();
-        let report = attempted.await.unwrap_or_else(|_panic| broken_off(&dispatch));
+        let report =
+            until_it_waits(attempted, departing).await.unwrap_or_else(|_panic| broken_off(&dispatch));
         if report.not_made {
             self.wait_for_files(&report).await;
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
@@ -198,7 +206,7 @@ impl Inner {
 
     /// Tells those who watch, and sends what follows. Gives one dispatch of it back.
     fn tell(self: &Arc<Self>, decided: Decided) -> Option<Dispatch> {
-        let Decided { endpoint, seen, mut following } = decided;
+        let Decided { endpoint, seen, following } = decided;
         let telling = || {
             if seen.change.is_some() || seen.next == Next::Exhausted {
                 self.announce_outcome(&endpoint, &seen);
@@ -208,8 +216,9 @@ impl Inner {
         if std::panic::catch_unwind(AssertUnwindSafe(telling)).is_err() {
             tracing::error!(endpoint = %endpoint.id, "an attempt could not be told of; this is a bug");
         }
-        let go_on_with = following.pop();
-        let more_may_follow = following.len() + 1 == PUMP_BATCH;
+        let more_may_follow = following.len() == PUMP_BATCH;
+        let mut following = following.into_iter();
+        let go_on_with = following.next();
         for other in following {
             self.carry(other);
         }
@@ -242,6 +251,17 @@ impl Inner {
         self.pump();
         self.idle.notify_waiters();
         None
+    }
+}
+
+/// Runs an attempt, and lets go of `departing` as soon as it waits for something.
+async fn until_it_waits<F: Future>(attempt: F, departing: Option<Departing<'_>>) -> F::Output {
+    let mut attempt = std::pin::pin!(attempt);
+    let first_look = std::future::poll_fn(|context| Poll::Ready(attempt.as_mut().poll(context))).await;
+    drop(departing);
+    match first_look {
+        Poll::Ready(report) => report,
+        Poll::Pending => attempt.await,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::announce::Announcement;
 use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE, REPLAY_COUNTS_AT_ONCE};
+use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
 use crate::observe::Observers;
@@ -72,6 +73,7 @@ impl Engine {
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
             rereads: Rereads::new(config.reread_bytes),
+            departures: Departures::default(),
             config,
             names,
             event_types: catalogue.all().iter().map(|known| known.name.into()).collect(),

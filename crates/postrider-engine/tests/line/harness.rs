@@ -115,6 +115,8 @@ impl Scripted {
 #[async_trait]
 impl Transport for Scripted {
     async fn attempt(&self, request: AttemptRequest) -> AttemptReport {
+        // A request is never answered before whoever makes it has waited.
+        tokio::task::yield_now().await;
         let headers: Vec<(String, String)> = request
             .headers
             .iter()

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod crowds;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod harness;
