@@ -198,6 +198,28 @@ async fn a_receiver_with_nothing_in_common_is_a_failed_handshake() {
 }
 
 #[tokio::test]
+async fn a_receiver_of_tls_1_1_is_a_failed_handshake() {
+    let alert = [0x15, 3, 2, 0, 2, 2, 70].to_vec();
+    // A server hello: its version, 32 bytes of chance, no session, a cipher of the time, no compression.
+    let mut hello = [vec![0x16, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2], vec![7; 32]].concat();
+    hello.extend([0, 0, 0x2f, 0]);
+    for (said, wanted) in [(alert, "refused"), (hello, "TLS")] {
+        let receiver = Receiver::start(move |mut peer| {
+            let said = said.clone();
+            async move {
+                peer.first_bytes().await;
+                peer.say(said).await;
+                peer.hang().await;
+            }
+        })
+        .await;
+        let report = sender_trusting(vec![]).attempt(request(&url("secure.example", &receiver))).await;
+        let detail = failed_with(&report, FailureCode::TlsHandshakeFailed);
+        assert!(detail.contains(wanted), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn a_handshake_that_hangs_closes_or_resets_has_its_code() {
     for (ending, code) in [
         ("hang", FailureCode::Timeout),

@@ -76,6 +76,55 @@ fn a_clean_stop_under_load_loses_nothing_and_repeats_nothing() {
     assert_eq!(twice, 0, "what had ended was recorded before the process left");
 }
 
+/// How many events are sent once more by the replay.
+const REPLAYED: usize = 60;
+
+#[test]
+fn a_replay_goes_on_after_kill_9_and_every_event_of_it_comes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::open();
+    let service = Service::start(folder.path(), &FLAGS);
+    let account = service.account();
+    let endpoint = service.endpoint(&account, &receiver.url());
+    let id = endpoint["id"].as_str().unwrap();
+    for _ in 0..REPLAYED {
+        assert_eq!(service.post("/v1/events", &event(&account)).unwrap().0, 202);
+    }
+    receiver.wait(PATIENCE, |arrived| arrived.len() == REPLAYED);
+    wait_for("the outcomes are recorded", || {
+        let pending = service.get(&format!("/v1/deliveries?endpoint={id}&status=pending"));
+        pending["data"].as_array().unwrap().is_empty()
+    });
+    // So slow that it is in its middle when the process dies.
+    let slowly = r#"{"rate_limit":{"per_second":20,"burst":1}}"#;
+    assert_eq!(service.patch(&format!("/v1/endpoints/{id}"), slowly), 200);
+    let (status, replay) = service.post("/v1/replays", &format!(r#"{{"endpoint":"{id}"}}"#)).unwrap();
+    assert_eq!((status, &replay["counts"]["matched"]), (201, &serde_json::json!(REPLAYED)), "{replay}");
+    let came_again = |arrived: &HashMap<String, Arrival>| {
+        arrived.values().filter(|arrival| arrival.times.len() > 1).count()
+    };
+    receiver.wait(PATIENCE, |arrived| came_again(arrived) >= 5);
+    service.kill();
+    assert!(came_again(&receiver.arrivals()) < REPLAYED, "it was in its middle");
+
+    let service = Service::start(folder.path(), &FLAGS);
+    receiver.wait(PATIENCE, |arrived| came_again(arrived) == REPLAYED);
+    let path = format!("/v1/replays/{}", replay["id"].as_str().unwrap());
+    wait_for("the replay is done", || service.get(&path)["state"] == "done");
+    assert_eq!(service.get(&path)["counts"]["resent"], serde_json::json!(REPLAYED));
+    // What was on its way when the process died comes once more than that.
+    let times: usize = receiver.arrivals().values().map(|arrival| arrival.times.len()).sum();
+    assert!(times <= 2 * REPLAYED + 10, "{times} requests");
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Posts events from several clients until enough were accepted, and ends the service in the middle of it.
 fn load_and_end(
     service: Service,
