@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method, header};
 
 use crate::problem::{Carried, Code, Problem};
+use crate::seldom::Seldom;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -53,10 +54,18 @@ where
     response
 }
 
-/// Faults of ours are written down where an operator looks; a caller's are told to the caller alone.
+/// Faults of ours are written down where an operator looks; a caller's are told to the caller alone. What an outage
+/// refuses is said now and then.
 fn log_problem(problem: &Problem, request_id: &str, method: &Method, path: &str) {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    static UNAVAILABLE: Seldom = Seldom::new();
     let code = problem.code();
     match problem.source() {
+        Some(error) if code == "unavailable" => {
+            if let Some(unsaid) = UNAVAILABLE.turn(START.elapsed()) {
+                tracing::error!(request_id, %method, path, code, error, unsaid, "requests are refused");
+            }
+        }
         Some(error) => {
             tracing::error!(request_id, %method, path, code, error, "a request failed");
         }

@@ -28,6 +28,7 @@ mod owner;
 mod problem;
 mod query;
 mod replays;
+mod seldom;
 mod server;
 mod surface;
 

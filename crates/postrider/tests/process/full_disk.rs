@@ -1,13 +1,14 @@
 //! A disk that takes no more: made with the limit on the size of files, which the kernel lets be changed while a process
 //! runs.
 
+use std::io::Read as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::receiver::Receiver;
-use crate::service::{Service, event};
+use crate::service::{Service, event, serve};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,7 +32,14 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn on_a_full_disk_ingest_says_503_what_is_durable_is_delivered_and_it_recovers_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::open();
-    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let (mut log, its_log) = std::io::pipe().unwrap();
+    let mut command = serve(folder.path());
+    command.args(["--log-level", "warn", "--allow-nets", "127.0.0.0/8"]).stderr(its_log);
+    let said = std::thread::spawn(move || {
+        let mut said = String::new();
+        log.read_to_string(&mut said).map(|_| said)
+    });
+    let service = Service::wait_for(command);
     let account = service.account();
     let body = format!(
         r#"{{"account":"{account}","url":"{}","livemode":false,"event_types":["*"],"rate_limit":{{"per_second":20,"burst":1}}}}"#,
@@ -44,7 +52,7 @@ fn on_a_full_disk_ingest_says_503_what_is_durable_is_delivered_and_it_recovers_b
     limit_files(&service, "0");
     let delivered_before = receiver.arrivals().len();
     assert!(delivered_before < events.len(), "most of them wait for the rate limit");
-    for _ in 0..3 {
+    for _ in 0..30 {
         let (status, retry_after) = service.post_for_retry_after("/v1/events", &event(&account));
         assert_eq!(status, 503);
         assert!(
@@ -73,4 +81,7 @@ fn on_a_full_disk_ingest_says_503_what_is_durable_is_delivered_and_it_recovers_b
         assert_eq!(arrival.times.len(), 1, "nothing is sent twice for a disk");
     }
     assert!(service.terminate().success());
+    let said = said.join().unwrap().unwrap();
+    let times = said.matches("requests are refused").count();
+    assert!((1..=4).contains(&times), "an outage is told now and then: {said}");
 }
