@@ -24,7 +24,8 @@ Commands:
   tidy   the house rules alone: lengths, headers, names, crate walls, links of the documents
   e2e    the end-to-end run alone: the built binary against PHP's server and Debian's webhook
 
-`test` and `e2e` need php-cli and webhook; on Debian they are installed when missing (as root or by sudo).
+`test` and `e2e` need php-cli and webhook, `test` also postgresql; on Debian they are installed when missing (as root
+or by sudo).
 ";
 
 fn main() -> ExitCode {

@@ -1,8 +1,8 @@
-//! What the suite needs beside Rust and a C compiler: two Debian packages and cargo-deny, installed when missing.
+//! What the suite needs beside Rust and a C compiler: three Debian packages and cargo-deny, installed when missing.
 //!
 //! Installs nothing else, and nothing at all without saying so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +15,10 @@ const DENY_VERSION: &str = "0.20.2";
 /// A program and the Debian package it comes in.
 const RECEIVERS: [(&str, &str); 2] = [("php", "php-cli"), ("webhook", "webhook")];
 
+/// Where Debian keeps the servers it installed, and what it reads before it sets up a cluster for a new one.
+const DEBIAN_SERVERS: &str = "/usr/lib/postgresql";
+const CLUSTER_SETTINGS: &str = "/etc/postgresql-common/createcluster.d/no-main-cluster.conf";
+
 /// Makes everything ready, so that a run does not end for want of a tool after ten minutes.
 pub(crate) fn prepare() -> Result<()> {
     for component in ["fmt", "clippy"] {
@@ -22,6 +26,7 @@ pub(crate) fn prepare() -> Result<()> {
             .with_context(|| format!("the toolchain has no cargo {component}"))?;
     }
     receivers()?;
+    database_server()?;
     deny_binary().map(|path| println!("cargo-deny {DENY_VERSION} at {}", path.display()))
 }
 
@@ -32,6 +37,30 @@ pub(crate) fn receivers() -> Result<()> {
         .filter(|(program, _)| !exists(program, "--version") && !exists(program, "-version"))
         .map(|(_, package)| *package)
         .collect();
+    install(&missing)
+}
+
+/// Makes sure that a PostgreSQL server is installed. The tests start their own, so none needs to run; Debian's package
+/// sets one up at once, unless its configuration says otherwise beforehand.
+fn database_server() -> Result<()> {
+    let versions = std::fs::read_dir(DEBIAN_SERVERS).into_iter().flatten().filter_map(Result::ok);
+    let is_there = versions.map(|version| version.path().join("bin/initdb")).any(|path| path.is_file())
+        || exists("initdb", "--version");
+    if is_there {
+        return Ok(());
+    }
+    let settings = Path::new(CLUSTER_SETTINGS);
+    if !settings.exists() && way_to_root().is_some_and(<[_]>::is_empty) {
+        let folder = settings.parent().context("the settings lie in a folder")?;
+        std::fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
+        std::fs::write(settings, "create_main_cluster = false\n")
+            .with_context(|| format!("{CLUSTER_SETTINGS} can't be written"))?;
+    }
+    install(&["postgresql"])
+}
+
+/// Installs Debian packages, or says how.
+fn install(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -48,7 +77,7 @@ pub(crate) fn receivers() -> Result<()> {
     };
     apt(&["update"]).with_context(|| format!("missing: {}; install it by hand", missing.join(", ")))?;
     let mut install = vec!["install", "--no-install-recommends"];
-    install.extend(&missing);
+    install.extend(missing);
     apt(&install).with_context(|| format!("install it by hand: `{by_hand}`"))
 }
 

@@ -21,7 +21,7 @@ const OUTBOUND: [&[&str]; 6] = [
 ];
 
 /// The sender is the one place of the product; the others are tools that play the receiver and the platform.
-const MAY_CONNECT: [&str; 3] = ["postrider-sender", "postrider-bench", "xtask"];
+const MAY_CONNECT: [&str; 4] = ["postrider-sender", "postrider-bench", "postrider-pgtemp", "xtask"];
 
 pub(super) fn check(source: &Source) -> Vec<Finding> {
     let mut findings = comments(source);
