@@ -4,6 +4,9 @@
 //! databases, and can be stopped, killed and started again. It downloads nothing, and nothing of it is left when the
 //! process that started it is gone, however that ended.
 //!
+//! [`Proxy`] stands between a service and its server, and makes the network's faults: delays, cuts, half-closed
+//! connections, silence.
+//!
 //! For tests, and for the bench. It speaks no SQL of its own: what it needs goes through `psql`.
 
 mod cluster;
@@ -12,6 +15,8 @@ mod installation;
 mod janitor;
 mod port;
 mod processes;
+mod proxy;
 
 pub use cluster::{Cluster, Settings};
 pub use error::ClusterError;
+pub use proxy::{Proxy, Way};
