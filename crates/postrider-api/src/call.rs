@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
+use http::HeaderMap;
 use http::request::Parts;
 use postrider_engine::Engine;
 
@@ -49,6 +50,14 @@ impl Call {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.api.engine
+    }
+
+    pub(crate) fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
     }
 
     /// What the path names, as it stands there.

@@ -1,6 +1,8 @@
 //! `/v1/deliveries`: the log, each delivery with its attempts, and sending one again by hand.
 
 mod shown;
+mod slots;
+mod stream;
 mod waiting;
 
 use http::StatusCode;
@@ -16,8 +18,13 @@ use crate::query::{Query, Walked};
 use shown::Shown;
 use waiting::Reasons;
 
+pub(crate) use slots::StreamSlots;
+pub(crate) use stream::stream;
+
 const PARAMETERS: [&str; 10] =
     ["account", "endpoint", "event", "type", "livemode", "status", "since", "until", "limit", "cursor"];
+/// A stream has no pages.
+const OF_STREAM: &[&str] = PARAMETERS.split_at(8).0;
 
 pub(crate) async fn list(call: Call) -> Answer {
     let mut query = call.query(&PARAMETERS)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use postrider_engine::Engine;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 mod accounts;
 mod alive;
@@ -34,6 +34,9 @@ mod surface;
 
 pub use server::serve;
 
+use deliveries::StreamSlots;
+use server::Phase;
+
 /// How much the surface takes on at once, and for how long it waits.
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
@@ -49,6 +52,10 @@ pub struct ApiOptions {
     pub body_memory_bytes: usize,
     /// How long running requests are waited for at shutdown.
     pub grace: Duration,
+    /// How many streams are open at once; a quarter of them for one account.
+    pub max_streams: usize,
+    /// How often a stream says that it is still there. The key is looked at as often: a revoked one ends its streams.
+    pub stream_heartbeat: Duration,
 }
 
 impl Default for ApiOptions {
@@ -60,6 +67,8 @@ impl Default for ApiOptions {
             write_timeout: Duration::from_secs(30),
             body_memory_bytes: 64 * 1024 * 1024,
             grace: Duration::from_secs(20),
+            max_streams: 128,
+            stream_heartbeat: Duration::from_secs(15),
         }
     }
 }
@@ -70,12 +79,22 @@ struct Api {
     body_timeout: Duration,
     /// A permit for each KiB of request bodies held at once.
     body_memory: Arc<Semaphore>,
+    streams: StreamSlots,
+    stream_heartbeat: Duration,
+    /// Told when the server stops, so that streams end then.
+    phase: watch::Receiver<Phase>,
 }
 
 impl Api {
-    fn new(engine: Engine, options: &ApiOptions) -> Self {
-        let body_memory = body::memory(options.body_memory_bytes);
-        Self { engine, body_timeout: options.body_timeout, body_memory }
+    fn new(engine: Engine, options: &ApiOptions, phase: watch::Receiver<Phase>) -> Self {
+        Self {
+            engine,
+            body_timeout: options.body_timeout,
+            body_memory: body::memory(options.body_memory_bytes),
+            streams: StreamSlots::new(options.max_streams),
+            stream_heartbeat: options.stream_heartbeat,
+            phase,
+        }
     }
 }
 
@@ -100,6 +119,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/payload", get(events::payload))
         .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/stream", get(deliveries::stream))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
         .route("/v1/replays", get(replays::list).post(replays::create))

@@ -133,11 +133,13 @@ impl Query {
         });
         let wanted = "a \"next_cursor\" of this list, as it was given";
         let before = self.read("cursor", wanted, |text| walked.position(text));
-        if self.faults.is_empty() {
-            Ok(PageRequest { limit: limit.unwrap_or(DEFAULT_PAGE_ROWS), before })
-        } else {
-            Err(self.into_problem())
-        }
+        self.finish()?;
+        Ok(PageRequest { limit: limit.unwrap_or(DEFAULT_PAGE_ROWS), before })
+    }
+
+    /// The end of judging: 400 where anything was at fault.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        if self.faults.is_empty() { Ok(()) } else { Err(self.into_problem()) }
     }
 }
 

@@ -24,7 +24,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// How far the server has come; every connection watches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
     /// Requests are taken.
     Serving,
     /// Requests that run are finished, idle connections closed.
@@ -41,10 +41,10 @@ pub async fn serve(
     options: ApiOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let surface = Surface::new(engine, &options);
     let bound = u32::try_from(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
     let slots = Arc::new(Semaphore::new(bound as usize));
     let (phase, watched) = watch::channel(Phase::Serving);
+    let surface = Surface::new(engine, &options, watched.clone());
     tokio::select! {
         () = accept(&listener, &surface, &options, &slots, &watched) => {}
         () = shutdown => {}

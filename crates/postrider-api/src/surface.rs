@@ -13,9 +13,11 @@ use axum::response::{IntoResponse as _, Response};
 use http::Method;
 use hyper::body::Incoming;
 use postrider_engine::Engine;
+use tokio::sync::watch;
 use tower_service::Service as _;
 
 use crate::call::Call;
+use crate::server::Phase;
 use crate::{Api, ApiOptions, drain, events, finish};
 
 const EVENTS: &str = "/v1/events";
@@ -28,8 +30,8 @@ pub(crate) struct Surface {
 }
 
 impl Surface {
-    pub(crate) fn new(engine: Engine, options: &ApiOptions) -> Self {
-        let api = Arc::new(Api::new(engine, options));
+    pub(crate) fn new(engine: Engine, options: &ApiOptions, phase: watch::Receiver<Phase>) -> Self {
+        let api = Arc::new(Api::new(engine, options, phase));
         Self { router: crate::router(Arc::clone(&api)), api }
     }
 

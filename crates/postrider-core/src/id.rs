@@ -59,6 +59,11 @@ macro_rules! id {
                 Self(uuid_v7(at, random))
             }
 
+            /// The time that it was made for, to the millisecond.
+            pub fn time(self) -> Timestamp {
+                Timestamp::from_ms(i64::try_from(self.0 >> 80).unwrap_or(i64::MAX))
+            }
+
             /// The id as a store keeps it.
             pub const fn to_bytes(self) -> [u8; 16] {
                 self.0.to_be_bytes()
@@ -137,6 +142,7 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(late.to_string().parse(), Ok(late));
         assert_eq!(DeliveryId::from_bytes(late.to_bytes()), late);
+        assert_eq!((early.time().as_ms(), late.time().as_ms()), (1_000, 1_001));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod departures;
 mod endpoints;
 pub mod environment;
 mod error;
+mod feed;
 mod going_on;
 mod ingest;
 mod keys;
@@ -28,7 +29,7 @@ mod snapshot;
 mod start;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -43,6 +44,7 @@ use tokio::task::JoinHandle;
 pub use crate::config::EngineConfig;
 
 pub use crate::error::EngineError;
+pub use crate::feed::{AttemptFeed, FeedEnd};
 pub use crate::keys::{generate_operator_key, key_sha256};
 pub use crate::observe::{AttemptSeen, FollowingStep};
 pub use crate::sign::{PrefixRefused, check_header_prefix};
@@ -59,7 +61,9 @@ use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
 
 /// What stores take and give, for those who call the engine's lists.
-pub use postrider_store::model::{DeliveryFilter, EventFilter, Page, PageRequest, ReplayFilter};
+pub use postrider_store::model::{
+    AttemptPlace, DeliveryFilter, EventFilter, Page, PageRequest, ReplayFilter,
+};
 
 /// The handle of the running service; cheap to clone.
 #[derive(Clone)]
@@ -106,6 +110,10 @@ struct Inner {
     replays: Notify,
     /// The room for ranges that are being counted.
     replay_counts: Semaphore,
+    /// How many outcomes were handed to the recorder since the start …
+    handed_over: AtomicU64,
+    /// … and how many of them are committed, or can't be.
+    written_down: AtomicU64,
     /// Wakes whoever waits for outcomes to be committed.
     recorded: Notify,
     /// Wakes whoever waits for the last request in flight.

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_core::attempt::Outcome;
-use postrider_core::delivery::Next;
+use postrider_core::delivery::{Next, Status};
 use postrider_core::health::HealthChange;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use postrider_core::time::Timestamp;
+use postrider_store::model::AttemptPlace;
 use tokio::sync::broadcast;
 
 use crate::Engine;
 
 /// Attempts that a slow watcher may fall behind before it misses some.
-const FEED_LENGTH: usize = 1_024;
+pub(crate) const FEED_LENGTH: usize = 1_024;
 
 /// What became of the delivery.
 pub type FollowingStep = Next;
@@ -24,6 +25,8 @@ pub type FollowingStep = Next;
 /// An attempt that has ended.
 #[derive(Debug, Clone)]
 pub struct AttemptSeen {
+    /// Its place in the order in which attempts ended.
+    pub place: AttemptPlace,
     /// The delivery.
     pub delivery: DeliveryId,
     /// The event's guid.
@@ -50,6 +53,22 @@ pub struct AttemptSeen {
     pub next: FollowingStep,
     /// What changed about the endpoint.
     pub change: Option<HealthChange>,
+}
+
+impl AttemptSeen {
+    /// Where the delivery stood after it.
+    pub fn status(&self) -> Status {
+        match self.next {
+            Next::Delivered => Status::Delivered,
+            Next::Exhausted => Status::Exhausted,
+            Next::RetryAt(_) | Next::Waits => Status::Pending,
+        }
+    }
+
+    /// When the next attempt is due, as far as it is known.
+    pub fn next_attempt_at(&self) -> Option<Timestamp> {
+        if let Next::RetryAt(at) = self.next { Some(at) } else { None }
+    }
 }
 
 /// Those who watch.

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use postrider_core::delivery::{DeliverySeq, Next};
 use postrider_core::endpoint::EndpointNo;
@@ -61,6 +62,7 @@ async fn record_the_rest(inner: &Arc<Inner>, mut outcomes: mpsc::Receiver<Outcom
 
 /// Records one batch, however long the store needs to be able to.
 async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
+    let taken = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
     let mut batch = RecordBatch::default();
     let mut recorded: Vec<(EndpointNo, DeliverySeq, Next)> = Vec::with_capacity(waiting.len());
     let mut health: HashMap<EndpointNo, HealthUpdate> = HashMap::new();
@@ -84,6 +86,7 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         }
         lanes.wants_refill()
     };
+    inner.written_down.fetch_add(taken, Ordering::Relaxed);
     inner.recorded.notify_waiters();
     if wants_refill {
         inner.refill.notify_one();

@@ -13,7 +13,7 @@ use postrider_core::delivery::Next;
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::time::Timestamp;
 use postrider_sender::{AttemptReport, AttemptRequest};
-use postrider_store::model::Record;
+use postrider_store::model::{AttemptPlace, Record};
 use tokio::sync::mpsc;
 
 use crate::Inner;
@@ -182,11 +182,14 @@ impl Inner {
         };
         let record = Record { seq: item.seq, attempt: Some(attempt), next, progress, at: now };
         // Under the same lock: whoever sees that nothing is in flight any more finds every outcome handed over.
+        self.handed_over.fetch_add(1, Ordering::Relaxed);
         place.send(Outcomes { endpoint_no: endpoint.no, record, health: finished.health.take() });
         flight.has_landed();
         let following = self.take_dispatches(&mut lanes, now);
         drop(lanes);
+        let ended_at = started_at.plus(took);
         let seen = AttemptSeen {
+            place: AttemptPlace { ended_at, seq: item.seq, number: progress.attempts },
             delivery: item.id,
             event: item.event,
             event_type: item.event_type,

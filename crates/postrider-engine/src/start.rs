@@ -1,6 +1,6 @@
 //! Brings the service up: configuration into memory, backlogs into lanes, tasks running.
 
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -97,6 +97,8 @@ impl Engine {
             cancel: Notify::new(),
             replays: Notify::new(),
             replay_counts: Semaphore::new(REPLAY_COUNTS_AT_ONCE),
+            handed_over: AtomicU64::new(0),
+            written_down: AtomicU64::new(0),
             recorded: Notify::new(),
             idle: Notify::new(),
             recorder_ends: AtomicBool::new(false),

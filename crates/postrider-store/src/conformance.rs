@@ -9,6 +9,7 @@ pub mod accepting;
 pub mod attempts;
 pub mod choosing;
 pub mod configuring;
+pub mod ending;
 pub mod lanes;
 pub mod listing;
 pub mod recording;
@@ -54,6 +55,8 @@ macro_rules! store_conformance {
             recording::an_outcome_of_nothing_leaves_nothing,
             attempts::every_field_of_an_attempt_survives,
             attempts::attempts_come_oldest_first_and_survive_a_reopen,
+            ending::attempts_come_in_the_order_in_which_they_ended_behind_a_place,
+            ending::what_is_not_wanted_is_left_out_without_ending_the_walk,
             lanes::ready_gives_the_oldest_with_their_payloads,
             lanes::what_waits_for_a_time_is_due_then_and_paged,
             lanes::payloads_come_in_the_order_asked,

@@ -26,9 +26,9 @@ use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
 use crate::model::{
-    Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
-    NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter,
-    ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
+    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
+    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 
 /// What the engine needs of a database. Every method that writes has committed durably when it returns `Ok`,
@@ -185,6 +185,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// A delivery's attempts, oldest first.
     async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Attempts by when they ended, the earliest first, strictly behind `after`, of the deliveries that `filter` wants
+    /// as they are now. The part may be short, or empty, although there is more: a call reads a bounded number of rows.
+    async fn attempts_ended(
+        &self,
+        after: AttemptPlace,
+        filter: DeliveryFilter,
+        limit: usize,
+    ) -> Result<EndedPart, StoreError>;
 
     /// Prunes one slice of what ended before `before`: deletes events whose deliveries have all ended by then, with
     /// those deliveries and their attempts, and cancels (`held_too_long`) what paused and disabled endpoints hold

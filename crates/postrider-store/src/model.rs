@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
-use postrider_core::delivery::{DeliverySeq, Next, Progress, Status};
+use postrider_core::delivery::{Delivery, DeliverySeq, Next, Progress, Status};
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::event::Event;
 use postrider_core::health::Health;
@@ -297,6 +297,37 @@ pub struct DeliveryFilter {
     pub since: Option<Timestamp>,
     /// Accepted before.
     pub until: Option<Timestamp>,
+}
+
+/// Where an attempt stands in the order in which attempts ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttemptPlace {
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Its delivery.
+    pub seq: DeliverySeq,
+    /// Its number.
+    pub number: u32,
+}
+
+/// An attempt of the log with its delivery as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedAttempt {
+    /// The attempt's place.
+    pub place: AttemptPlace,
+    /// Its delivery.
+    pub delivery: Delivery,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// A part of the attempts in the order in which they ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EndedPart {
+    /// The attempts, the earliest first.
+    pub attempts: Vec<EndedAttempt>,
+    /// Everything up to this place was looked at; none where that is everything there is.
+    pub reached: Option<AttemptPlace>,
 }
 
 /// Which part of a list is wanted.

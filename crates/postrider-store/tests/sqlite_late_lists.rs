@@ -181,6 +181,7 @@ async fn a_file_of_the_first_version_gets_its_lists() {
         "DROP TABLE replays; DROP TABLE listed; DROP TABLE events_listed; DROP TABLE deliveries_listed;
         CREATE INDEX events_account ON events (account_no, livemode, seq);
         CREATE INDEX deliveries_log ON deliveries (endpoint_no, seq);
+        DROP INDEX attempts_ended; ALTER TABLE attempts DROP COLUMN ended_at;
         PRAGMA user_version = 1;";
     connection.execute_batch(back).unwrap();
     drop(connection);

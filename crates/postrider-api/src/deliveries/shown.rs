@@ -107,7 +107,7 @@ struct ResponseShown<'a> {
 }
 
 #[derive(Serialize)]
-struct FailureShown<'a> {
+pub(super) struct FailureShown<'a> {
     code: &'static str,
     detail: std::borrow::Cow<'a, str>,
 }
@@ -142,7 +142,7 @@ impl TimingsShown {
 }
 
 /// Microseconds as milliseconds; a phase is bounded by its deadline, far below what an `f64` holds exactly.
-fn ms(us: u64) -> f64 {
+pub(super) fn ms(us: u64) -> f64 {
     // A quotient prints as 0.167, where a product of seconds would print as 0.16699999999999998.
     f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1_000.0
 }
@@ -177,7 +177,7 @@ fn headers(log: &HeaderLog) -> Vec<HeaderShown<'_>> {
     log.iter().map(|(name, value)| HeaderShown { name, value }).collect()
 }
 
-fn failure(outcome: &Outcome) -> Option<FailureShown<'_>> {
+pub(super) fn failure(outcome: &Outcome) -> Option<FailureShown<'_>> {
     let code = outcome.failure_code()?.as_str();
     let detail = match outcome {
         Outcome::Failed { detail, .. } => detail.as_str().into(),

@@ -19,4 +19,5 @@ mod overload;
 mod refused_bodies;
 mod replays;
 mod shutdown;
+mod stream;
 mod tenancy;

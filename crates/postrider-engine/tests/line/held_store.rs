@@ -16,9 +16,9 @@ use postrider_core::id::{DeliveryId, EventId, ReplayId};
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use postrider_store::model::{
-    Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
-    NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned, Record, RecordBatch,
-    ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
+    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
+    Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
@@ -163,6 +163,7 @@ hands_on! {
     delivery(id: DeliveryId) -> Result<Delivery, StoreError>;
     deliveries(filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>, StoreError>;
     attempts(delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+    attempts_ended(after: AttemptPlace, filter: DeliveryFilter, limit: usize) -> Result<EndedPart, StoreError>;
     prune(before: Timestamp, after: i64, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
     check_writable() -> Result<(), StoreError>;
 }

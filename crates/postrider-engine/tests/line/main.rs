@@ -7,6 +7,8 @@ mod crowds;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod held_store;

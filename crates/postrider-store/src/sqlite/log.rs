@@ -4,6 +4,7 @@
 //! covers is looked at row by row, [`MAX_SCANNED`] rows per page at most.
 
 pub(super) mod deliveries;
+pub(super) mod ended;
 pub(super) mod events;
 pub(super) mod replays;
 pub(super) mod span;

@@ -9,10 +9,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_late_lists.sql"),
     include_str!("migrations/0003_replays.sql"),
+    include_str!("migrations/0004_attempts_ended.sql"),
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 3;
+pub(super) const NEWEST: i64 = 4;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -7,7 +7,7 @@ use super::changes::deliveries::PENDING_OF;
 use super::changes::deliveries::RESENDABLE;
 use super::changes::replays::COUNT_RUNNING;
 use super::changes::retention::{DELETE_REPLAYS, UNLIST_DELIVERIES, UNLIST_EVENT};
-use super::log::{deliveries, events, replays};
+use super::log::{deliveries, ended, events, replays};
 use super::rows::ATTEMPTS_OF;
 use super::{pending, replaying};
 
@@ -114,6 +114,18 @@ fn replays_find_what_they_read_through_its_index_and_walk_only_those_that_run() 
 
 const ENDPOINT: &str = "SEARCH ep USING INTEGER PRIMARY KEY (rowid=?)";
 const EVENT: &str = "SEARCH ev USING INTEGER PRIMARY KEY (rowid=?)";
+
+#[test]
+fn attempts_are_followed_along_their_index() {
+    let expected = [
+        "SEARCH t USING INDEX attempts_ended (ended_at>?)",
+        "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)",
+        EVENT,
+        ENDPOINT,
+        "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+    ];
+    assert_eq!(plan(&database(), ended::ENDED), expected);
+}
 
 #[test]
 fn no_query_sorts_or_walks_the_log() {

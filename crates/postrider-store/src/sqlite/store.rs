@@ -22,9 +22,9 @@ use super::{log, pending, replaying};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::model::{
-    Configuration, DeliveryFilter, EndpointUpdate, EventFilter, LaneBacklog, NewAccount, NewEndpoint,
-    NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter,
-    ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
+    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
+    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 
 impl SqliteStore {
@@ -219,6 +219,15 @@ impl Store for SqliteStore {
 
     async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
         self.readers.read(move |connection| log::attempts(connection, delivery)).await
+    }
+
+    async fn attempts_ended(
+        &self,
+        after: AttemptPlace,
+        filter: DeliveryFilter,
+        limit: usize,
+    ) -> Result<EndedPart, StoreError> {
+        self.readers.read(move |connection| log::ended::ended(connection, after, &filter, limit)).await
     }
 
     async fn prune(

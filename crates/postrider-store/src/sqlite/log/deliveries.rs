@@ -45,28 +45,33 @@ pub(in crate::sqlite) fn deliveries(
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
-    let status = rows::status(row.get(7)?)?;
-    let resend_of: Option<[u8; 16]> = row.get(13)?;
+    read_from(row, 0)
+}
+
+/// Reads a delivery whose columns begin with the one at `first`.
+pub(super) fn read_from(row: &Row<'_>, first: usize) -> rusqlite::Result<Delivery> {
+    let status = rows::status(row.get(first + 7)?)?;
+    let resend_of: Option<[u8; 16]> = row.get(first + 13)?;
     Ok(Delivery {
-        seq: DeliverySeq(row.get(0)?),
-        id: DeliveryId::from_bytes(row.get(1)?),
-        event: EventId::from_bytes(row.get(2)?),
-        event_type: row.get(3)?,
-        account: AccountId::from_bytes(row.get(4)?),
-        endpoint: EndpointId::from_bytes(row.get(5)?),
-        livemode: row.get(6)?,
+        seq: DeliverySeq(row.get(first)?),
+        id: DeliveryId::from_bytes(row.get(first + 1)?),
+        event: EventId::from_bytes(row.get(first + 2)?),
+        event_type: row.get(first + 3)?,
+        account: AccountId::from_bytes(row.get(first + 4)?),
+        endpoint: EndpointId::from_bytes(row.get(first + 5)?),
+        livemode: row.get(first + 6)?,
         status,
-        cancel_reason: rows::cancel_reason(row.get(8)?)?,
-        attempt_count: row.get(9)?,
-        created_at: time(row, 10)?,
-        next_attempt_at: optional_time(row, 11)?,
-        finished_at: if status == Status::Pending { None } else { Some(time(row, 12)?) },
+        cancel_reason: rows::cancel_reason(row.get(first + 8)?)?,
+        attempt_count: row.get(first + 9)?,
+        created_at: time(row, first + 10)?,
+        next_attempt_at: optional_time(row, first + 11)?,
+        finished_at: if status == Status::Pending { None } else { Some(time(row, first + 12)?) },
         resend_of: resend_of.map(DeliveryId::from_bytes),
     })
 }
 
 /// Every filter, also those that the sources have narrowed by already.
-fn is_wanted(delivery: &Delivery, filter: &DeliveryFilter) -> bool {
+pub(super) fn is_wanted(delivery: &Delivery, filter: &DeliveryFilter) -> bool {
     filter.account.is_none_or(|wanted| wanted == delivery.account)
         && filter.endpoint.is_none_or(|wanted| wanted == delivery.endpoint)
         && filter.event.is_none_or(|wanted| wanted == delivery.event)
