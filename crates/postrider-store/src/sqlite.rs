@@ -6,6 +6,7 @@ mod answers;
 mod changes;
 mod checkpoint;
 mod endpoint_row;
+mod examine;
 mod hot;
 mod inbox;
 mod late_lists;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+pub use self::examine::Examined;
 pub use self::migrations::Migrated;
 
 use self::checkpoint::Copier;

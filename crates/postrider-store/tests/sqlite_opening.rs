@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postrider_store::error::OpenError;
 use postrider_store::seal::MasterKey;
-use postrider_store::sqlite::{Migrated, SqliteOptions, SqliteStore};
+use postrider_store::sqlite::{Examined, Migrated, SqliteOptions, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -200,4 +200,37 @@ fn a_path_that_is_no_file_is_refused() {
     let directory = folder.path().join("directory");
     std::fs::create_dir(&directory).unwrap();
     assert!(matches!(open(&directory), Err(OpenError::Other { .. })));
+}
+
+#[test]
+fn a_file_is_examined_without_a_change_while_it_is_served_and_while_it_is_not() {
+    let (folder, path) = folder();
+    let key = MasterKey::generate();
+    let names = || std::fs::read_dir(folder.path()).unwrap().count();
+    assert!(matches!(SqliteStore::examine(&path, Some(&key)), Err(OpenError::Other { .. })));
+    assert_eq!(names(), 0, "nothing is made");
+    let path = path.with_file_name("100% of it?#.db");
+    let store = SqliteStore::open(&path, key.clone(), SqliteOptions::default()).unwrap();
+    let served = Examined { schema: NEWEST, newest_schema: NEWEST, is_served: true };
+    assert_eq!(SqliteStore::examine(&path, Some(&key)).unwrap(), served);
+    drop(store);
+    let (before, content) = (names(), std::fs::read(&path).unwrap());
+    assert_eq!(SqliteStore::examine(&path, None).unwrap(), Examined { is_served: false, ..served });
+    let refused = SqliteStore::examine(&path, Some(&MasterKey::generate())).unwrap_err();
+    assert!(matches!(refused, OpenError::WrongKey { .. }), "{refused}");
+    assert!(names() == before && std::fs::read(&path).unwrap() == content, "nothing has changed");
+    // Its lock was only looked at: the next service starts.
+    drop(SqliteStore::open(&path, key, SqliteOptions::default()).unwrap());
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_when_it_is_examined_too() {
+    let (_folder, path) = folder();
+    std::fs::write(&path, "this is no database ".repeat(500)).unwrap();
+    let refused = SqliteStore::examine(&path, None).unwrap_err();
+    assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let refused = SqliteStore::examine(&path, None).unwrap_err();
+    assert!(matches!(refused, OpenError::Foreign { .. }), "{refused}");
 }

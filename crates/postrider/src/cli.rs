@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::flags::ServeFlags;
-use crate::{demo, migrate, receive, serve, signing, trigger};
+use crate::{demo, doctor, migrate, receive, serve, signing, trigger};
 
 /// Delivers webhooks: takes events in over HTTP, and sends each, signed, to every endpoint that subscribed.
 #[derive(Debug, Parser)]
@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service on the embedded store
-    Serve(Box<ServeFlags>),
+    Serve(Box<ServeArgs>),
     /// A first look: the service, a receiver and live deliveries, all temporary and on this machine
     Demo(DemoArgs),
     /// Hand in an event, from its type's example or a file, and show what becomes of it
@@ -32,8 +32,32 @@ enum Command {
     Verify(VerifyArgs),
     /// Bring the store's schema up to date (serve does this by itself)
     Migrate(MigrateArgs),
+    /// Look at the configuration, the store, the clock, DNS and the address guard, and say what is wrong
+    Doctor(Box<DoctorArgs>),
     /// Measure this program on this machine beside the bare limit: throughput, latency, memory (half a minute)
     Bench(postrider_bench::ShortArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) settings: ServeFlags,
+    /// Show the configuration with where each value is from, and exit
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) settings: ServeFlags,
+    /// A host name that deliveries must be able to find, such as a receiver's; may be given several times
+    /// [default: example.com, which is only a hint]
+    #[arg(long = "resolve", value_name = "NAME")]
+    pub(crate) resolve: Vec<String>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How to reach a running service.
@@ -150,13 +174,14 @@ pub(crate) struct MigrateArgs {
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(flags) => serve::run(&flags),
+        Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Trigger(args) => trigger::run(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Sign(args) => signing::sign(&args),
         Command::Verify(args) => signing::verify(&args),
         Command::Migrate(args) => migrate::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => postrider_bench::run_short(args, "bench"),
     }
 }

@@ -4,6 +4,7 @@ mod cli;
 mod client;
 mod config;
 mod demo;
+mod doctor;
 mod files;
 mod guide;
 mod logging;

@@ -8,22 +8,30 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use postrider_store::seal::MasterKey;
 
-/// Reads the key file; makes one, with mode 0600, only where the store does not exist yet either.
-pub(crate) fn read_or_make(key_file: &Path, store: &Path) -> anyhow::Result<MasterKey> {
+/// Reads the key file, where there is one.
+pub(crate) fn read(key_file: &Path) -> anyhow::Result<Option<MasterKey>> {
     let shown = key_file.display();
     match std::fs::read_to_string(key_file) {
         Ok(text) => {
-            MasterKey::from_base64(&text).with_context(|| format!("the master key file {shown} is wrong"))
+            let key = MasterKey::from_base64(&text);
+            key.map(Some).with_context(|| format!("the master key file {shown} is wrong"))
         }
-        Err(why) if why.kind() != ErrorKind::NotFound => {
-            Err(why).with_context(|| format!("the master key file {shown} can't be read"))
-        }
-        Err(_) if has_content(store) => bail!(
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(why).with_context(|| format!("the master key file {shown} can't be read")),
+    }
+}
+
+/// Reads the key file; makes one, with mode 0600, only where the store does not exist yet either.
+pub(crate) fn read_or_make(key_file: &Path, store: &Path) -> anyhow::Result<MasterKey> {
+    let shown = key_file.display();
+    match read(key_file)? {
+        Some(key) => Ok(key),
+        None if has_content(store) => bail!(
             "the master key file {shown} is missing, and without it the secrets in {} can't be read; put it back or \
              name it with --master-key-file",
             store.display()
         ),
-        Err(_) => make(key_file).with_context(|| format!("the master key file {shown} can't be made")),
+        None => make(key_file).with_context(|| format!("the master key file {shown} can't be made")),
     }
 }
 

@@ -1,26 +1,23 @@
 //! `postrider serve`: configuration, store, service, until a signal says stop.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::flags::ServeFlags;
-use crate::config::layers::{Layers, unknown_variables};
+use crate::cli::ServeArgs;
+use crate::config::layers::{Layers, environment, unknown_variables};
 use crate::config::{self, Config};
 use crate::{files, guide, logging, master_key, running};
 
 /// Runs the service.
-pub(crate) fn run(flags: &ServeFlags) -> anyhow::Result<ExitCode> {
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let mut layers = Layers::read(flags, &environment)?;
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let environment = environment();
+    let mut layers = Layers::read(&args.settings, &environment)?;
     let files = files::raise_limit();
     let config = Config::read(&layers, files)?;
-    if flags.print_config {
+    if args.print_config {
         config::print(&mut layers, &config);
         return Ok(ExitCode::SUCCESS);
     }

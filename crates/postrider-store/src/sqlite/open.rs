@@ -19,7 +19,8 @@ const APPLICATION_ID: i64 = 0x5053_5452;
 const PAGE_BYTES: i64 = 4_096;
 /// What the sealed check value holds.
 const KEY_CHECK: &[u8] = b"postrider";
-const KEY_CHECK_PLACE: Place<'static> = Place { table: "meta", column: "value", row: b"key_check" };
+pub(super) const KEY_CHECK_PLACE: Place<'static> =
+    Place { table: "meta", column: "value", row: b"key_check" };
 
 /// The operating system's lock beside the file; it falls with the process, however that ends.
 #[derive(Debug)]
@@ -143,7 +144,7 @@ fn prepare_file(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The schema's version: 0 for a new file. Refuses files of other programs and of newer versions.
-fn check_ours(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
+pub(super) fn check_ours(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
     let number = |sql: &str| -> Result<i64, OpenError> {
         connection.query_row(sql, [], |row| row.get(0)).map_err(|e| sqlite_error(path, e))
     };
@@ -159,7 +160,8 @@ fn check_ours(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
 }
 
 fn take_lock(path: &Path) -> Result<FileLock, OpenError> {
-    let file = open_private(&lock_path(path)).map_err(|e| io_error(path, &e))?;
+    // A file of its own, since SQLite's own locks would fall with it.
+    let file = open_private(&with_ending(path, ".lock")).map_err(|e| io_error(path, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(FileLock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
@@ -167,10 +169,10 @@ fn take_lock(path: &Path) -> Result<FileLock, OpenError> {
     }
 }
 
-/// `postrider.db.lock` beside `postrider.db`. A file of its own, since SQLite's own locks would fall with it.
-fn lock_path(path: &Path) -> PathBuf {
+/// A file beside the database, such as `postrider.db.lock` beside `postrider.db`.
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(ending);
     PathBuf::from(name)
 }
 
@@ -192,7 +194,7 @@ fn not_writable(path: &Path, reason: impl ToString) -> OpenError {
     OpenError::NotWritable { path: path.to_owned(), reason: reason.to_string() }
 }
 
-fn io_error(path: &Path, error: &io::Error) -> OpenError {
+pub(super) fn io_error(path: &Path, error: &io::Error) -> OpenError {
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull => {
             not_writable(path, error)

@@ -1,10 +1,10 @@
-//! The flags of `serve`. Each is a text here: reading it comes after the layers are laid over each other.
+//! The flags of `serve`, which `doctor` takes too. Each is a text here: reading it comes after the layers are laid over each other.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// Flags of `serve`. Each can also be set by an environment variable or in postrider.toml; the flag wins over the
+/// Flags of the settings. Each can also be set by an environment variable or in postrider.toml; the flag wins over the
 /// environment, the environment over the file, the file over the default.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ServeFlags {
@@ -57,9 +57,6 @@ pub(crate) struct ServeFlags {
     /// The configuration file [default: postrider.toml, where there is one] [env: POSTRIDER_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Show the configuration with where each value is from, and exit
-    #[arg(long)]
-    pub(crate) print_config: bool,
 }
 
 impl ServeFlags {

@@ -119,6 +119,14 @@ impl Layers {
     }
 }
 
+/// The environment's variables whose names and values are text.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    let as_text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(as_text).collect()
+}
+
 /// Variables that look like ours and are not: a typing error, or the platform's.
 pub(crate) fn unknown_variables(environment: &BTreeMap<String, String>) -> Vec<String> {
     let is_known = |rest: &str| {

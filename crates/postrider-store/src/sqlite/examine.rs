@@ -1,0 +1,85 @@
+//! A look at a file from outside, for a diagnosis: it changes nothing and disturbs no service that runs on it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use super::open::{self, check_ours, sqlite_error, with_ending};
+use super::{BUSY_PATIENCE, SqliteStore, migrations};
+use crate::error::OpenError;
+use crate::seal::{MasterKey, Sealer};
+
+/// What a file is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Examined {
+    /// The version of its schema; 0 for an empty file.
+    pub schema: i64,
+    /// The version that this build brings it to.
+    pub newest_schema: i64,
+    /// Whether a process serves it just now.
+    pub is_served: bool,
+}
+
+impl SqliteStore {
+    /// Looks at the file at `path`, which must be there, and whether `key`, where one is given, fits it.
+    pub fn examine(path: &Path, key: Option<&MasterKey>) -> Result<Examined, OpenError> {
+        // The operating system's own word on whether it could be written.
+        drop(OpenOptions::new().write(true).open(path).map_err(|error| open::io_error(path, &error))?);
+        let is_served = is_served(path)?;
+        let connection = connect(path, is_served).map_err(|error| sqlite_error(path, error))?;
+        let schema = check_ours(path, &connection)?;
+        if let Some(key) = key.filter(|_| schema > 0) {
+            fits(path, &connection, key)?;
+        }
+        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served })
+    }
+}
+
+/// A connection that only reads.
+fn connect(path: &Path, is_served: bool) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if is_served || with_ending(path, "-wal").exists() {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_PATIENCE)?;
+        return Ok(connection);
+    }
+    // Nobody writes, and no log waits. Told so, SQLite makes no log and no index of its own beside the file, which a
+    // reader could not take away again.
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Connection::open_with_flags(uri + "?immutable=1", flags | OpenFlags::SQLITE_OPEN_URI)
+}
+
+fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<(), OpenError> {
+    let sealed: Option<Vec<u8>> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
+        .optional()
+        .map_err(|error| sqlite_error(path, error))?;
+    let opened = sealed.map(|sealed| Sealer::new(key).open(open::KEY_CHECK_PLACE, &sealed));
+    match opened {
+        Some(Err(_)) => Err(OpenError::WrongKey { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether somebody holds the lock beside the file. A shared lock, and for a moment only.
+fn is_served(path: &Path) -> Result<bool, OpenError> {
+    let file = match File::open(with_ending(path, ".lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(open::io_error(path, &error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(open::io_error(path, &error)),
+    }
+}

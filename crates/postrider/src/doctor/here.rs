@@ -1,0 +1,122 @@
+//! This machine: the settings, the files, the key, the clock, the address to listen on.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
+
+use postrider_core::time::Timestamp;
+use postrider_store::seal::MasterKey;
+
+use super::findings::Findings;
+use crate::config::Config;
+use crate::config::layers::{Layers, Source, unknown_variables};
+use crate::master_key;
+
+/// Fewer open files than this leave little room for requests in flight.
+const FEW_FILES: usize = 4_096;
+/// No clock that is right shows less: 2025-01-01.
+const LEAST_NOW: Duration = Duration::from_secs(1_735_689_600);
+/// How far a file's time may lie in the future before the clock is doubted.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+/// How long a service on the address may take to say that it is one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Where the settings are from.
+pub(super) fn settings(layers: &Layers, environment: &BTreeMap<String, String>, findings: &mut Findings) {
+    let from = |wanted: fn(&Source) -> bool| layers.iter().filter(|(_, one)| wanted(&one.source)).count();
+    let (flags, variables) = (from(|s| *s == Source::Flag), from(|s| *s == Source::Environment));
+    let in_file = from(|source| matches!(source, Source::File(_)));
+    let defaults = from(|source| *source == Source::Default);
+    findings.good(
+        "configuration",
+        format!(
+            "{flags} settings by flag, {variables} by environment, {in_file} by file, {defaults} by default"
+        ),
+    );
+    for variable in unknown_variables(environment) {
+        let advice = "is it a typing error? `postrider serve --help` names those that are known";
+        findings.warning("configuration", format!("{variable} is none of ours"), advice);
+    }
+}
+
+/// How many connections there can be.
+pub(super) fn open_files(files: usize, max_in_flight: usize, findings: &mut Findings) {
+    let found = format!("{files} files may be open, {max_in_flight} requests in flight");
+    match files {
+        ..FEW_FILES => {
+            findings.warning("open files", found, "raise the limit: `ulimit -n 65536`, or LimitNOFILE=")
+        }
+        _ => findings.good("open files", found),
+    }
+}
+
+/// Reads the key that secrets are encrypted with.
+pub(super) fn master_key(config: &Config, findings: &mut Findings) -> Option<MasterKey> {
+    let shown = config.master_key_file.display();
+    match master_key::read(&config.master_key_file) {
+        Err(error) => {
+            let advice = "one line, the standard base64 of 32 bytes, readable by the service's user";
+            findings.problem("master key", format!("{error:#}"), advice);
+            None
+        }
+        Ok(None) => {
+            findings.good("master key", format!("there is no {shown} yet; the first start makes it"));
+            None
+        }
+        Ok(Some(key)) => {
+            let mode = std::fs::metadata(&config.master_key_file).map_or(0, |meta| meta.permissions().mode());
+            match mode & 0o077 {
+                0 => findings.good("master key", format!("{shown}")),
+                _ => findings.warning(
+                    "master key",
+                    format!("{shown} can be read by others (mode {:03o})", mode & 0o777),
+                    format!("`chmod 600 {shown}`"),
+                ),
+            }
+            Some(key)
+        }
+    }
+}
+
+/// Whether the clock can be right: it goes neither before this program was made nor before the store was written.
+pub(super) fn clock(config: &Config, findings: &mut Findings) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let shown = Timestamp::from_ms(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let set_it = "set the clock, and let NTP keep it: retries and signatures go by it";
+    if now < LEAST_NOW {
+        return findings.problem("clock", format!("it shows {shown}, which is long ago"), set_it);
+    }
+    let written = std::fs::metadata(&config.store).and_then(|meta| meta.modified()).ok();
+    let ahead = written.and_then(|written| written.duration_since(SystemTime::UNIX_EPOCH).ok());
+    match ahead.and_then(|written| written.checked_sub(now)).filter(|ahead| *ahead > CLOCK_TOLERANCE) {
+        Some(ahead) => findings.warning(
+            "clock",
+            format!("it shows {shown}, and the store was written {} s later than that", ahead.as_secs()),
+            set_it,
+        ),
+        None => findings.good("clock", shown.to_string()),
+    }
+}
+
+/// Whether the address is free, or a service answers there already.
+pub(super) fn listener(address: SocketAddr, findings: &mut Findings) {
+    match TcpListener::bind(address) {
+        Ok(_free_again) => findings.good("listener", format!("{address} is free")),
+        Err(why) if why.kind() == std::io::ErrorKind::AddrInUse && answers(address) => {
+            findings.good("listener", format!("a service answers at {address}"));
+        }
+        Err(why) => findings.problem(
+            "listener",
+            format!("{address} can't be listened on ({why})"),
+            "choose another with --listen",
+        ),
+    }
+}
+
+/// Whether somebody there is alive as our service says it.
+fn answers(address: SocketAddr) -> bool {
+    let agent =
+        ureq::Agent::config_builder().timeout_global(Some(ANSWER_WITHIN)).proxy(None).build().new_agent();
+    agent.get(format!("http://{address}/healthz")).call().is_ok_and(|answer| answer.status().is_success())
+}

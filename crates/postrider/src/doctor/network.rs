@@ -1,0 +1,71 @@
+//! The way out: which addresses deliveries may reach, and whether names are found.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use postrider_core::address::AddressGuard;
+use postrider_sender::{Resolve as _, SystemResolver};
+
+use super::findings::Findings;
+
+/// Where clouds tell whoever asks the machine's own credentials.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
+];
+/// A name that is there wherever names of the wide world are found.
+const KNOWN_NAME: &str = "example.com";
+/// Longest wait for a name.
+const NAME_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the guard lets through.
+pub(super) fn guard(guard: &AddressGuard, findings: &mut Findings) {
+    let nets: Vec<String> = guard.allow_nets.iter().map(ToString::to_string).collect();
+    if let Some(address) = METADATA.iter().find(|address| guard.check_address(**address).is_ok()) {
+        return findings.warning(
+            "address guard",
+            format!(
+                "deliveries may reach {address}, where clouds hand out credentials (allowed: {})",
+                nets.join(", ")
+            ),
+            "allow smaller networks with --allow-nets",
+        );
+    }
+    if guard.allow_nets.iter().any(|net| net.prefix_len() == 0) {
+        let advice = "allow only the networks that receivers are in";
+        return findings.warning("address guard", "every address is allowed, so nothing is guarded", advice);
+    }
+    let scheme = if guard.require_https { "https only" } else { "http and https" };
+    match nets.as_slice() {
+        [] => findings.good("address guard", format!("public addresses only, {scheme}")),
+        _ => findings.good("address guard", format!("public addresses and {}, {scheme}", nets.join(", "))),
+    }
+}
+
+/// Whether names are found, by the same resolver that deliveries use. A name that was asked for must be there; where
+/// none was, one of the wide world is a hint.
+pub(super) async fn names(wanted: &[String], findings: &mut Findings) {
+    let resolver = SystemResolver::new();
+    let known = [KNOWN_NAME.to_owned()];
+    for name in if wanted.is_empty() { &known } else { wanted } {
+        let found = tokio::time::timeout(NAME_WITHIN, resolver.resolve(name)).await;
+        let why = match found {
+            Ok(Ok(addresses)) if !addresses.is_empty() => {
+                findings.good("DNS", format!("{name} is {}", addresses[0]));
+                continue;
+            }
+            Ok(Ok(_)) => "it has no address".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_late) => format!("no answer within {} s", NAME_WITHIN.as_secs()),
+        };
+        let found = format!("{name} is not found: {why}");
+        match wanted {
+            [] => findings.warning(
+                "DNS",
+                found,
+                "fine where all receivers are inside; else see /etc/resolv.conf",
+            ),
+            _ => findings.problem("DNS", found, "see the name servers in /etc/resolv.conf, and /etc/hosts"),
+        }
+    }
+}
