@@ -1,5 +1,6 @@
 //! `/v1/events`: events handed in, one or many at once, and read again.
 
+mod routing;
 mod shown;
 mod submission;
 
@@ -91,6 +92,15 @@ pub(crate) async fn payload(call: Call) -> Result<Response, Problem> {
     let event = find(&call).await?;
     call.no_query()?;
     Ok(answer::exact_json(StatusCode::OK, event.payload))
+}
+
+/// What each endpoint of the account that the caller sees would make of the event by today's configuration.
+pub(crate) async fn routing(call: Call) -> Answer {
+    let event = find(&call).await?;
+    call.no_query()?;
+    let mut routing = call.engine().routing(&event);
+    routing.retain(|one| call.caller.sees(one.view.endpoint.account, one.view.endpoint.livemode));
+    Ok(answer::json(StatusCode::OK, &routing::Shown::new(&event, &routing)))
 }
 
 /// The event in the path, if the caller may see it.

@@ -118,6 +118,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/events/batch", post(events::create_batch))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/payload", get(events::payload))
+        .route("/v1/events/{id}/routing", get(events::routing))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/stream", get(deliveries::stream))
         .route("/v1/deliveries/{id}", get(deliveries::show))

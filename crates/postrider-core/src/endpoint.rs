@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::account::AccountNo;
 use crate::event_type::Subscription;
+use crate::filter::{Content, Filter};
 use crate::health::Health;
 use crate::id::{AccountId, EndpointId};
 use crate::limits::{
@@ -191,6 +192,8 @@ pub struct EndpointSettings {
     pub url: Url,
     /// Which event types it wants.
     pub subscription: Subscription,
+    /// Which of those events it wants, by what their payloads say; all where none.
+    pub filter: Option<Filter>,
     /// The owner's note about it.
     pub description: String,
     /// Headers of its own.
@@ -215,6 +218,7 @@ impl EndpointSettings {
         Self {
             url,
             subscription,
+            filter: None,
             description: String::new(),
             headers: Vec::new(),
             timeout: DEFAULT_ATTEMPT_TIMEOUT,
@@ -255,10 +259,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Whether an event of this type and mode goes here. State plays no part: a paused or disabled endpoint
+    /// Whether an event of this type, mode and content goes here. State plays no part: a paused or disabled endpoint
     /// still gets its deliveries, held as pending.
-    pub fn wants(&self, event_type: &str, livemode: bool) -> bool {
-        self.livemode == livemode && self.settings.subscription.matches(event_type)
+    pub fn wants(&self, event_type: &str, livemode: bool, content: &Content<'_>) -> bool {
+        self.livemode == livemode
+            && self.settings.subscription.matches(event_type)
+            && self.settings.filter.as_ref().is_none_or(|filter| filter.matches(content))
     }
 }
 

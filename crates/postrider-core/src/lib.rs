@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;
+pub mod filter;
 mod header_log;
 pub mod health;
 pub mod id;

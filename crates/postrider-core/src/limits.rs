@@ -38,6 +38,17 @@ pub const MAX_HEADER_NAME_BYTES: usize = 128;
 /// The longest value of such a header, in bytes.
 pub const MAX_HEADER_VALUE_BYTES: usize = 4_096;
 
+/// The longest content filter of an endpoint, in bytes of its JSON.
+pub const MAX_FILTER_BYTES: usize = 8 * 1024;
+/// How many parts (conditions, and what joins them) a filter may have.
+pub const MAX_FILTER_CONDITIONS: usize = 64;
+/// How deep they may be nested.
+pub const MAX_FILTER_DEPTH: usize = 8;
+/// How many values a condition may list.
+pub const MAX_FILTER_VALUES: usize = 100;
+/// The longest path in a condition, in bytes.
+pub const MAX_FILTER_PATH_BYTES: usize = 512;
+
 /// An endpoint's deadline for one attempt when it names none.
 pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The shortest deadline that an endpoint may set.

@@ -47,6 +47,11 @@ fn check_at_a_glance(shape: &Shape, json: &str, stated_mode: Option<bool>) -> Op
     mode(livemode.as_slice(), stated_mode).ok()
 }
 
+/// The value of a payload, to be looked at; none where it can't be read. The last of equal keys wins.
+pub(crate) fn value(json: &str) -> Option<Value> {
+    reader::read(json).ok().map(|payload| payload.value)
+}
+
 fn check_in_full(
     validator: &Validator,
     json: &str,

@@ -97,7 +97,7 @@ impl Inner {
     }
 
     /// An endpoint as it stands: settings from the configuration, the rest from its lane.
-    fn view(&self, endpoint: &Arc<Endpoint>) -> EndpointView {
+    pub(crate) fn view(&self, endpoint: &Arc<Endpoint>) -> EndpointView {
         let endpoint = endpoint.clone();
         match self.lanes().view(endpoint.no) {
             Some(lane) => {
@@ -228,6 +228,7 @@ fn apply(settings: &mut EndpointSettings, patch: EndpointPatch) {
     }
     set(&mut settings.url, patch.url);
     set(&mut settings.subscription, patch.subscription);
+    set(&mut settings.filter, patch.filter);
     set(&mut settings.description, patch.description);
     set(&mut settings.headers, patch.headers);
     set(&mut settings.timeout, patch.timeout);

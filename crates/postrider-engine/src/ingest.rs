@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::event::Event;
+use postrider_core::filter::Content;
 use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::limits::MAX_DELIVERIES_PER_REQUEST;
 use postrider_store::AcceptError;
@@ -90,9 +91,13 @@ impl Inner {
             let event_type = self.event_type(submission.event_type);
             let mut deliveries = Vec::new();
             let mut told = Vec::new();
-            for endpoint in
-                entry.endpoints.iter().filter(|e| e.wants(submission.event_type, submission.livemode))
-            {
+            // Read only where an endpoint has a filter.
+            let content = Content::of(&submission.payload);
+            let wanting = entry
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.wants(submission.event_type, submission.livemode, &content));
+            for endpoint in wanting {
                 let id = DeliveryId::new(now, self.chance.bits());
                 deliveries.push(NewDelivery { id, endpoint_no: endpoint.no });
                 told.push((id, endpoint.id));

@@ -22,6 +22,7 @@ mod observe;
 mod payloads;
 mod recorder;
 mod replays;
+mod routing;
 mod send;
 mod shutdown;
 mod sign;
@@ -47,6 +48,7 @@ pub use crate::error::EngineError;
 pub use crate::feed::{AttemptFeed, FeedEnd};
 pub use crate::keys::{generate_operator_key, key_sha256};
 pub use crate::observe::{AttemptSeen, FollowingStep};
+pub use crate::routing::Routing;
 pub use crate::sign::{PrefixRefused, check_header_prefix};
 pub use crate::start::{Parts, StartError};
 

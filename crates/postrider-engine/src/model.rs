@@ -7,6 +7,7 @@ use bytes::Bytes;
 use postrider_core::account::{Account, AccountNo};
 use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLimit, State};
 use postrider_core::event_type::Subscription;
+use postrider_core::filter::Filter;
 use postrider_core::health::Health;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId};
 use postrider_core::replay::Selection;
@@ -64,6 +65,8 @@ pub struct EndpointPatch {
     pub url: Option<Url>,
     /// Other event types.
     pub subscription: Option<Subscription>,
+    /// Another filter, or none.
+    pub filter: Option<Option<Filter>>,
     /// Another description.
     pub description: Option<String>,
     /// Other headers, all of them.

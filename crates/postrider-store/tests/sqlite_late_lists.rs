@@ -182,6 +182,7 @@ async fn a_file_of_the_first_version_gets_its_lists() {
         CREATE INDEX events_account ON events (account_no, livemode, seq);
         CREATE INDEX deliveries_log ON deliveries (endpoint_no, seq);
         DROP INDEX attempts_ended; ALTER TABLE attempts DROP COLUMN ended_at;
+        ALTER TABLE endpoints DROP COLUMN filter;
         PRAGMA user_version = 1;";
     connection.execute_batch(back).unwrap();
     drop(connection);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use postrider_core::endpoint::{CustomHeader, EndpointSettings, RateLimit};
 use postrider_core::event_type::{Pattern, Subscription};
+use postrider_core::filter::{Filter, FilterFault};
 use postrider_core::limits::{
     DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_MAX_IN_FLIGHT, MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS,
     MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPE_PATTERNS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND,
@@ -22,11 +23,12 @@ use crate::event_types::known_types;
 use crate::fields::{Fields, escaped, shown};
 
 /// The fields of a new endpoint.
-pub(super) const GIVEN: [&str; 13] = [
+pub(super) const GIVEN: [&str; 14] = [
     "account",
     "livemode",
     "url",
     "event_types",
+    "filter",
     "description",
     "headers",
     "secret",
@@ -39,9 +41,10 @@ pub(super) const GIVEN: [&str; 13] = [
 ];
 
 /// The fields of a change. The last three are known in order to say that they never change.
-pub(super) const CHANGED: [&str; 13] = [
+pub(super) const CHANGED: [&str; 14] = [
     "url",
     "event_types",
+    "filter",
     "description",
     "headers",
     "timeout_ms",
@@ -67,6 +70,7 @@ pub(super) fn read(fields: &mut Fields<'_>, engine: &Engine) -> EndpointPatch {
     EndpointPatch {
         url: url(fields, engine),
         subscription: subscription(fields, engine),
+        filter: filter(fields),
         description: description.map(|text| text.map(Cow::into_owned).unwrap_or_default()),
         headers: headers(fields, engine.header_prefix()),
         timeout: timeout.map(|ms| ms.map_or(DEFAULT_ATTEMPT_TIMEOUT, |ms| Duration::from_millis(ms.into()))),
@@ -82,6 +86,7 @@ pub(super) fn read(fields: &mut Fields<'_>, engine: &Engine) -> EndpointPatch {
 pub(super) fn with_defaults(patch: EndpointPatch) -> Option<EndpointSettings> {
     let defaults = EndpointSettings::new(patch.url?, patch.subscription?);
     Some(EndpointSettings {
+        filter: patch.filter.flatten(),
         description: patch.description.unwrap_or(defaults.description),
         headers: patch.headers.unwrap_or(defaults.headers),
         timeout: patch.timeout.unwrap_or(defaults.timeout),
@@ -148,6 +153,22 @@ fn subscription(fields: &mut Fields<'_>, engine: &Engine) -> Option<Subscription
         }
     }
     Some(subscription)
+}
+
+fn filter(fields: &mut Fields<'_>) -> Option<Option<Filter>> {
+    let raw = fields.raw("filter")?;
+    if raw.get() == "null" {
+        return Some(None);
+    }
+    match Filter::parse(raw.get()) {
+        Ok(filter) => Some(Some(filter)),
+        Err(faults) => {
+            for FilterFault { pointer, detail } in faults {
+                fields.refuse(&format!("filter{pointer}"), detail);
+            }
+            None
+        }
+    }
 }
 
 fn headers(fields: &mut Fields<'_>, prefix: &str) -> Option<Vec<CustomHeader>> {

@@ -4,6 +4,7 @@ use postrider_core::endpoint::{CustomHeader, RateLimit};
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_engine::model::EndpointView;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
 
 use crate::answer::{Text, Time};
 
@@ -17,6 +18,7 @@ pub(super) struct Shown<'a> {
     url: &'a str,
     livemode: bool,
     event_types: Vec<String>,
+    filter: Option<&'a RawValue>,
     description: &'a str,
     headers: Masked<'a>,
     timeout_ms: u64,
@@ -67,6 +69,8 @@ impl<'a> Shown<'a> {
             url: settings.url.as_str(),
             livemode: endpoint.livemode,
             event_types: settings.subscription.to_texts(),
+            // A filter that was judged is JSON.
+            filter: settings.filter.as_ref().and_then(|filter| serde_json::from_str(filter.as_str()).ok()),
             description: &settings.description,
             headers: Masked(&settings.headers),
             timeout_ms: u64::try_from(settings.timeout.as_millis()).unwrap_or(u64::MAX),

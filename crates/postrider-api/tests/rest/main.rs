@@ -11,6 +11,7 @@ mod deliveries;
 mod endpoint_faults;
 mod endpoints;
 mod events;
+mod filters;
 mod harness;
 mod http;
 mod keys;

@@ -58,6 +58,11 @@ async fn an_enabling_by_hand_is_the_last_word_over_a_disabling_before_it() {
     // Its record may still be on its way.
     let engine = house.engine.clone();
     let enabling = tokio::spawn(async move { engine.change_state(endpoint, StateChange::Enable).await });
+    // Slowly, so that the disk gets its turn before the patience with it runs out.
+    while !enabling.is_finished() {
+        tokio::time::advance(Duration::from_micros(100)).await;
+        tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap();
+    }
     house.until_status(delivery, Status::Delivered).await;
     enabling.await.unwrap().unwrap();
     house.restart().await;

@@ -8,6 +8,7 @@ use postrider_core::endpoint::{
     CustomHeader, DisabledReason, Endpoint, EndpointNo, EndpointSettings, RateLimit, State,
 };
 use postrider_core::event_type::Subscription;
+use postrider_core::filter::Filter;
 use postrider_core::health::{FailureRun, Health};
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
 use postrider_core::schedule::RetrySchedule;
@@ -70,6 +71,9 @@ fn full_settings() -> EndpointSettings {
     };
     EndpointSettings {
         subscription: Subscription::parse(&["policy.*", "offer.created"]).unwrap(),
+        filter: Some(
+            Filter::parse(r#"{"all":[{"path":"/n","at_least":1.10},{"path":"/ä","equals":"'\""}]}"#).unwrap(),
+        ),
         description: "A note with \"quotes\"\nand two lines".to_owned(),
         headers: vec![header("authorization", "Bearer a-very-secret-token"), header("x-empty", "")],
         timeout: Duration::from_millis(1_500),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use postrider_core::account::AccountNo;
 use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointNo, EndpointSettings, RateLimit};
 use postrider_core::event_type::Subscription;
+use postrider_core::filter::Filter;
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secret;
@@ -19,7 +20,7 @@ use crate::seal::{Place, Sealer};
 pub(super) const ALL_ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
-        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at
+        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NULL ORDER BY ep.no";
 
@@ -104,6 +105,7 @@ fn settings(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<
     Ok(EndpointSettings {
         url: Url::parse(&row.get::<_, String>(5)?).or(Err(unreadable("endpoints.url")))?,
         subscription: subscription(&row.get::<_, String>(6)?)?,
+        filter: filter(row.get(22)?)?,
         description: row.get(7)?,
         headers: open_headers(sealer, id, row.get(8)?)?,
         timeout: Duration::from_millis(timeout_ms),
@@ -118,6 +120,11 @@ fn settings(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<
 fn subscription(text: &str) -> rusqlite::Result<Subscription> {
     let texts: Vec<String> = serde_json::from_str(text).or(Err(unreadable("endpoints.event_types")))?;
     Subscription::parse(&texts).or(Err(unreadable("endpoints.event_types")))
+}
+
+fn filter(text: Option<String>) -> rusqlite::Result<Option<Filter>> {
+    let read = |text: String| Filter::parse(&text).or(Err(unreadable("endpoints.filter")));
+    text.map(read).transpose()
 }
 
 fn retry_schedule(text: Option<String>) -> rusqlite::Result<Option<RetrySchedule>> {

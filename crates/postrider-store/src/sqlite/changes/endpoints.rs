@@ -2,6 +2,7 @@
 
 use postrider_core::account::AccountNo;
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
+use postrider_core::filter::Filter;
 use postrider_core::health::Health;
 use postrider_core::id::AccountId;
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
@@ -19,14 +20,15 @@ use crate::sqlite::rows;
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
-        health, id, account_no, livemode, created_at, updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17)";
+        health, id, account_no, livemode, created_at, updated_at, filter)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17, ?18)";
 
 const UPDATE: &str =
     "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, headers = ?4, secret = ?5,
         timeout_ms = ?6, retry_schedule = ?7, rate_per_second = ?8, rate_burst = ?9, max_in_flight = ?10,
         ordered = ?11, standard_webhooks = ?12, updated_at = ?15, health = coalesce(?16, health),
-        state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END
+        state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END,
+        filter = ?18
     WHERE no = ?17 AND deleted_at IS NULL";
 
 pub(in crate::sqlite) fn create(
@@ -61,6 +63,7 @@ pub(in crate::sqlite) fn create(
         account_no.0,
         livemode,
         created_at.as_ms(),
+        settings.filter.as_ref().map(Filter::as_str),
     ])?;
     let no = EndpointNo(context.connection.last_insert_rowid());
     let (state, updated_at) = (State::Enabled, created_at);
@@ -111,6 +114,7 @@ pub(in crate::sqlite) fn update(
         endpoint.updated_at.as_ms(),
         health,
         endpoint.no.0,
+        settings.filter.as_ref().map(Filter::as_str),
     ])?;
     if changed == 0 {
         return Err(StoreError::NotFound.into());
