@@ -44,6 +44,7 @@ impl From<StoreError> for EngineError {
             StoreError::NotFound => Self::NotFound,
             StoreError::Conflict(what) => Self::Conflict(what),
             StoreError::Refused(source) | StoreError::Unavailable(source) => Self::Unavailable(source),
+            StoreError::LeaseLost => Self::Unavailable(Box::new(error)),
         }
     }
 }
@@ -53,6 +54,7 @@ impl From<AcceptError> for EngineError {
         match error {
             AcceptError::Overloaded => Self::Overloaded,
             AcceptError::Unavailable(source) => Self::Unavailable(source),
+            AcceptError::LeaseLost => Self::Unavailable(Box::new(error)),
             AcceptError::ConfigChanged => {
                 Self::Unavailable("the configuration changed faster than events could be matched".into())
             }

@@ -99,7 +99,7 @@ impl Inner {
                 .filter(|endpoint| endpoint.wants(submission.event_type, submission.livemode, &content));
             for endpoint in wanting {
                 let id = DeliveryId::new(now, self.chance.bits());
-                deliveries.push(NewDelivery { id, endpoint_no: endpoint.no });
+                deliveries.push(NewDelivery { id, endpoint_no: endpoint.no, is_own: true });
                 told.push((id, endpoint.id));
                 matched.items.push((endpoint.no, fresh_item(&event, &event_type, id)));
             }

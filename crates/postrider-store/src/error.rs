@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The database will not have these values, now or later. Nobody else's work was hurt.
     #[error("the store refuses this")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
+    /// This node was taken for dead, and others have taken over what was its; it starts over under a new number.
+    #[error("this node was taken for dead; it starts over")]
+    LeaseLost,
     /// The database did not do it; it may work later. Whether a commit took place may be unknown.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
@@ -26,6 +29,9 @@ pub enum AcceptError {
     /// An account's configuration is newer than the one that the events were matched by.
     #[error("the configuration changed meanwhile")]
     ConfigChanged,
+    /// This node was taken for dead; it starts over, and nothing was accepted.
+    #[error("this node was taken for dead; it starts over")]
+    LeaseLost,
     /// The queue is full; try again in a moment.
     #[error("the store's queue is full")]
     Overloaded,

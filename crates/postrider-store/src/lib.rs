@@ -1,17 +1,22 @@
 //! Durable state behind one trait. Nobody but this crate speaks SQL.
 //!
-//! [`Store`] is what the engine needs of a database; [`sqlite`] is the embedded one. A store keeps rows and
+//! [`Store`] is what the engine needs of a database; [`sqlite`] is the embedded one, [`postgres`] the one for several
+//! nodes. A store keeps rows and
 //! promises; it decides nothing about retries or health. A new store is one folder and passes the suite of
 //! `conformance` (a feature, so that it is in no release binary) unchanged.
 
+mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod endpoint_columns;
 pub mod error;
 pub mod model;
+pub mod postgres;
 pub mod seal;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,6 +35,10 @@ use crate::model::{
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
     RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
+
+/// A retry that is due within this time of its attempt belongs to the node that made the attempt, and waits in its memory;
+/// a later one belongs to no node until it falls due.
+pub const RETRY_IS_NEAR: Duration = Duration::from_secs(60);
 
 /// What the engine needs of a database. Every method that writes has committed durably when it returns `Ok`,
 /// and has changed nothing when it returns `Err` (but see [`StoreError::Unavailable`]).

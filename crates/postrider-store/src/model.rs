@@ -94,6 +94,8 @@ pub struct NewDelivery {
     pub id: DeliveryId,
     /// Where it goes.
     pub endpoint_no: EndpointNo,
+    /// Whether it is this node's, which sends it at once; otherwise whichever node may send to the endpoint takes it.
+    pub is_own: bool,
 }
 
 /// A delivery to be made by hand from a finished one.
@@ -328,6 +330,31 @@ pub struct EndedPart {
     pub attempts: Vec<EndedAttempt>,
     /// Everything up to this place was looked at; none where that is everything there is.
     pub reached: Option<AttemptPlace>,
+}
+
+impl EventFilter {
+    /// Whether an event is to be shown.
+    pub(crate) fn wants(&self, event: &Event) -> bool {
+        self.account.is_none_or(|wanted| wanted == event.account)
+            && self.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
+            && self.livemode.is_none_or(|wanted| wanted == event.livemode)
+            && self.since.is_none_or(|since| event.created_at >= since)
+            && self.until.is_none_or(|until| event.created_at < until)
+    }
+}
+
+impl DeliveryFilter {
+    /// Whether a delivery is to be shown.
+    pub(crate) fn wants(&self, delivery: &Delivery) -> bool {
+        self.account.is_none_or(|wanted| wanted == delivery.account)
+            && self.endpoint.is_none_or(|wanted| wanted == delivery.endpoint)
+            && self.event.is_none_or(|wanted| wanted == delivery.event)
+            && self.event_type.as_ref().is_none_or(|wanted| *wanted == delivery.event_type)
+            && self.livemode.is_none_or(|wanted| wanted == delivery.livemode)
+            && self.status.is_none_or(|wanted| wanted == delivery.status)
+            && self.since.is_none_or(|since| delivery.created_at >= since)
+            && self.until.is_none_or(|until| delivery.created_at < until)
+    }
 }
 
 /// Which part of a list is wanted.

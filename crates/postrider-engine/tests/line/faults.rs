@@ -171,7 +171,7 @@ async fn what_only_the_store_knows_to_be_ready_is_found_within_a_minute_or_so() 
         created_at: now,
     };
     let id = DeliveryId::new(now, 2);
-    let deliveries = vec![NewDelivery { id, endpoint_no: endpoint.no }];
+    let deliveries = vec![NewDelivery { id, endpoint_no: endpoint.no, is_own: true }];
     let config_version = account.config_version;
     house.store.accept(vec![NewEvent { event, config_version, deliveries }]).await.unwrap();
     house.pass(Duration::from_secs(150)).await;

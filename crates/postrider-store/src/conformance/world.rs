@@ -141,7 +141,11 @@ impl<'b> World<'b> {
             config_version: lane.version,
             deliveries: endpoints
                 .iter()
-                .map(|endpoint| NewDelivery { id: self.delivery_id(), endpoint_no: endpoint.no })
+                .map(|endpoint| NewDelivery {
+                    id: self.delivery_id(),
+                    endpoint_no: endpoint.no,
+                    is_own: true,
+                })
                 .collect(),
         }
     }

@@ -8,7 +8,8 @@ use postrider_core::endpoint::State;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::late_lists::Listed;
-use super::rows::{self, attempt_key, status_number};
+use super::rows::{self, attempt_key};
+use crate::columns::{self, status_number};
 use crate::model::{HealthUpdate, NewEvent, Record, RecordBatch};
 use postrider_core::delivery::Status;
 
@@ -167,7 +168,7 @@ impl<'c> Hot<'c> {
 
     fn record_health(&mut self, update: &HealthUpdate, batch: &RecordBatch) -> rusqlite::Result<()> {
         let no = update.endpoint_no.0;
-        self.update_health.execute(params![no, rows::health_text(&update.health)?])?;
+        self.update_health.execute(params![no, columns::health_text(&update.health)])?;
         if let Some(state) = update.state {
             let at = batch.records.iter().map(|record| record.at.as_ms()).max();
             let reason = state.disabled_reason().map(|reason| reason.as_str());

@@ -11,6 +11,7 @@ use super::late_lists::Listed;
 use super::log::span::{Span, Table};
 use super::pending::to_limit;
 use super::rows;
+use crate::columns;
 use crate::model::{ReplayPart, ReplayRange};
 
 /// How many of the endpoint's deliveries one look takes at most. Some milliseconds of one reader.
@@ -107,7 +108,7 @@ impl Look<'_, '_> {
     fn choose(&mut self, seq: i64) -> rusqlite::Result<Choice> {
         let read = |row: &Row<'_>| -> rusqlite::Result<_> {
             let (created_at, event_seq) = (rows::time(row, 1)?, row.get::<_, i64>(2)?);
-            Ok((rows::status(row.get(0)?)?, created_at, event_seq, row.get::<_, Option<String>>(3)?))
+            Ok((columns::status(row.get(0)?)?, created_at, event_seq, row.get::<_, Option<String>>(3)?))
         };
         let Some((status, created_at, event_seq, event_type)) =
             self.find.query_row([seq], read).optional()?

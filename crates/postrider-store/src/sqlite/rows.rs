@@ -1,4 +1,4 @@
-//! Rows to core's types and back: deliveries' codes, attempts, health.
+//! Rows to core's types and back: times and attempts.
 //!
 //! A row that does not read as what we write is an error that names its column, never a guess.
 
@@ -6,23 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
-use postrider_core::delivery::{CancelReason, DeliverySeq, Status};
-use postrider_core::endpoint::State;
-use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
-use postrider_core::id::DeliveryId;
+use postrider_core::delivery::DeliverySeq;
 use postrider_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Row, Statement, params};
-use serde::{Deserialize, Serialize};
 
-/// A value in the database is not one that we write.
-#[derive(Debug, thiserror::Error)]
-#[error("the column {0} holds a value that postrider does not write")]
-struct Unreadable(&'static str);
+use crate::columns::{LAST_ATTEMPT, Unreadable};
 
 /// The error of a value that is not one of ours.
 pub(super) fn unreadable(column: &'static str) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(Unreadable(column)))
+    Unreadable(column).into()
+}
+
+impl From<Unreadable> for rusqlite::Error {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::FromSqlConversionFailure(0, Type::Null, Box::new(unreadable))
+    }
 }
 
 /// A time from a column.
@@ -35,46 +34,8 @@ pub(super) fn optional_time(row: &Row<'_>, index: usize) -> rusqlite::Result<Opt
     Ok(row.get::<_, Option<i64>>(index)?.map(Timestamp::from_ms))
 }
 
-/// A status as its column holds it; the numbers stand in the schema.
-pub(super) const fn status_number(status: Status) -> i64 {
-    match status {
-        Status::Pending => 0,
-        Status::Delivered => 1,
-        Status::Exhausted => 2,
-        Status::Cancelled => 3,
-    }
-}
-
-/// The status of a number.
-pub(super) fn status(number: i64) -> rusqlite::Result<Status> {
-    Status::ALL
-        .into_iter()
-        .find(|status| status_number(*status) == number)
-        .ok_or_else(|| unreadable("deliveries.status"))
-}
-
-/// The reason of a text.
-pub(super) fn cancel_reason(text: Option<String>) -> rusqlite::Result<Option<CancelReason>> {
-    let read =
-        |text: String| CancelReason::from_text(&text).ok_or_else(|| unreadable("deliveries.cancel_reason"));
-    text.map(read).transpose()
-}
-
-/// The state of a text and a reason.
-pub(super) fn state(text: &str, reason: Option<&str>) -> rusqlite::Result<State> {
-    use postrider_core::endpoint::DisabledReason;
-    match (text, reason.and_then(DisabledReason::from_text)) {
-        ("enabled", None) => Ok(State::Enabled),
-        ("paused", None) => Ok(State::Paused),
-        ("disabled", Some(reason)) => Ok(State::Disabled(reason)),
-        _ => Err(unreadable("endpoints.state")),
-    }
-}
-
-/// How many numbers an attempt's key has room for. Attempts beyond it overwrite the last one: a log of 65,535
-/// requests of one delivery tells enough.
-const ATTEMPT_BITS: u32 = 16;
-const LAST_ATTEMPT: u32 = (1 << ATTEMPT_BITS) - 1;
+/// How many numbers an attempt's key has room for.
+const ATTEMPT_BITS: u32 = (LAST_ATTEMPT + 1).ilog2();
 
 /// The key of an attempt's row.
 pub(super) fn attempt_key(seq: DeliverySeq, number: u32) -> i64 {
@@ -189,75 +150,6 @@ fn headers_of(text: String, column: &'static str) -> rusqlite::Result<HeaderLog>
     HeaderLog::from_text(text).ok_or_else(|| unreadable(column))
 }
 
-/// [`Health`] as its column holds it: JSON, so that people can read it and fields can be added.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct StoredHealth {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failing: Option<StoredFailing>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    run: Option<StoredRun>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    closed_until: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_success_at: Option<i64>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct StoredFailing {
-    since: i64,
-    probes: u32,
-    next_probe_at: i64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct StoredRun {
-    since: i64,
-    failures: u32,
-    deliveries: Vec<String>,
-}
-
-/// Health as text.
-pub(super) fn health_text(health: &Health) -> rusqlite::Result<String> {
-    let stored = StoredHealth {
-        failing: health.failing.map(|failing| StoredFailing {
-            since: failing.since.as_ms(),
-            probes: failing.probes,
-            next_probe_at: failing.next_probe_at.as_ms(),
-        }),
-        run: health.run.map(|run| StoredRun {
-            since: run.since.as_ms(),
-            failures: run.failures,
-            deliveries: run.deliveries.iter().flatten().map(DeliveryId::to_string).collect(),
-        }),
-        closed_until: health.closed_until.map(Timestamp::as_ms),
-        last_success_at: health.last_success_at.map(Timestamp::as_ms),
-    };
-    serde_json::to_string(&stored).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
-}
-
-/// Health from its text.
-pub(super) fn health(text: &str) -> rusqlite::Result<Health> {
-    let unreadable = || unreadable("endpoints.health");
-    let stored: StoredHealth = serde_json::from_str(text).or(Err(unreadable()))?;
-    let run_of = |run: StoredRun| -> rusqlite::Result<FailureRun> {
-        let mut deliveries = [None; TRACKED_DELIVERIES];
-        for (slot, text) in deliveries.iter_mut().zip(&run.deliveries) {
-            *slot = Some(text.parse().or(Err(unreadable()))?);
-        }
-        Ok(FailureRun { since: Timestamp::from_ms(run.since), failures: run.failures, deliveries })
-    };
-    Ok(Health {
-        failing: stored.failing.map(|failing| Failing {
-            since: Timestamp::from_ms(failing.since),
-            probes: failing.probes,
-            next_probe_at: Timestamp::from_ms(failing.next_probe_at),
-        }),
-        run: stored.run.map(run_of).transpose()?,
-        closed_until: stored.closed_until.map(Timestamp::from_ms),
-        last_success_at: stored.last_success_at.map(Timestamp::from_ms),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,20 +160,5 @@ mod tests {
             .map(|(seq, number)| attempt_key(DeliverySeq(seq), number));
         assert!(keys.is_sorted_by(|earlier, later| earlier < later), "{keys:?}");
         assert_eq!(attempt_key(DeliverySeq(7), u32::MAX), attempt_key(DeliverySeq(7), 65_535));
-    }
-
-    #[test]
-    fn every_code_survives_its_column_and_no_other_is_read() {
-        for one in Status::ALL {
-            assert_eq!(status(status_number(one)).unwrap(), one);
-        }
-        assert!(status(4).is_err() && status(-1).is_err());
-        for reason in CancelReason::ALL {
-            assert_eq!(cancel_reason(Some(reason.as_str().to_owned())).unwrap(), Some(reason));
-        }
-        assert!(cancel_reason(Some("whim".to_owned())).is_err());
-        assert!(state("enabled", Some("gone")).is_err() && state("disabled", None).is_err());
-        assert!(health("{}").is_ok_and(|health| health == Health::default()));
-        assert!(health("[1]").is_err() && health(r#"{"run":{"since":1}}"#).is_err());
     }
 }

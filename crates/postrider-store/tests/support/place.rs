@@ -94,6 +94,7 @@ impl Place {
             deliveries: vec![NewDelivery {
                 id: DeliveryId::new(self.now(), self.chance()),
                 endpoint_no: lane.endpoint.no,
+                is_own: true,
             }],
         }
     }

@@ -36,11 +36,17 @@ const THE_BINARY: &[&str] = &[
 ];
 
 /// Libraries that only the named crates may use directly, with the reason.
-const KEPT_BY: [(&[&str], &[&str], &str); 4] = [
-    (&["rusqlite", "libsqlite3-sys"], &["postrider-store"], "only the store speaks SQL"),
+const KEPT_BY: [(&[&str], &[&str], &str); 5] = [
     (
-        &["tokio-rustls", "rustls", "hickory-resolver", "webpki-roots"],
-        &["postrider-sender", "postrider-bench"],
+        &["rusqlite", "libsqlite3-sys", "tokio-postgres", "deadpool-postgres"],
+        &["postrider-store"],
+        "only the store speaks SQL",
+    ),
+    (&["hickory-resolver"], &["postrider-sender", "postrider-bench"], "only the sender talks to receivers"),
+    (
+        &["tokio-rustls", "rustls", "webpki-roots"],
+        // The store for its way to a PostgreSQL server, which is often in another place.
+        &["postrider-sender", "postrider-bench", "postrider-store"],
         "only the sender talks to receivers",
     ),
     (

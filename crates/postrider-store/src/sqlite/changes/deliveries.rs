@@ -7,10 +7,10 @@ use postrider_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Context, NotMade};
+use crate::columns;
 use crate::error::StoreError;
 use crate::model::{NewResend, PendingDelivery};
 use crate::sqlite::pending::payload;
-use crate::sqlite::rows;
 
 pub(in crate::sqlite) fn resend(
     context: &mut Context<'_>,
@@ -49,7 +49,7 @@ pub(super) fn make_again(
     let connection = context.connection;
     let mut find = connection.prepare_cached(RESENDABLE)?;
     let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<_> {
-        let old_status = rows::status(row.get(0)?)?;
+        let old_status = columns::status(row.get(0)?)?;
         let old_id: [u8; 16] = row.get(1)?;
         let (event_seq, endpoint_no): (i64, i64) = (row.get(2)?, row.get(3)?);
         let event = EventId::from_bytes(row.get(4)?);

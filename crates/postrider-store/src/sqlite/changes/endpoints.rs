@@ -13,10 +13,10 @@ use rusqlite::{OptionalExtension as _, params};
 use super::accounts::bump_version;
 use super::replays::cancel_of_endpoint;
 use super::{Context, NotMade};
+use crate::columns;
+use crate::endpoint_columns::{Settings, sealed_headers, sealed_secret};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint};
-use crate::sqlite::endpoint_row::{Settings, sealed_headers, sealed_secret};
-use crate::sqlite::rows;
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
@@ -43,13 +43,13 @@ pub(in crate::sqlite) fn create(
     let NewEndpoint { id, account_no, livemode, settings, secret, created_at } = new;
     let health = Health::default();
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
-        Settings::of(&settings)?;
+        Settings::of(&settings);
     let EndpointSettings { description, max_in_flight, ordered, standard_webhooks, .. } = &settings;
     context.connection.prepare_cached(INSERT)?.execute(params![
         url,
         event_types,
         description,
-        sealed_headers(context.sealer, id, &settings.headers)?,
+        sealed_headers(context.sealer, id, &settings.headers),
         sealed_secret(context.sealer, id, &secret),
         timeout_ms,
         retry_schedule,
@@ -58,7 +58,7 @@ pub(in crate::sqlite) fn create(
         max_in_flight,
         ordered,
         standard_webhooks,
-        rows::health_text(&health)?,
+        columns::health_text(&health),
         id.to_bytes(),
         account_no.0,
         livemode,
@@ -90,17 +90,17 @@ pub(in crate::sqlite) fn update(
 ) -> Result<i64, NotMade> {
     let settings = &endpoint.settings;
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
-        Settings::of(settings)?;
+        Settings::of(settings);
     let (state, fresh_health) = match update {
         EndpointUpdate::Settings => (None, false),
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
     };
-    let health = if fresh_health { Some(rows::health_text(&Health::default())?) } else { None };
+    let health = if fresh_health { Some(columns::health_text(&Health::default())) } else { None };
     let changed = context.connection.prepare_cached(UPDATE)?.execute(params![
         url,
         event_types,
         settings.description,
-        sealed_headers(context.sealer, endpoint.id, &settings.headers)?,
+        sealed_headers(context.sealer, endpoint.id, &settings.headers),
         sealed_secret(context.sealer, endpoint.id, &endpoint.secret),
         timeout_ms,
         retry_schedule,

@@ -10,10 +10,10 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::deliveries::{Again, make_again};
 use super::{Context, NotMade};
+use crate::columns::{ACCOUNT_IS_FULL, ALL_IS_FULL, REPLAY_RUNS, status_number};
 use crate::error::StoreError;
 use crate::model::{NewReplay, ReplayStep, ReplayStepped};
 use crate::sqlite::log::replays::replay;
-use crate::sqlite::rows::status_number;
 
 const INSERT: &str = "INSERT INTO replays (id, account_no, livemode, endpoint_no, status, type, since, until,
         reached_seq, through_seq, matched, resent, skipped, state, created_at)
@@ -54,7 +54,7 @@ fn refuse_too_many(context: &Context<'_>, endpoint: EndpointNo, account_no: i64)
     let mut of_endpoint =
         connection.prepare_cached("SELECT 1 FROM replays WHERE endpoint_no = ?1 AND state = 'running'")?;
     if of_endpoint.query_row([endpoint.0], |_| Ok(())).optional()?.is_some() {
-        return Err(StoreError::Conflict(ONE_RUNS).into());
+        return Err(StoreError::Conflict(REPLAY_RUNS).into());
     }
     let mut running = connection.prepare_cached(COUNT_RUNNING)?;
     let (in_all, of_account): (i64, i64) =
@@ -68,11 +68,6 @@ fn refuse_too_many(context: &Context<'_>, endpoint: EndpointNo, account_no: i64)
     }
     Ok(())
 }
-
-const ONE_RUNS: &str = "a replay of this endpoint is running; wait until it is done, or cancel it";
-const ACCOUNT_IS_FULL: &str =
-    "as many replays of this account are running as may run at once; wait until one is done, or cancel one";
-const ALL_IS_FULL: &str = "as many replays are running as may run at once; try again when some are done";
 
 pub(in crate::sqlite) fn step(
     context: &mut Context<'_>,

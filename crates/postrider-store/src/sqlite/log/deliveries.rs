@@ -9,10 +9,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::events::account_no;
 use super::span::{Span, Table};
 use super::{MAX_SCANNED, Merge, Source, page};
+use crate::columns;
 use crate::model::{DeliveryFilter, Page, PageRequest};
 use crate::sqlite::late_lists::Listed;
 use crate::sqlite::pending::to_limit;
-use crate::sqlite::rows::{self, optional_time, time};
+use crate::sqlite::rows::{optional_time, time};
 
 const COLUMNS: &str =
     "SELECT d.seq, d.id, ev.id, ev.type, a.id, ep.id, ep.livemode, d.status, d.cancel_reason,
@@ -40,7 +41,8 @@ pub(in crate::sqlite) fn deliveries(
     let mut select = connection.prepare_cached(&format!("{COLUMNS} WHERE d.seq = ?1"))?;
     page(merge, request.limit, |seq| {
         let found = select.query_row([seq], read).optional()?;
-        Ok(found.filter(|found| is_wanted(found, filter)).map(|found| (found, 0)))
+        // Every filter, also those that the sources have narrowed by already.
+        Ok(found.filter(|found| filter.wants(found)).map(|found| (found, 0)))
     })
 }
 
@@ -50,7 +52,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 
 /// Reads a delivery whose columns begin with the one at `first`.
 pub(super) fn read_from(row: &Row<'_>, first: usize) -> rusqlite::Result<Delivery> {
-    let status = rows::status(row.get(first + 7)?)?;
+    let status = columns::status(row.get(first + 7)?)?;
     let resend_of: Option<[u8; 16]> = row.get(first + 13)?;
     Ok(Delivery {
         seq: DeliverySeq(row.get(first)?),
@@ -61,25 +63,13 @@ pub(super) fn read_from(row: &Row<'_>, first: usize) -> rusqlite::Result<Deliver
         endpoint: EndpointId::from_bytes(row.get(first + 5)?),
         livemode: row.get(first + 6)?,
         status,
-        cancel_reason: rows::cancel_reason(row.get(first + 8)?)?,
+        cancel_reason: columns::cancel_reason(row.get(first + 8)?)?,
         attempt_count: row.get(first + 9)?,
         created_at: time(row, first + 10)?,
         next_attempt_at: optional_time(row, first + 11)?,
         finished_at: if status == Status::Pending { None } else { Some(time(row, first + 12)?) },
         resend_of: resend_of.map(DeliveryId::from_bytes),
     })
-}
-
-/// Every filter, also those that the sources have narrowed by already.
-pub(super) fn is_wanted(delivery: &Delivery, filter: &DeliveryFilter) -> bool {
-    filter.account.is_none_or(|wanted| wanted == delivery.account)
-        && filter.endpoint.is_none_or(|wanted| wanted == delivery.endpoint)
-        && filter.event.is_none_or(|wanted| wanted == delivery.event)
-        && filter.event_type.as_ref().is_none_or(|wanted| *wanted == delivery.event_type)
-        && filter.livemode.is_none_or(|wanted| wanted == delivery.livemode)
-        && filter.status.is_none_or(|wanted| wanted == delivery.status)
-        && filter.since.is_none_or(|since| delivery.created_at >= since)
-        && filter.until.is_none_or(|until| delivery.created_at < until)
 }
 
 /// Where a list gets its numbers from.

@@ -4,7 +4,7 @@ use postrider_core::delivery::DeliverySeq;
 use rusqlite::{Connection, Row, params};
 
 use super::MAX_SCANNED;
-use super::deliveries::{is_wanted, read_from};
+use super::deliveries::read_from;
 use crate::model::{AttemptPlace, DeliveryFilter, EndedAttempt, EndedPart};
 use crate::sqlite::rows::{self, time};
 
@@ -42,7 +42,7 @@ pub(in crate::sqlite) fn ended(
         let place = place(row)?;
         let delivery = read_from(row, FIRST_OF_DELIVERY)?;
         // Headers and bodies of what nobody wants are not read.
-        if is_wanted(&delivery, filter) {
+        if filter.wants(&delivery) {
             attempts.push(EndedAttempt { place, delivery, attempt: rows::attempt(row)? });
         }
         looked_at += 1;

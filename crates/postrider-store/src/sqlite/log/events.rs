@@ -40,7 +40,7 @@ pub(in crate::sqlite) fn events(
     let mut select = connection.prepare_cached(&format!("{COLUMNS} WHERE ev.seq = ?1"))?;
     page(merge, request.limit, |seq| {
         let found = select.query_row([seq], read).optional()?;
-        let Some(found) = found.filter(|found| found.is_wanted(filter)) else { return Ok(None) };
+        let Some(found) = found.filter(|found| filter.wants(&found.event)) else { return Ok(None) };
         let event = found.with_payload(connection)?;
         let size = event.payload.len();
         Ok(Some((event, size)))
@@ -54,14 +54,6 @@ struct Found {
 }
 
 impl Found {
-    fn is_wanted(&self, filter: &EventFilter) -> bool {
-        let event = &self.event;
-        filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
-            && filter.livemode.is_none_or(|wanted| wanted == event.livemode)
-            && filter.since.is_none_or(|since| event.created_at >= since)
-            && filter.until.is_none_or(|until| event.created_at < until)
-    }
-
     fn with_payload(self, connection: &Connection) -> rusqlite::Result<Event> {
         let payload = payload(connection, self.seq)?.unwrap_or_default();
         Ok(Event { payload, ..self.event })

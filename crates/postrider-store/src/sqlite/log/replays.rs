@@ -9,9 +9,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::deliveries::endpoint_no;
 use super::events::account_no;
 use super::{Merge, Source, page};
+use crate::columns;
 use crate::model::{Page, PageRequest, ReplayFilter};
 use crate::sqlite::pending::to_limit;
-use crate::sqlite::rows::{self, optional_time, time, unreadable};
+use crate::sqlite::rows::{optional_time, time, unreadable};
 
 const COLUMNS: &str = "SELECT r.id, a.id, ep.id, r.livemode, r.status, r.type, r.since, r.until, r.state,
         r.cancel_reason, r.matched, r.resent, r.skipped, r.reached_seq, r.through_seq, r.created_at,
@@ -66,7 +67,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Replay> {
         endpoint: EndpointId::from_bytes(row.get(2)?),
         livemode: row.get(3)?,
         selection: Selection {
-            status: row.get::<_, Option<i64>>(4)?.map(rows::status).transpose()?,
+            status: row.get::<_, Option<i16>>(4)?.map(columns::status).transpose()?,
             event_type: row.get(5)?,
             since: optional_time(row, 6)?,
             until: optional_time(row, 7)?,

@@ -1,0 +1,152 @@
+//! Values as columns of any database hold them, and back: deliveries' codes, states, health.
+//!
+//! A column that does not read as what we write is an error that names it, never a guess.
+
+use postrider_core::delivery::{CancelReason, Status};
+use postrider_core::endpoint::{DisabledReason, State};
+use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
+use postrider_core::id::DeliveryId;
+use postrider_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A value in the database is not one that we write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the column {0} holds a value that postrider does not write")]
+pub(crate) struct Unreadable(pub(crate) &'static str);
+
+/// Why a replay is not made.
+pub(crate) const REPLAY_RUNS: &str =
+    "a replay of this endpoint is running; wait until it is done, or cancel it";
+/// See [`REPLAY_RUNS`].
+pub(crate) const ACCOUNT_IS_FULL: &str =
+    "as many replays of this account are running as may run at once; wait until one is done, or cancel one";
+/// See [`REPLAY_RUNS`].
+pub(crate) const ALL_IS_FULL: &str =
+    "as many replays are running as may run at once; try again when some are done";
+
+/// How many attempts of one delivery are kept apart; those beyond it overwrite the last one: a log of 65,535 requests of
+/// one delivery tells enough.
+pub(crate) const LAST_ATTEMPT: u32 = 65_535;
+
+/// A status as its column holds it; the numbers stand in the schema.
+pub(crate) const fn status_number(status: Status) -> i16 {
+    match status {
+        Status::Pending => 0,
+        Status::Delivered => 1,
+        Status::Exhausted => 2,
+        Status::Cancelled => 3,
+    }
+}
+
+/// The status of a number.
+pub(crate) fn status(number: i16) -> Result<Status, Unreadable> {
+    Status::ALL
+        .into_iter()
+        .find(|status| status_number(*status) == number)
+        .ok_or(Unreadable("deliveries.status"))
+}
+
+/// The reason of a text.
+pub(crate) fn cancel_reason(text: Option<String>) -> Result<Option<CancelReason>, Unreadable> {
+    let read = |text: String| CancelReason::from_text(&text).ok_or(Unreadable("deliveries.cancel_reason"));
+    text.map(read).transpose()
+}
+
+/// The state of a text and a reason.
+pub(crate) fn state(text: &str, reason: Option<&str>) -> Result<State, Unreadable> {
+    match (text, reason.and_then(DisabledReason::from_text)) {
+        ("enabled", None) => Ok(State::Enabled),
+        ("paused", None) => Ok(State::Paused),
+        ("disabled", Some(reason)) => Ok(State::Disabled(reason)),
+        _ => Err(Unreadable("endpoints.state")),
+    }
+}
+
+/// [`Health`] as its column holds it: JSON, so that people can read it and fields can be added.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct StoredHealth {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing: Option<StoredFailing>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<StoredRun>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    closed_until: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_success_at: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredFailing {
+    since: i64,
+    probes: u32,
+    next_probe_at: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredRun {
+    since: i64,
+    failures: u32,
+    deliveries: Vec<String>,
+}
+
+/// Health as text.
+pub(crate) fn health_text(health: &Health) -> String {
+    let stored = StoredHealth {
+        failing: health.failing.map(|failing| StoredFailing {
+            since: failing.since.as_ms(),
+            probes: failing.probes,
+            next_probe_at: failing.next_probe_at.as_ms(),
+        }),
+        run: health.run.map(|run| StoredRun {
+            since: run.since.as_ms(),
+            failures: run.failures,
+            deliveries: run.deliveries.iter().flatten().map(DeliveryId::to_string).collect(),
+        }),
+        closed_until: health.closed_until.map(Timestamp::as_ms),
+        last_success_at: health.last_success_at.map(Timestamp::as_ms),
+    };
+    serde_json::to_string(&stored).expect("numbers and texts under fixed names are JSON")
+}
+
+/// Health from its text.
+pub(crate) fn health(text: &str) -> Result<Health, Unreadable> {
+    const UNREADABLE: Unreadable = Unreadable("endpoints.health");
+    let stored: StoredHealth = serde_json::from_str(text).or(Err(UNREADABLE))?;
+    let run_of = |run: StoredRun| -> Result<FailureRun, Unreadable> {
+        let mut deliveries = [None; TRACKED_DELIVERIES];
+        for (slot, text) in deliveries.iter_mut().zip(&run.deliveries) {
+            *slot = Some(text.parse().or(Err(UNREADABLE))?);
+        }
+        Ok(FailureRun { since: Timestamp::from_ms(run.since), failures: run.failures, deliveries })
+    };
+    Ok(Health {
+        failing: stored.failing.map(|failing| Failing {
+            since: Timestamp::from_ms(failing.since),
+            probes: failing.probes,
+            next_probe_at: Timestamp::from_ms(failing.next_probe_at),
+        }),
+        run: stored.run.map(run_of).transpose()?,
+        closed_until: stored.closed_until.map(Timestamp::from_ms),
+        last_success_at: stored.last_success_at.map(Timestamp::from_ms),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_survives_its_column_and_no_other_is_read() {
+        for one in Status::ALL {
+            assert_eq!(status(status_number(one)), Ok(one));
+        }
+        assert!(status(4).is_err() && status(-1).is_err());
+        for reason in CancelReason::ALL {
+            assert_eq!(cancel_reason(Some(reason.as_str().to_owned())), Ok(Some(reason)));
+        }
+        assert!(cancel_reason(Some("whim".to_owned())).is_err());
+        assert!(state("enabled", Some("gone")).is_err() && state("disabled", None).is_err());
+        assert!(health("{}").is_ok_and(|health| health == Health::default()));
+        assert!(health("[1]").is_err() && health(r#"{"run":{"since":1}}"#).is_err());
+    }
+}

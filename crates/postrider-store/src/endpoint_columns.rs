@@ -1,0 +1,109 @@
+//! An endpoint's settings as columns of any database hold them, and back; secrets and headers are sealed in between.
+
+use postrider_core::endpoint::{CustomHeader, EndpointSettings};
+use postrider_core::event_type::Subscription;
+use postrider_core::filter::Filter;
+use postrider_core::id::EndpointId;
+use postrider_core::schedule::RetrySchedule;
+use postrider_core::secret::Secret;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::columns::Unreadable;
+use crate::seal::{Place, Sealer};
+
+/// The settings that need another shape in their columns.
+pub(crate) struct Settings {
+    pub(crate) url: String,
+    pub(crate) event_types: String,
+    pub(crate) timeout_ms: i64,
+    pub(crate) retry_schedule: Option<String>,
+    pub(crate) rate_per_second: Option<u32>,
+    pub(crate) rate_burst: Option<u32>,
+}
+
+impl Settings {
+    pub(crate) fn of(settings: &EndpointSettings) -> Self {
+        let schedule = settings.retry_schedule.as_ref().map(RetrySchedule::to_texts);
+        Self {
+            url: settings.url.as_str().to_owned(),
+            event_types: json(&settings.subscription.to_texts()),
+            timeout_ms: i64::try_from(settings.timeout.as_millis()).unwrap_or(i64::MAX),
+            retry_schedule: schedule.as_ref().map(json),
+            rate_per_second: settings.rate_limit.map(|limit| limit.per_second),
+            rate_burst: settings.rate_limit.map(|limit| limit.burst),
+        }
+    }
+}
+
+fn json(texts: &Vec<String>) -> String {
+    serde_json::to_string(texts).expect("texts are JSON")
+}
+
+/// The secret as its column holds it.
+pub(crate) fn sealed_secret(sealer: &Sealer, id: EndpointId, secret: &Secret) -> Vec<u8> {
+    sealer.seal(place("secret", &id.to_bytes()), secret.expose().as_bytes())
+}
+
+/// The headers as their column holds them: sealed JSON, nothing where there are none.
+pub(crate) fn sealed_headers(sealer: &Sealer, id: EndpointId, headers: &[CustomHeader]) -> Option<Vec<u8>> {
+    if headers.is_empty() {
+        return None;
+    }
+    let pairs: Vec<(&str, &str)> =
+        headers.iter().map(|header| (header.name.as_str(), header.value.as_str())).collect();
+    let text = Zeroizing::new(serde_json::to_vec(&pairs).expect("texts are JSON"));
+    Some(sealer.seal(place("headers", &id.to_bytes()), &text))
+}
+
+fn place<'a>(column: &'static str, row: &'a [u8; 16]) -> Place<'a> {
+    Place { table: "endpoints", column, row }
+}
+
+pub(crate) fn url(text: &str) -> Result<Url, Unreadable> {
+    Url::parse(text).or(Err(Unreadable("endpoints.url")))
+}
+
+pub(crate) fn subscription(text: &str) -> Result<Subscription, Unreadable> {
+    const UNREADABLE: Unreadable = Unreadable("endpoints.event_types");
+    let texts: Vec<String> = serde_json::from_str(text).or(Err(UNREADABLE))?;
+    Subscription::parse(&texts).or(Err(UNREADABLE))
+}
+
+pub(crate) fn filter(text: Option<String>) -> Result<Option<Filter>, Unreadable> {
+    let read = |text: String| Filter::parse(&text).or(Err(Unreadable("endpoints.filter")));
+    text.map(read).transpose()
+}
+
+pub(crate) fn retry_schedule(text: Option<String>) -> Result<Option<RetrySchedule>, Unreadable> {
+    const UNREADABLE: Unreadable = Unreadable("endpoints.retry_schedule");
+    let Some(text) = text else { return Ok(None) };
+    let texts: Vec<String> = serde_json::from_str(&text).or(Err(UNREADABLE))?;
+    RetrySchedule::from_texts(&texts).map(Some).or(Err(UNREADABLE))
+}
+
+pub(crate) fn timeout_ms(column: i64) -> Result<u64, Unreadable> {
+    u64::try_from(column).or(Err(Unreadable("endpoints.timeout_ms")))
+}
+
+pub(crate) fn open_secret(sealer: &Sealer, id: EndpointId, sealed: &[u8]) -> Result<Secret, Unreadable> {
+    const UNREADABLE: Unreadable = Unreadable("endpoints.secret");
+    let opened = sealer.open(place("secret", &id.to_bytes()), sealed).or(Err(UNREADABLE))?;
+    Secret::parse(std::str::from_utf8(&opened).or(Err(UNREADABLE))?).or(Err(UNREADABLE))
+}
+
+pub(crate) fn open_headers(
+    sealer: &Sealer,
+    id: EndpointId,
+    sealed: Option<Vec<u8>>,
+) -> Result<Vec<CustomHeader>, Unreadable> {
+    const UNREADABLE: Unreadable = Unreadable("endpoints.headers");
+    let Some(sealed) = sealed else { return Ok(Vec::new()) };
+    let opened = sealer.open(place("headers", &id.to_bytes()), &sealed).or(Err(UNREADABLE))?;
+    let pairs: Vec<(String, Zeroizing<String>)> = serde_json::from_slice::<Vec<(String, String)>>(&opened)
+        .or(Err(UNREADABLE))?
+        .into_iter()
+        .map(|(name, value)| (name, Zeroizing::new(value)))
+        .collect();
+    Ok(pairs.into_iter().map(|(name, value)| CustomHeader { name, value }).collect())
+}

@@ -1,0 +1,108 @@
+//! The store for several nodes: a PostgreSQL database.
+//!
+//! Events are accepted and outcomes recorded in groups, each group in one statement that the server runs to its end by
+//! itself: a node that freezes in the middle holds no lock. Everything else is a short transaction of its own.
+
+mod accept;
+mod attempts;
+mod batches;
+mod configuration;
+mod connect;
+mod endpoints;
+mod lists;
+mod migrations;
+mod nodes;
+mod pages;
+mod pending;
+mod record;
+mod replaying;
+mod replays;
+mod retention;
+mod rows;
+mod shared;
+mod span;
+mod store;
+mod tls;
+mod wake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use self::batches::AcceptJob;
+pub use self::connect::ConnectError;
+pub use self::migrations::Migrated;
+use self::shared::Shared;
+use crate::seal::MasterKey;
+
+/// How a store is run. The defaults fit a service on a machine of its own.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Connections to the database, at most.
+    pub connections: usize,
+    /// How many rows (events and deliveries) may wait to be accepted; more are refused.
+    pub accept_queue_rows: usize,
+    /// How many bytes of payload may wait to be accepted.
+    pub accept_queue_bytes: usize,
+    /// How long a caller waits for a connection, a connection for the server, and a call for its answer.
+    pub patience: Duration,
+    /// What people call this node, beside its number.
+    pub node_name: String,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            connections: 16,
+            accept_queue_rows: 8_192,
+            accept_queue_bytes: 32 * 1024 * 1024,
+            patience: Duration::from_secs(5),
+            node_name: format!("postrider-{}", std::process::id()),
+        }
+    }
+}
+
+/// A store in a PostgreSQL database. Each one is a node of its own.
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    accepts: mpsc::UnboundedSender<AcceptJob>,
+    /// Rows that may still wait to be accepted …
+    accept_rows: Arc<Semaphore>,
+    /// … and KiB of their payloads.
+    accept_kib: Arc<Semaphore>,
+    limits: (u32, u32),
+}
+
+impl PostgresStore {
+    /// Connects to the database that `url` names (`postgres://user:password@host:port/database`), makes its tables
+    /// where there are none, brings their schema up to date, and joins as a new node.
+    pub async fn connect(url: &str, key: &MasterKey, options: PostgresOptions) -> Result<Self, ConnectError> {
+        let (config, tls) = connect::config(url, &options)?;
+        let pool = connect::pool(config, tls, &options)?;
+        connect::migrate(&pool).await?;
+        let sealer = connect::check_key(&pool, key).await?;
+        let me = nodes::join(&pool, &options.node_name).await?;
+        let shared = Arc::new(Shared::new(pool, sealer, options.patience, me));
+        nodes::beat(&shared).await.map_err(ConnectError::from)?;
+        let (accepts, accept_jobs) = mpsc::unbounded_channel();
+        tokio::spawn(batches::accepting(Arc::clone(&shared), accept_jobs));
+        let limit = |limit: usize| u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
+        let limits = (limit(options.accept_queue_rows), limit(options.accept_queue_bytes / 1024));
+        Ok(Self {
+            shared,
+            accepts,
+            accept_rows: Arc::new(Semaphore::new(options.accept_queue_rows.max(1))),
+            accept_kib: Arc::new(Semaphore::new((options.accept_queue_bytes / 1024).max(1))),
+            limits,
+        })
+    }
+
+    /// Brings the schema of the database that `url` names up to date. Needs no key, since what is sealed stays as it is.
+    pub async fn migrate(url: &str) -> Result<Migrated, ConnectError> {
+        let options = PostgresOptions::default();
+        let (config, tls) = connect::config(url, &options)?;
+        let pool = connect::pool(config, tls, &options)?;
+        connect::migrate(&pool).await
+    }
+}

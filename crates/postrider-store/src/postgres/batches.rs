@@ -1,0 +1,122 @@
+//! Group commit: while one group is on its way, the next one gathers. There is no timer and no wait.
+
+use std::sync::Arc;
+
+use postrider_core::delivery::DeliverySeq;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::accept;
+use super::rows::Failed;
+use super::shared::Shared;
+use crate::error::AcceptError;
+use crate::model::NewEvent;
+
+/// How many rows go into one statement; a larger single request goes alone.
+const BATCH_ROWS: usize = 2_048;
+/// How many bytes of payload go into one statement; a larger single request goes alone.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// How many requests are gathered into one group.
+const BATCH_JOBS: usize = 512;
+
+/// Events to be accepted and who waits for the answer.
+pub(super) struct AcceptJob {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) reply: oneshot::Sender<Result<Vec<DeliverySeq>, AcceptError>>,
+    /// Its space in the queue, free again when the job is done.
+    pub(super) _space: [OwnedSemaphorePermit; 2],
+}
+
+impl AcceptJob {
+    fn size(&self) -> (usize, usize) {
+        size(&self.events)
+    }
+}
+
+/// How many rows and how many bytes of payload events come to.
+pub(super) fn size(events: &[NewEvent]) -> (usize, usize) {
+    let add = |(rows, bytes): (usize, usize), new: &NewEvent| {
+        (rows + 1 + new.deliveries.len(), bytes + new.event.payload.len())
+    };
+    events.iter().fold((0, 0), add)
+}
+
+/// A failure that everyone in a group shares.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the database did not commit")]
+struct NotCommitted(#[source] Arc<Failed>);
+
+/// Accepts until the queue is closed and empty.
+pub(super) async fn accepting(shared: Arc<Shared>, mut jobs: mpsc::UnboundedReceiver<AcceptJob>) {
+    let mut next = None;
+    let mut is_failing = false;
+    loop {
+        let first = match next.take() {
+            Some(job) => job,
+            None => match jobs.recv().await {
+                Some(job) => job,
+                None => return,
+            },
+        };
+        let (mut rows, mut bytes) = first.size();
+        let mut group = vec![first];
+        while group.len() < BATCH_JOBS
+            && let Ok(job) = jobs.try_recv()
+        {
+            let (more_rows, more_bytes) = job.size();
+            (rows, bytes) = (rows + more_rows, bytes + more_bytes);
+            if rows > BATCH_ROWS || bytes > BATCH_BYTES {
+                next = Some(job);
+                break;
+            }
+            group.push(job);
+        }
+        accept_group(&shared, group, &mut is_failing).await;
+    }
+}
+
+async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut bool) {
+    let requests: Vec<&[NewEvent]> = group.iter().map(|job| job.events.as_slice()).collect();
+    match accept::accept(shared, &requests).await {
+        Ok(answers) => {
+            say_whether_it_works(is_failing, None);
+            for (job, answer) in group.into_iter().zip(answers) {
+                // Whoever asked may have gone away; what was committed stands all the same.
+                drop(job.reply.send(answer));
+            }
+        }
+        Err(failed) if failed.concerns_one_job() => {
+            for job in group {
+                let alone = accept::accept(shared, &[job.events.as_slice()]).await;
+                let answer = match alone {
+                    Ok(mut answers) => answers.pop().unwrap_or(Err(AcceptError::ConfigChanged)),
+                    Err(failed) => Err(failed.into()),
+                };
+                drop(job.reply.send(answer));
+            }
+        }
+        Err(Failed::Refused(_)) => {
+            for job in group {
+                drop(job.reply.send(Err(AcceptError::LeaseLost)));
+            }
+        }
+        Err(failed) => {
+            say_whether_it_works(is_failing, Some(&failed));
+            let why = NotCommitted(Arc::new(failed));
+            for job in group {
+                drop(job.reply.send(Err(AcceptError::Unavailable(Box::new(why.clone())))));
+            }
+        }
+    }
+}
+
+/// An outage is told once and not per group.
+fn say_whether_it_works(is_failing: &mut bool, failed: Option<&Failed>) {
+    let was_failing = std::mem::replace(is_failing, failed.is_some());
+    match failed {
+        Some(error) if !was_failing => {
+            tracing::error!(error = error as &dyn std::error::Error, "the database can't be written");
+        }
+        None if was_failing => tracing::info!("the database can be written again"),
+        _ => {}
+    }
+}

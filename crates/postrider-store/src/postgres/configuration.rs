@@ -1,0 +1,185 @@
+//! Accounts, their keys, the operator's key, and what is kept in memory of all of it.
+//!
+//! Every change takes the next version of the whole configuration as its last step and tells all nodes.
+
+use deadpool_postgres::GenericClient;
+use deadpool_postgres::Object;
+use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::id::{AccountId, KeyId};
+use postrider_core::replay::CancelReason;
+use postrider_core::time::Timestamp;
+use tokio_postgres::Row;
+
+use super::rows::{Failed, id_bytes, time, uuid};
+use super::shared::Shared;
+use super::{endpoints, replays, wake};
+use crate::columns::Unreadable;
+use crate::error::StoreError;
+use crate::model::{Configuration, NewAccount};
+use crate::seal::Sealer;
+
+/// The columns that [`account`] reads.
+const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
+
+/// An account from a row of [`ACCOUNT_COLUMNS`].
+fn account(row: &Row) -> Account {
+    Account {
+        no: AccountNo(row.get(0)),
+        id: AccountId::from_bytes(id_bytes(row, 1)),
+        name: row.get(2),
+        created_at: time(row, 3),
+        config_version: row.get(4),
+    }
+}
+
+fn account_key(row: &Row) -> Result<AccountKey, Unreadable> {
+    let sha256: &[u8] = row.get(3);
+    Ok(AccountKey {
+        id: KeyId::from_bytes(id_bytes(row, 0)),
+        account: AccountNo(row.get(1)),
+        livemode: row.get(2),
+        sha256: sha256.try_into().or(Err(Unreadable("account_keys.sha256")))?,
+        created_at: time(row, 4),
+    })
+}
+
+/// Accounts, keys and endpoints that are not deleted, as of one moment: all, or those of these accounts.
+pub(super) async fn load(shared: &Shared, accounts: Option<Vec<i64>>) -> Result<Configuration, Failed> {
+    let mut client = shared.pool.get().await?;
+    let read = async {
+        let transaction =
+            client.build_transaction().isolation_level(REPEATABLE).read_only(true).start().await?;
+        let read = load_in(&transaction, &shared.sealer, accounts.as_deref()).await?;
+        transaction.commit().await?;
+        Ok(read)
+    };
+    match tokio::time::timeout(shared.patience.saturating_mul(LOAD_TAKES), read).await {
+        Ok(done) => done,
+        Err(_elapsed) => {
+            drop(Object::take(client));
+            Err(Failed::TooSlow)
+        }
+    }
+}
+
+const REPEATABLE: tokio_postgres::IsolationLevel = tokio_postgres::IsolationLevel::RepeatableRead;
+/// A whole configuration takes longer than other reads.
+const LOAD_TAKES: u32 = 6;
+
+async fn load_in(
+    client: &impl GenericClient,
+    sealer: &Sealer,
+    only: Option<&[i64]>,
+) -> Result<Configuration, Failed> {
+    let all = only.is_none();
+    let only = only.unwrap_or_default();
+    let sql = format!(
+        "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE deleted_at IS NULL AND ($1 OR no = ANY($2)) ORDER BY no"
+    );
+    let accounts = client.query(&sql, &[&all, &only]).await?.iter().map(account).collect();
+    let sql = "SELECT id, account_no, livemode, sha256, created_at FROM account_keys
+        WHERE revoked_at IS NULL AND ($1 OR account_no = ANY($2)) ORDER BY id";
+    let keys = client.query(sql, &[&all, &only]).await?;
+    let keys = keys.iter().map(account_key).collect::<Result<_, _>>()?;
+    let endpoints = client.query(endpoints::ALL_ENDPOINTS, &[&all, &only]).await?;
+    let endpoints = endpoints.iter().map(|row| endpoints::endpoint(sealer, row)).collect::<Result<_, _>>()?;
+    Ok(Configuration { accounts, keys, endpoints })
+}
+
+/// Marks accounts as changed. The last step of a transaction: it holds the version until the commit.
+pub(super) async fn tell(client: &impl GenericClient, accounts: &[i64]) -> Result<(), Failed> {
+    let sql = "WITH next AS (UPDATE configuration SET version = version + 1 RETURNING version)
+        UPDATE accounts SET changed = next.version FROM next WHERE no = ANY($1)";
+    client.execute(sql, &[&accounts]).await?;
+    Ok(())
+}
+
+pub(super) async fn create_account(client: &mut Object, new: NewAccount) -> Result<Account, Failed> {
+    let transaction = client.transaction().await?;
+    let sql = format!(
+        "INSERT INTO accounts (id, name, created_at, config_version) VALUES ($1, $2, $3, 1)
+         RETURNING {ACCOUNT_COLUMNS}"
+    );
+    let (id, created_at) = (uuid(new.id.to_bytes()), new.created_at.as_ms());
+    let made = account(&transaction.query_one(&sql, &[&id, &new.name, &created_at]).await?);
+    for key in &new.keys {
+        let sql = "INSERT INTO account_keys (id, account_no, livemode, sha256, created_at)
+            VALUES ($1, $2, $3, $4, $5)";
+        let (id, sha256) = (uuid(key.id.to_bytes()), &key.sha256[..]);
+        transaction.execute(sql, &[&id, &made.no.0, &key.livemode, &sha256, &created_at]).await?;
+    }
+    finish(transaction, made.no).await?;
+    Ok(made)
+}
+
+pub(super) async fn rename_account(
+    client: &mut Object,
+    no: AccountNo,
+    name: String,
+) -> Result<Account, Failed> {
+    let transaction = client.transaction().await?;
+    let sql = format!(
+        "UPDATE accounts SET name = $2, config_version = config_version + 1
+         WHERE no = $1 AND deleted_at IS NULL RETURNING {ACCOUNT_COLUMNS}"
+    );
+    let renamed = transaction.query_opt(&sql, &[&no.0, &name]).await?.ok_or(StoreError::NotFound)?;
+    let renamed = account(&renamed);
+    finish(transaction, no).await?;
+    Ok(renamed)
+}
+
+pub(super) async fn delete_account(client: &mut Object, no: AccountNo, now: Timestamp) -> Result<(), Failed> {
+    let transaction = client.transaction().await?;
+    bump_version(&transaction, no).await?;
+    let at = now.as_ms();
+    for sql in [
+        "UPDATE accounts SET deleted_at = $2 WHERE no = $1",
+        "UPDATE account_keys SET revoked_at = $2 WHERE account_no = $1 AND revoked_at IS NULL",
+        "UPDATE endpoints SET deleted_at = $2 WHERE account_no = $1 AND deleted_at IS NULL",
+    ] {
+        transaction.execute(sql, &[&no.0, &at]).await?;
+    }
+    replays::cancel_of_account(&transaction, no, CancelReason::AccountDeleted, now).await?;
+    finish(transaction, no).await
+}
+
+/// Raises the account's version and gives the new one; `NotFound` where it is deleted.
+pub(super) async fn bump_version(client: &impl GenericClient, no: AccountNo) -> Result<i64, Failed> {
+    let sql = "UPDATE accounts SET config_version = config_version + 1 WHERE no = $1 AND deleted_at IS NULL
+        RETURNING config_version";
+    Ok(client.query_opt(sql, &[&no.0]).await?.ok_or(StoreError::NotFound)?.get(0))
+}
+
+/// Commits a change of an account and tells all nodes.
+pub(super) async fn finish(
+    transaction: deadpool_postgres::Transaction<'_>,
+    account: AccountNo,
+) -> Result<(), Failed> {
+    tell(&transaction, &[account.0]).await?;
+    wake::others(&transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+const OPERATOR_KEY: &str = "operator_key_sha256";
+
+pub(super) async fn operator_key(client: &mut Object) -> Result<Option<[u8; 32]>, Failed> {
+    let row = client.query_opt("SELECT value FROM meta WHERE name = $1", &[&OPERATOR_KEY]).await?;
+    let read =
+        |row: Row| row.get::<_, &[u8]>(0).try_into().or(Err(Failed::Unreadable(Unreadable("meta.value"))));
+    row.map(read).transpose()
+}
+
+pub(super) async fn set_operator_key(client: &mut Object, sha256: [u8; 32]) -> Result<(), Failed> {
+    put_meta(client, OPERATOR_KEY, &sha256).await
+}
+
+/// Writes one row, so that a full disk or a read-only server shows.
+pub(super) async fn write_something(client: &mut Object) -> Result<(), Failed> {
+    put_meta(client, "writable", b"yes").await
+}
+
+async fn put_meta(client: &Object, name: &str, value: &[u8]) -> Result<(), Failed> {
+    let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2";
+    client.execute(sql, &[&name, &value]).await?;
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Connecting: the pool, the schema, and whether the master key fits.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::Config;
+
+use super::PostgresOptions;
+use super::migrations::{self, Migrated};
+use super::rows::Failed;
+use super::tls::{self, Tls};
+use crate::seal::{MasterKey, Place, Sealer};
+
+/// The oldest server that is known to work.
+const OLDEST_SERVER: i32 = 140_000;
+/// What a sealed text must open to for a key to be the right one.
+const KEY_CHECK: &[u8] = b"postrider";
+/// Where that text stands.
+const KEY_CHECK_PLACE: Place<'static> = Place { table: "meta", column: "value", row: b"key_check" };
+
+/// Why a database can't be used. Each is shown to the operator as one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The text is no connection string.
+    #[error("--store is not a connection string ({0}); it looks like postgres://user@host:5432/database")]
+    Url(String),
+    /// The server can't be reached, or does not let us in.
+    #[error("the database can't be reached ({0})")]
+    Unreachable(String),
+    /// An old server.
+    #[error("the database server has version {found}; postrider needs 14 or newer")]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
+    /// Written by a newer Postrider.
+    #[error(
+        "the database has schema version {found}, this postrider knows up to {known}; use the newer postrider"
+    )]
+    TooNew {
+        /// The version found.
+        found: i64,
+        /// The newest version that this build knows.
+        known: i64,
+    },
+    /// The master key is not the one that the secrets in the database were encrypted with.
+    #[error(
+        "the master key does not fit this database; give the key file that it was made with (--master-key-file)"
+    )]
+    WrongKey,
+    /// Anything else.
+    #[error("the database can't be used ({0})")]
+    Other(String),
+}
+
+impl From<tokio_postgres::Error> for ConnectError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Other(chain(&error))
+    }
+}
+
+impl From<PoolError> for ConnectError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => Self::Unreachable(chain(&error)),
+            other => Self::Unreachable(chain(&other)),
+        }
+    }
+}
+
+impl From<Failed> for ConnectError {
+    fn from(failed: Failed) -> Self {
+        Self::Other(chain(&failed))
+    }
+}
+
+/// An error and what it came from, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    line
+}
+
+/// What every connection is told. A commit has reached the disk when it returns, whatever the server's default is; and
+/// every query here is led by an index, which a plan made while the tables were still empty might not see.
+const SETTINGS: &str = "-c synchronous_commit=on -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s \
+    -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
+
+/// How the server is reached.
+pub(super) fn config(url: &str, options: &PostgresOptions) -> Result<(Config, Tls), ConnectError> {
+    let wanted = tls::wanted(url).map_err(ConnectError::Url)?;
+    let mut config: Config = wanted.url.parse().map_err(|error| ConnectError::Url(chain(&error)))?;
+    let given = config.get_options().unwrap_or_default().to_owned();
+    config.options(format!("{given} {SETTINGS}").trim());
+    if config.get_hosts().len() > 1 {
+        // Of several hosts it is the one that can be written.
+        config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+    }
+    config.application_name("postrider").connect_timeout(options.patience);
+    config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(20));
+    Ok((config, Tls::new(&wanted).map_err(ConnectError::Url)?))
+}
+
+/// A pool that makes its connections when they are needed.
+pub(super) fn pool(config: Config, tls: Tls, options: &PostgresOptions) -> Result<Pool, ConnectError> {
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    Pool::builder(Manager::from_config(config, tls, recycling))
+        .max_size(options.connections.max(3))
+        .timeouts(Timeouts {
+            wait: Some(options.patience),
+            create: Some(options.patience),
+            recycle: Some(options.patience),
+        })
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| ConnectError::Other(chain(&error)))
+}
+
+/// Looks at the server and brings the schema up to date.
+pub(super) async fn migrate(pool: &Pool) -> Result<Migrated, ConnectError> {
+    let mut client = pool.get().await?;
+    let version = client
+        .query_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
+            &[],
+        )
+        .await?;
+    if version.get::<_, i32>(0) < OLDEST_SERVER {
+        return Err(ConnectError::TooOld { found: version.get(1) });
+    }
+    migrations::run(&mut client).await
+}
+
+/// Checks the key.
+pub(super) async fn check_key(pool: &Pool, key: &MasterKey) -> Result<Sealer, ConnectError> {
+    let client = pool.get().await?;
+    let sealer = Sealer::new(key);
+    let sealed = sealer.seal(KEY_CHECK_PLACE, KEY_CHECK);
+    // Of several nodes that start together one writes it, and all read what that one wrote.
+    client
+        .execute(
+            "INSERT INTO meta (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING",
+            &[&sealed],
+        )
+        .await?;
+    let row = client.query_one("SELECT value FROM meta WHERE name = 'key_check'", &[]).await?;
+    match sealer.open(KEY_CHECK_PLACE, row.get::<_, &[u8]>(0)) {
+        Ok(opened) if opened.as_slice() == KEY_CHECK => Ok(sealer),
+        _ => Err(ConnectError::WrongKey),
+    }
+}

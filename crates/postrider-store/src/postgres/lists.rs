@@ -1,0 +1,307 @@
+//! The log as people see it: events and deliveries, newest first.
+//!
+//! A list reads the rows of one index in falling order, a chunk at a time, and looks at each; what no index covers is
+//! passed over, [`MAX_SCANNED`] rows per page at most.
+
+use bytes::Bytes;
+use deadpool_postgres::Object;
+use postrider_core::account::AccountNo;
+use postrider_core::delivery::{Delivery, DeliverySeq, Status};
+use postrider_core::event::Event;
+use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::rows::{Failed, id_bytes, optional_time, time, to_i64, to_u32, uuid};
+use super::span::{Span, Table};
+use crate::columns::{self, Unreadable};
+use crate::error::StoreError;
+use crate::model::{DeliveryFilter, EventFilter, Page, PageRequest};
+
+/// How many rows one page looks at.
+pub(super) const MAX_SCANNED: usize = 10_000;
+/// How many rows are read at a time.
+const CHUNK: usize = 500;
+/// How many bytes of payload one page holds before it ends early.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Where a list gets its numbers from: a query for those above `$1` and below `$2`, the highest `$3` first, whose
+/// further parameters are `keys`.
+pub(super) struct Source {
+    pub(super) sql: String,
+    pub(super) keys: Vec<Key>,
+}
+
+/// A parameter of a source.
+pub(super) enum Key {
+    Number(i64),
+    Flag(bool),
+}
+
+impl Source {
+    pub(super) fn new(table: &str, number: &str, filter: &str, keys: Vec<Key>) -> Self {
+        let sql = format!(
+            "(SELECT {number} AS seq FROM {table} WHERE {filter} AND {number} > $1 AND {number} < $2
+              ORDER BY {number} DESC LIMIT $3)"
+        );
+        Self { sql, keys }
+    }
+
+    /// The numbers of several indexes as one. No number may stand in two of them.
+    pub(super) fn merged(parts: &[Self], keys: Vec<Key>) -> Self {
+        let parts: Vec<&str> = parts.iter().map(|part| part.sql.as_str()).collect();
+        let sql =
+            format!("(SELECT seq FROM ({}) parts ORDER BY seq DESC LIMIT $3)", parts.join(" UNION ALL "));
+        Self { sql, keys }
+    }
+
+    /// Of an account's modes, by an index over account, mode and number.
+    pub(super) fn of_account(table: &str, number: &str, account: i64, livemode: Option<bool>) -> Self {
+        let of_mode = |filter: &str| Self::new(table, number, filter, Vec::new());
+        match livemode {
+            Some(mode) => Self {
+                keys: vec![Key::Number(account), Key::Flag(mode)],
+                ..of_mode("account_no = $4 AND livemode = $5")
+            },
+            None => Self::merged(
+                &[
+                    of_mode("account_no = $4 AND livemode = false"),
+                    of_mode("account_no = $4 AND livemode = true"),
+                ],
+                vec![Key::Number(account)],
+            ),
+        }
+    }
+}
+
+/// Makes a page of the rows that `read` wants; it gives each row's number, and the row with its size in bytes.
+pub(super) async fn page<T>(
+    client: &Object,
+    source: &Source,
+    select: &str,
+    span: Span,
+    limit: usize,
+    read: impl Fn(&Row) -> Result<(i64, Option<(T, usize)>), Failed>,
+) -> Result<Page<T>, Failed> {
+    let sql = format!("{select} ORDER BY s.seq DESC").replace("$source", &source.sql);
+    let statement = client.prepare_cached(&sql).await?;
+    let (mut rows, mut below, mut bytes) = (Vec::new(), span.below, 0);
+    let mut scanned = 0;
+    while scanned < MAX_SCANNED {
+        // A short page needs no long chunk, and what is filtered out is made up for by the next one.
+        let chunk = limit.saturating_add(1).clamp(20, CHUNK);
+        let chunk_rows = to_i64(chunk);
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&span.above, &below, &chunk_rows];
+        parameters.extend(source.keys.iter().map(|key| match key {
+            Key::Number(number) => number as &(dyn ToSql + Sync),
+            Key::Flag(flag) => flag as &(dyn ToSql + Sync),
+        }));
+        let found = client.query(&statement, &parameters).await?;
+        let is_last = found.len() < chunk;
+        for (index, row) in found.iter().enumerate() {
+            let (seq, wanted) = read(row)?;
+            if let Some((row, size)) = wanted {
+                rows.push(row);
+                bytes += size;
+            }
+            if (rows.len() >= limit || bytes >= MAX_PAGE_BYTES) && !(is_last && index + 1 == found.len()) {
+                return Ok(Page { rows, next: Some(seq) });
+            }
+            below = seq;
+        }
+        if is_last {
+            return Ok(Page { rows, next: None });
+        }
+        scanned += found.len();
+    }
+    Ok(Page { rows, next: Some(below) })
+}
+
+pub(super) const DELIVERY_COLUMNS: &str = "d.seq, d.id, ev.id, ev.type, a.id, ep.id, d.livemode, d.status,
+    d.cancel_reason, d.attempts, d.created_at, q.next_attempt_at, d.updated_at, d.resend_of";
+pub(super) const DELIVERY_FROM: &str = "JOIN events ev ON ev.seq = d.event_seq
+    JOIN endpoints ep ON ep.no = d.endpoint_no
+    JOIN accounts a ON a.no = d.account_no
+    LEFT JOIN queue q ON q.seq = d.seq";
+
+fn delivery_of(row: &Row) -> Result<Delivery, Unreadable> {
+    delivery_from(row, 0)
+}
+
+/// Reads a delivery whose columns begin with the one at `first`.
+pub(super) fn delivery_from(row: &Row, first: usize) -> Result<Delivery, Unreadable> {
+    let status = columns::status(row.get(first + 7))?;
+    Ok(Delivery {
+        seq: DeliverySeq(row.get(first)),
+        id: DeliveryId::from_bytes(id_bytes(row, first + 1)),
+        event: EventId::from_bytes(id_bytes(row, first + 2)),
+        event_type: row.get(first + 3),
+        account: AccountId::from_bytes(id_bytes(row, first + 4)),
+        endpoint: EndpointId::from_bytes(id_bytes(row, first + 5)),
+        livemode: row.get(first + 6),
+        status,
+        cancel_reason: columns::cancel_reason(row.get(first + 8))?,
+        attempt_count: to_u32(row.get(first + 9)),
+        created_at: time(row, first + 10),
+        next_attempt_at: optional_time(row, first + 11),
+        finished_at: if status == Status::Pending { None } else { Some(time(row, first + 12)) },
+        resend_of: row
+            .get::<_, Option<uuid::Uuid>>(first + 13)
+            .map(|id| DeliveryId::from_bytes(id.into_bytes())),
+    })
+}
+
+pub(super) async fn delivery(client: &mut Object, id: DeliveryId) -> Result<Delivery, Failed> {
+    let sql = format!("SELECT {DELIVERY_COLUMNS} FROM deliveries d {DELIVERY_FROM} WHERE d.id = $1");
+    let select = client.prepare_cached(&sql).await?;
+    let row = client.query_opt(&select, &[&uuid(id.to_bytes())]).await?;
+    Ok(delivery_of(&row.ok_or(StoreError::NotFound)?)?)
+}
+
+pub(super) async fn deliveries(
+    client: &mut Object,
+    filter: DeliveryFilter,
+    request: PageRequest,
+) -> Result<Page<Delivery>, Failed> {
+    let nothing = Page { rows: Vec::new(), next: None };
+    let mut span = Span::find(client, Table::Deliveries, filter.since, filter.until, request.before).await?;
+    let Some(source) = delivery_source(client, &filter, &mut span).await? else { return Ok(nothing) };
+    let select = format!(
+        "SELECT {DELIVERY_COLUMNS} FROM $source s JOIN deliveries d ON d.seq = s.seq {DELIVERY_FROM}"
+    );
+    page(client, &source, &select, span, request.limit, |row| {
+        let delivery = delivery_of(row)?;
+        Ok((delivery.seq.0, filter.wants(&delivery).then_some((delivery, 0))))
+    })
+    .await
+}
+
+/// The source that holds everything the filter wants, and as little else as can be told beforehand; none where nothing
+/// can be wanted.
+async fn delivery_source(
+    client: &Object,
+    filter: &DeliveryFilter,
+    span: &mut Span,
+) -> Result<Option<Source>, Failed> {
+    if let Some(event) = filter.event {
+        return of_event(client, event, span).await;
+    }
+    let endpoint = match filter.endpoint {
+        None => None,
+        Some(id) => match number_of(client, "endpoints", id.to_bytes()).await? {
+            None => return Ok(None),
+            found => found,
+        },
+    };
+    let account = match filter.account {
+        None => None,
+        Some(id) => match number_of(client, "accounts", id.to_bytes()).await? {
+            None => return Ok(None),
+            found => found,
+        },
+    };
+    if filter.status == Some(Status::Pending) {
+        // The queue is as long as what is pending.
+        return Ok(Some(match (endpoint, account) {
+            (Some(no), _) => Source::new("queue q", "seq", "endpoint_no = $4", vec![Key::Number(no)]),
+            (None, Some(no)) => Source::new(
+                "queue q JOIN endpoints qe ON qe.no = q.endpoint_no",
+                "q.seq",
+                "qe.account_no = $4",
+                vec![Key::Number(no)],
+            ),
+            (None, None) => Source::new("queue q", "seq", "true", Vec::new()),
+        }));
+    }
+    Ok(Some(match (endpoint, account) {
+        (Some(no), _) => Source::new("deliveries", "seq", "endpoint_no = $4", vec![Key::Number(no)]),
+        (None, Some(no)) => Source::of_account("deliveries", "seq", no, filter.livemode),
+        (None, None) => Source::new("deliveries", "seq", "true", Vec::new()),
+    }))
+}
+
+/// An event's own deliveries, whose numbers lie close together, and those resent by hand.
+async fn of_event(client: &Object, event: EventId, span: &mut Span) -> Result<Option<Source>, Failed> {
+    let sql = "SELECT seq, first_delivery_seq, last_delivery_seq FROM events WHERE id = $1";
+    let select = client.prepare_cached(sql).await?;
+    let Some(row) = client.query_opt(&select, &[&uuid(event.to_bytes())]).await? else { return Ok(None) };
+    let (seq, first, last): (i64, Option<i64>, Option<i64>) = (row.get(0), row.get(1), row.get(2));
+    let (first, last) = (first.unwrap_or(0), last.unwrap_or(-1));
+    span.above = span.above.max(seq);
+    let own = "resend_of IS NULL AND event_seq = $4 AND seq >= $5 AND seq <= $6";
+    let parts = [
+        Source::new("deliveries", "seq", own, Vec::new()),
+        Source::new("deliveries", "seq", "resend_of IS NOT NULL AND event_seq = $4", Vec::new()),
+    ];
+    let keys = vec![Key::Number(seq), Key::Number(first), Key::Number(last)];
+    Ok(Some(Source::merged(&parts, keys)))
+}
+
+/// The number of an account or endpoint, deleted ones included.
+pub(super) async fn number_of(
+    client: &Object,
+    table: &'static str,
+    id: [u8; 16],
+) -> Result<Option<i64>, Failed> {
+    let select = client.prepare_cached(&format!("SELECT no FROM {table} WHERE id = $1")).await?;
+    Ok(client.query_opt(&select, &[&uuid(id)]).await?.map(|row| row.get(0)))
+}
+
+/// Everything but the payload, which is read only for rows that are shown.
+const EVENT_COLUMNS: &str = "SELECT ev.seq, ev.id, ev.account_no, a.id, ev.type, ev.livemode, ev.created_at,
+    octet_length(ev.payload)";
+
+fn event_of(row: &Row) -> Event {
+    Event {
+        id: EventId::from_bytes(id_bytes(row, 1)),
+        account_no: AccountNo(row.get(2)),
+        account: AccountId::from_bytes(id_bytes(row, 3)),
+        event_type: row.get(4),
+        livemode: row.get(5),
+        payload: Bytes::new(),
+        created_at: time(row, 6),
+    }
+}
+
+pub(super) async fn event(client: &mut Object, id: EventId) -> Result<Event, Failed> {
+    let sql = format!(
+        "{EVENT_COLUMNS}, ev.payload FROM events ev JOIN accounts a ON a.no = ev.account_no WHERE ev.id = $1"
+    );
+    let select = client.prepare_cached(&sql).await?;
+    let row = client.query_opt(&select, &[&uuid(id.to_bytes())]).await?.ok_or(StoreError::NotFound)?;
+    Ok(Event { payload: Bytes::from(row.get::<_, Vec<u8>>(8)), ..event_of(&row) })
+}
+
+pub(super) async fn events(
+    client: &mut Object,
+    filter: EventFilter,
+    request: PageRequest,
+) -> Result<Page<Event>, Failed> {
+    let span = Span::find(client, Table::Events, filter.since, filter.until, request.before).await?;
+    let source = match filter.account {
+        None => Source::new("events", "seq", "true", Vec::new()),
+        Some(id) => match number_of(client, "accounts", id.to_bytes()).await? {
+            None => return Ok(Page { rows: Vec::new(), next: None }),
+            Some(no) => Source::of_account("events", "seq", no, filter.livemode),
+        },
+    };
+    let select = format!(
+        "{EVENT_COLUMNS} FROM $source s JOIN events ev ON ev.seq = s.seq JOIN accounts a ON a.no = ev.account_no"
+    );
+    let found = page(client, &source, &select, span, request.limit, |row| {
+        let (seq, event) = (row.get(0), event_of(row));
+        let size = usize::try_from(row.get::<_, i32>(7)).unwrap_or(0);
+        Ok((seq, filter.wants(&event).then_some(((seq, event), size))))
+    })
+    .await?;
+    let seqs: Vec<i64> = found.rows.iter().map(|(seq, _)| *seq).collect();
+    let sql = "SELECT ev.payload FROM unnest($1::bigint[]) WITH ORDINALITY AS a(seq, place)
+        LEFT JOIN events ev ON ev.seq = a.seq ORDER BY a.place";
+    let select = client.prepare_cached(sql).await?;
+    let payloads = client.query(&select, &[&seqs]).await?;
+    let with_payload = |((_, event), row): ((i64, Event), &Row)| Event {
+        payload: row.get::<_, Option<Vec<u8>>>(0).unwrap_or_default().into(),
+        ..event
+    };
+    Ok(Page { rows: found.rows.into_iter().zip(&payloads).map(with_payload).collect(), next: found.next })
+}

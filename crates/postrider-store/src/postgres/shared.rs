@@ -1,0 +1,83 @@
+//! What all parts of the store share: the pool, who this node is, and how long the database may take.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use futures_util::future::BoxFuture;
+use tokio::sync::MutexGuard;
+
+use super::rows::Failed;
+use crate::seal::Sealer;
+
+/// The other nodes, as the last heartbeat found them.
+#[derive(Debug, Clone)]
+pub(super) struct Membership {
+    /// The place of this node among those alive, by number.
+    pub(super) rank: i64,
+    /// How many are alive.
+    pub(super) alive: i64,
+    /// Nodes that are not alive and may have left something behind. Whoever is gone never comes back.
+    pub(super) gone: Arc<[i64]>,
+}
+
+/// What all parts share.
+pub(super) struct Shared {
+    pub(super) pool: Pool,
+    pub(super) sealer: Sealer,
+    /// How long one call to the database may take before its connection is given up.
+    pub(super) patience: Duration,
+    /// The number of this node; a new one whenever it was taken for dead.
+    me: AtomicI64,
+    /// Held while deliveries become this node's, whether new or taken over: so a read of its rows that sees one number
+    /// has missed no lower one.
+    numbering: tokio::sync::Mutex<()>,
+    membership: Mutex<Membership>,
+}
+
+impl Shared {
+    pub(super) fn new(pool: Pool, sealer: Sealer, patience: Duration, me: i64) -> Self {
+        let membership = Membership { rank: 0, alive: 1, gone: Arc::from([]) };
+        Self {
+            pool,
+            sealer,
+            patience,
+            me: AtomicI64::new(me),
+            numbering: tokio::sync::Mutex::new(()),
+            membership: Mutex::new(membership),
+        }
+    }
+
+    pub(super) fn me(&self) -> i64 {
+        self.me.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn numbering(&self) -> MutexGuard<'_, ()> {
+        self.numbering.lock().await
+    }
+
+    pub(super) fn membership(&self) -> Membership {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_membership(&self, membership: Membership) {
+        *self.membership.lock().unwrap_or_else(PoisonError::into_inner) = membership;
+    }
+
+    /// Does something with a connection, within the time that the database has for it. A connection that has not
+    /// answered by then is not used again.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Failed>
+    where
+        F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
+    {
+        let mut client = self.pool.get().await?;
+        match tokio::time::timeout(self.patience, work(&mut client)).await {
+            Ok(done) => done,
+            Err(_elapsed) => {
+                drop(Object::take(client));
+                Err(Failed::TooSlow)
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! [`Store`] for PostgreSQL: each call becomes a statement or a short transaction on a connection of the pool.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postrider_core::account::{Account, AccountNo};
+use postrider_core::attempt::Attempt;
+use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
+use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::event::Event;
+use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::replay::{self, Replay, Selection};
+use postrider_core::time::Timestamp;
+use tokio::sync::oneshot;
+
+use super::batches::{self, AcceptJob};
+use super::pending::Which;
+use super::rows::to_i64;
+use super::{
+    PostgresStore, attempts, configuration, endpoints, lists, nodes, pending, record, replaying, replays,
+    retention,
+};
+use crate::Store;
+use crate::error::{AcceptError, StoreError};
+use crate::model::{
+    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
+    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
+    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+};
+
+/// The store was closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is closed")]
+struct Closed;
+
+/// Runs something with a connection: `run!(self, client => work)`.
+macro_rules! run {
+    ($store:expr, $client:ident => $work:expr) => {
+        Ok($store.shared.run(move |$client| Box::pin(async move { $work.await })).await?)
+    };
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn load(&self) -> Result<Configuration, StoreError> {
+        Ok(configuration::load(&self.shared, None).await?)
+    }
+
+    async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        run!(self, client => configuration::operator_key(client))
+    }
+
+    async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
+        run!(self, client => configuration::set_operator_key(client, sha256))
+    }
+
+    async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError> {
+        run!(self, client => configuration::create_account(client, account))
+    }
+
+    async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError> {
+        let name = name.to_owned();
+        run!(self, client => configuration::rename_account(client, account, name))
+    }
+
+    async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError> {
+        run!(self, client => configuration::delete_account(client, account, now))
+    }
+
+    async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => endpoints::create(client, &shared.sealer, endpoint))
+    }
+
+    async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError> {
+        let (shared, endpoint) = (Arc::clone(&self.shared), endpoint.clone());
+        run!(self, client => endpoints::update(client, &shared.sealer, endpoint, update))
+    }
+
+    async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError> {
+        run!(self, client => endpoints::delete(client, endpoint, now))
+    }
+
+    async fn deleted_with_backlog(&self) -> Result<Vec<(EndpointNo, CancelReason)>, StoreError> {
+        run!(self, client => pending::deleted_with_backlog(client))
+    }
+
+    async fn cancel_pending(
+        &self,
+        endpoint: EndpointNo,
+        reason: CancelReason,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let limit = to_i64(limit);
+        run!(self, client => pending::cancel_oldest(&*client, endpoint.0, None, reason, now, limit))
+    }
+
+    async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
+        let (rows, bytes) = batches::size(&events);
+        let closed = || AcceptError::Unavailable(Box::new(Closed));
+        // A request that is larger than the whole queue takes all of it.
+        let take = |space: &Arc<tokio::sync::Semaphore>, wanted: usize, limit: u32| {
+            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, limit);
+            match Arc::clone(space).try_acquire_many_owned(wanted) {
+                Ok(permit) => Ok(permit),
+                Err(tokio::sync::TryAcquireError::Closed) => Err(closed()),
+                Err(tokio::sync::TryAcquireError::NoPermits) => Err(AcceptError::Overloaded),
+            }
+        };
+        let (row_limit, kib_limit) = self.limits;
+        let rows = take(&self.accept_rows, rows, row_limit)?;
+        let kib = take(&self.accept_kib, bytes / 1024, kib_limit)?;
+        let (reply, answer) = oneshot::channel();
+        let job = AcceptJob { events, reply, _space: [rows, kib] };
+        self.accepts.send(job).map_err(|_job| closed())?;
+        answer.await.map_err(|_gone| closed())?
+    }
+
+    async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
+        Ok(record::record(&self.shared, &batch).await?)
+    }
+
+    async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
+        let _numbering = self.shared.numbering().await;
+        let me = self.shared.me();
+        run!(self, client => replays::resend(client, me, resend))
+    }
+
+    async fn replay_range(
+        &self,
+        endpoint: EndpointNo,
+        selection: Selection,
+    ) -> Result<ReplayRange, StoreError> {
+        run!(self, client => replaying::range(client, endpoint, selection))
+    }
+
+    async fn look_through(
+        &self,
+        range: ReplayRange,
+        selection: Selection,
+        limit: usize,
+    ) -> Result<ReplayPart, StoreError> {
+        run!(self, client => replaying::look_through(client, range, selection, limit))
+    }
+
+    async fn create_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
+        run!(self, client => replays::create(client, replay))
+    }
+
+    async fn step_replay(&self, step: ReplayStep) -> Result<ReplayStepped, StoreError> {
+        let _numbering = self.shared.numbering().await;
+        let me = self.shared.me();
+        run!(self, client => replays::step(client, me, step))
+    }
+
+    async fn cancel_replay(
+        &self,
+        id: ReplayId,
+        reason: replay::CancelReason,
+        now: Timestamp,
+    ) -> Result<Replay, StoreError> {
+        run!(self, client => replays::cancel(client, id, reason, now))
+    }
+
+    async fn running_replays(&self) -> Result<Vec<(EndpointNo, Replay)>, StoreError> {
+        let (me, membership) = (self.shared.me(), self.shared.membership());
+        run!(self, client => replays::running(client, me, membership.rank, membership.alive))
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Replay, StoreError> {
+        run!(self, client => replays::replay(&*client, id))
+    }
+
+    async fn replays(&self, filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError> {
+        run!(self, client => replays::replays(client, filter, page))
+    }
+
+    async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError> {
+        let (me, gone) = (self.shared.me(), self.shared.membership().gone);
+        run!(self, client => pending::backlogs(client, me, &gone))
+    }
+
+    async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError> {
+        let (me, gone) = (self.shared.me(), self.shared.membership().gone);
+        run!(self, client => pending::with_ready(client, me, &gone, endpoints))
+    }
+
+    async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {
+        Ok(pending::of_endpoint(&self.shared, endpoint, Which::Ready, limit).await?)
+    }
+
+    async fn due(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, DeliverySeq)>,
+        limit: usize,
+    ) -> Result<Vec<PendingDelivery>, StoreError> {
+        Ok(pending::due(&self.shared, until, after, limit).await?)
+    }
+
+    async fn waiting(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {
+        Ok(pending::of_endpoint(&self.shared, endpoint, Which::Waiting, limit).await?)
+    }
+
+    async fn payloads(&self, deliveries: Vec<DeliverySeq>) -> Result<Vec<Option<Bytes>>, StoreError> {
+        run!(self, client => pending::payloads(client, deliveries))
+    }
+
+    async fn event(&self, id: EventId) -> Result<Event, StoreError> {
+        run!(self, client => lists::event(client, id))
+    }
+
+    async fn events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<Event>, StoreError> {
+        run!(self, client => lists::events(client, filter, page))
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Delivery, StoreError> {
+        run!(self, client => lists::delivery(client, id))
+    }
+
+    async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        page: PageRequest,
+    ) -> Result<Page<Delivery>, StoreError> {
+        run!(self, client => lists::deliveries(client, filter, page))
+    }
+
+    async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
+        run!(self, client => attempts::attempts(client, delivery))
+    }
+
+    async fn attempts_ended(
+        &self,
+        after: AttemptPlace,
+        filter: DeliveryFilter,
+        limit: usize,
+    ) -> Result<EndedPart, StoreError> {
+        run!(self, client => attempts::ended(client, after, filter, limit))
+    }
+
+    async fn prune(
+        &self,
+        before: Timestamp,
+        after: i64,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Pruned, StoreError> {
+        run!(self, client => retention::prune(client, before, after, now, limit))
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        run!(self, client => configuration::write_something(client))
+    }
+
+    async fn close(&self) {
+        if self.shared.pool.is_closed() {
+            return;
+        }
+        // Nothing new comes in, and what was handed in is still committed.
+        self.accept_rows.close();
+        if let Ok(drained) = Arc::clone(&self.accept_kib).acquire_many_owned(self.limits.1).await {
+            drop(drained);
+        }
+        self.accept_kib.close();
+        if let Err(error) = nodes::leave(&self.shared).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "this node could not say that it leaves; others will notice");
+        }
+        self.shared.pool.close();
+    }
+}
