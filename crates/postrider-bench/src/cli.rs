@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
+use crate::place::StoreKind;
 use crate::{bare, children, load, progress, receiver, report};
 
 /// Measures Postrider against the bare limit of this machine; every connection stays on loopback.
@@ -50,6 +51,9 @@ pub(crate) struct ReportArgs {
     /// The folder whose disk is measured; each round works in a fresh folder inside it
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dir: Option<PathBuf>,
+    /// Which store is measured
+    #[arg(long, value_name = "STORE", default_value = "sqlite")]
+    pub(crate) store: StoreKind,
     /// How many times bare limit and service take turns; the table shows the medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub(crate) rounds: u32,

@@ -4,18 +4,19 @@ use std::path::Path;
 
 use serde::Serialize;
 
-/// Cores, kernel, file system and processor.
+/// Cores, kernel, file system, processor and store.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Conditions {
     pub(crate) cores: usize,
     pub(crate) processor: String,
     pub(crate) kernel: String,
     pub(crate) file_system: String,
+    pub(crate) store: String,
 }
 
 impl Conditions {
     /// Reads them; what the kernel does not tell is "unknown".
-    pub(crate) fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path, store: String) -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let unknown = || "unknown".to_owned();
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -25,6 +26,7 @@ impl Conditions {
             kernel: Some(text("/proc/sys/kernel/osrelease").trim().to_owned())
                 .filter(|release| !release.is_empty())
                 .unwrap_or_else(unknown),
+            store,
             file_system: file_system(&text("/proc/mounts"), &folder).unwrap_or_else(unknown),
         }
     }
@@ -36,8 +38,8 @@ impl Conditions {
 
     /// The machine in one line.
     pub(crate) fn machine(&self) -> String {
-        let Self { cores, processor, kernel, file_system } = self;
-        format!("{cores} cores ({processor}), Linux {kernel}, store on {file_system}")
+        let Self { cores, processor, kernel, file_system, store } = self;
+        format!("{cores} cores ({processor}), Linux {kernel}, {store} on {file_system}")
     }
 }
 

@@ -11,6 +11,7 @@ mod conditions;
 mod disk;
 mod latency;
 mod load;
+mod place;
 mod post;
 mod process;
 mod progress;

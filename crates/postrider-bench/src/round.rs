@@ -10,6 +10,7 @@ use tokio::process::Command;
 use crate::bare::{self, Bare};
 use crate::children::{self, Receiver};
 use crate::load::Load;
+use crate::place::Place;
 use crate::process::{self, Threads};
 use crate::service::{self, Service};
 use crate::{clock, disk, latency, progress, records, statistics};
@@ -61,8 +62,10 @@ pub(crate) struct Run {
     pub(crate) accepted_per_second: f64,
     /// Events per second from the first request to the last arrival.
     pub(crate) arrived_per_second: f64,
-    /// Processor time of the service over all of it.
+    /// Processor time of the service and its database over all of it, for each event.
     pub(crate) cpu_us: f64,
+    /// The database's part of it, where that has processes of its own.
+    pub(crate) database_cpu_us: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
@@ -88,12 +91,13 @@ pub(crate) struct Round {
 
 impl Bench {
     /// Takes all figures once, in a fresh folder.
-    pub(crate) async fn round(&mut self, folder: &Path, name: &str) -> anyhow::Result<Round> {
+    pub(crate) async fn round(&mut self, place: &Place, name: &str) -> anyhow::Result<Round> {
+        let folder = place.path();
         let step = |what: &str| progress::say(&format!("{name}: {what}"));
         let pace = self.pace;
         step("bare limit");
         let before = self.bare().await?;
-        let mut service = Service::start(&self.binary, folder)?;
+        let mut service = Service::start(&self.binary, place)?;
         let accounts = service.set_up(ACCOUNTS, self.receiver.address).await?;
         tokio::time::sleep(SETTLE).await;
         let idle_mib = process::resident_mib(service.pid)?;
@@ -115,14 +119,16 @@ impl Bench {
         syncs.extend(disk::sync_times_ms(folder, DISK_FOR, DISK_PAUSE)?);
 
         step("at rest");
-        let idle = Threads::read(service.pid)?;
+        let (idle, database_idle) = (Threads::read(service.pid)?, service.database_running_seconds());
         let resting = Duration::from_secs(pace.idle);
         tokio::time::sleep(resting).await;
-        let idle_cpu = Threads::read(service.pid)?.seconds_since(&idle) / resting.as_secs_f64();
+        let of_service = Threads::read(service.pid)?.seconds_since(&idle);
+        let of_database = (service.database_running_seconds() - database_idle).max(0.0);
+        let idle_cpu = (of_service + of_database) / resting.as_secs_f64();
         let loaded_mib = process::resident_mib(service.pid)?;
         service.stop().await?;
         step("start");
-        let start_seconds = self.restart(folder, &accounts[0]).await?;
+        let start_seconds = self.restart(place, &accounts[0]).await?;
 
         let sync = |times: &[f64], percent| {
             statistics::percentile(times, percent).context("the disk synced nothing")
@@ -154,11 +160,12 @@ impl Bench {
     }
 
     /// Starts the service again on what the round left, and waits for the first event it takes to arrive.
-    async fn restart(&mut self, folder: &Path, account: &str) -> anyhow::Result<f64> {
-        let mut service = Service::start(&self.binary, folder)?;
+    async fn restart(&mut self, place: &Place, account: &str) -> anyhow::Result<f64> {
+        let mut service = Service::start(&self.binary, place)?;
         let (seconds, guid) = service.first_event(account, bare::payload()?).await?;
         let event = [records::Record { guid, at_ns: clock::now_ns() }];
-        let arrived = latency::wait_for_all(&mut self.receiver, &event, &folder.join("arrived")).await?;
+        let arrived =
+            latency::wait_for_all(&mut self.receiver, &event, &place.path().join("arrived")).await?;
         ensure!(arrived.missing == 0, "the first event after a start did not arrive");
         service.stop().await?;
         Ok(seconds)
@@ -175,12 +182,14 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<Run> {
     let handed_in = folder.join("handed-in");
     let command = load_command(service, accounts, arguments, Some(&handed_in))?;
-    let cpu_before = process::cpu_seconds(service.pid)?;
+    let before = service.cpu()?;
     let load: Load = children::result_of(command, seconds).await?;
     let accepted = records::read(&handed_in)?;
     let arrived = latency::wait_for_all(receiver, &accepted, &folder.join("arrived")).await?;
     tokio::time::sleep(SETTLE).await;
-    let cpu = process::cpu_seconds(service.pid)? - cpu_before;
+    let after = service.cpu()?;
+    let database_cpu = after.database - before.database;
+    let cpu = after.service - before.service + database_cpu;
     ensure!(load.accepted > 0, "the service accepted nothing");
     let events = statistics::count(load.accepted);
     let per_second_until = |end: u64| events / clock::seconds(end.saturating_sub(load.began_ns));
@@ -192,6 +201,7 @@ pub(crate) async fn measure(
         accepted_per_second: per_second_until(load.ended_ns),
         arrived_per_second: per_second_until(arrived.last_ns),
         cpu_us: cpu * 1e6 / events,
+        database_cpu_us: database_cpu * 1e6 / events,
         p50_ms: arrived.percentile_ms(50.0),
         p99_ms: arrived.percentile_ms(99.0),
     })

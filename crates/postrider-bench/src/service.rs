@@ -5,16 +5,19 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use postrider_pgtemp::Cluster;
 use serde_json::{Value, json};
 use tokio::process::Child;
 
-use crate::children;
+use crate::place::Place;
 use crate::post::Connection;
+use crate::{children, process};
 
 /// The operator's key of the measured service. It guards nothing: a throwaway store on loopback.
 pub(crate) const KEY: &str = "a-key-for-a-throwaway-store-on-loopback";
@@ -22,33 +25,51 @@ pub(crate) const KEY: &str = "a-key-for-a-throwaway-store-on-loopback";
 const START_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(1);
 
+/// Seconds of processor time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cpu {
+    pub(crate) service: f64,
+    pub(crate) database: f64,
+}
+
 /// A running service.
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
     started: Instant,
+    /// The server that its store is in, where it is not inside the service.
+    database: Option<Arc<Cluster>>,
 }
 
 impl Service {
-    /// Starts it on the store in `folder`, which it makes where there is none. It may not answer yet.
-    pub(crate) fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts it on the store in `place`, which it makes where there is none. It may not answer yet.
+    pub(crate) fn start(binary: &Path, place: &Place) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let log = File::options().create(true).append(true).open(folder.join("log"));
+        let log = File::options().create(true).append(true).open(place.path().join("log"));
         let log = log.context("could not make the service's log")?;
-        let mut store = std::ffi::OsString::from("sqlite:");
-        store.push(folder.join("bench.db"));
         let mut command = children::own_role("bound")?;
         command.arg("--").arg(binary).arg("serve");
         command.args(["--listen", &address.to_string(), "--operator-key", KEY]);
-        command.args(["--allow-nets", "127.0.0.0/8", "--log-level", "info"]).arg("--store").arg(store);
+        command.args(["--allow-nets", "127.0.0.0/8", "--log-level", "info"]).args(place.flags());
         // A configuration of the folder or the environment would make it another service.
-        command.current_dir(folder).env_clear();
+        command.current_dir(place.path()).env_clear();
         command.stdout(Stdio::null()).stderr(log);
         let started = Instant::now();
         let child = command.spawn().context("could not start the service")?;
         let pid = child.id().context("the service ended at once")?;
-        Ok(Self { child, address, pid, started })
+        Ok(Self { child, address, pid, started, database: place.cluster() })
+    }
+
+    /// Processor time of the service's process so far, and of its database's processes; steps of 10 ms.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
+        let database = self.database.as_ref().map_or(0.0, |cluster| cluster.cpu_time().as_secs_f64());
+        Ok(Cpu { service: process::cpu_seconds(self.pid)?, database })
+    }
+
+    /// Seconds of processor time that its database's living processes have used, finely.
+    pub(crate) fn database_running_seconds(&self) -> f64 {
+        self.database.as_ref().map_or(0.0, |cluster| cluster.running_time().as_secs_f64())
     }
 
     /// Waits until it answers at all.

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::children::{self, Receiver};
 use crate::cli::{self, Role};
 use crate::conditions::Conditions;
+use crate::place::{Place, StoreKind};
 use crate::round::{Bench, Pace};
 use crate::{progress, report, table};
 
@@ -53,16 +54,15 @@ pub fn run_short(args: ShortArgs, command: &'static str) -> anyhow::Result<ExitC
 async fn measure(args: ShortArgs) -> anyhow::Result<ExitCode> {
     let binary = std::env::current_exe().context("this program's own file is unknown")?;
     let parent = args.dir.unwrap_or_else(std::env::temp_dir);
-    let folder = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(&parent);
-    let folder = folder.with_context(|| format!("could not make a folder in {}", parent.display()))?;
+    let place = Place::new(StoreKind::Sqlite, &parent)?;
     let seconds = args.seconds;
     let pace = Pace { bare: seconds.div_ceil(2), single: seconds, batch: seconds, fixed: seconds, idle: 2 };
     let mut bench = Bench { binary, receiver: Receiver::start().await?, pace };
-    let round = bench.round(folder.path(), "postrider bench").await;
+    let round = bench.round(&place, "postrider bench").await;
     progress::clear();
-    let rows = report::rows(&[round?]);
+    let rows = report::rows(&[round?], StoreKind::Sqlite);
     bench.receiver.stop().await?;
-    let conditions = Conditions::read(&parent);
+    let conditions = Conditions::read(&parent, place.store()?);
     progress::print(&if args.json {
         serde_json::to_string_pretty(&serde_json::json!({ "conditions": conditions, "rows": rows }))
             .context("could not write the figures")?

@@ -10,13 +10,12 @@ mod outage;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::children::{self, Receiver};
 use crate::cli::{Part, ReportArgs};
 use crate::load::Load;
+use crate::place::Place;
 use crate::progress;
 use crate::records::{self, Record};
 use crate::round::{self, Bench};
@@ -54,13 +53,12 @@ impl Trial<'_> {
     }
 
     /// A folder for a fresh store; it goes with the value.
-    fn folder(&self) -> anyhow::Result<TempDir> {
-        let folder = tempfile::Builder::new().prefix("postrider-bench-").tempdir_in(&self.parent);
-        folder.with_context(|| format!("could not make a folder in {}", self.parent.display()))
+    fn folder(&self) -> anyhow::Result<Place> {
+        Place::new(self.args.store, &self.parent)
     }
 
-    fn start(&self, folder: &TempDir) -> anyhow::Result<Service> {
-        Service::start(&self.bench.binary, folder.path())
+    fn start(&self, folder: &Place) -> anyhow::Result<Service> {
+        Service::start(&self.bench.binary, folder)
     }
 
     /// Events of one account at the fixed rate, alone with the common receiver.
@@ -68,7 +66,7 @@ impl Trial<'_> {
         &mut self,
         service: &Service,
         accounts: &[String],
-        folder: &TempDir,
+        folder: &Place,
     ) -> anyhow::Result<round::Run> {
         let load = Load::at_rate(round::CONNECTIONS, round::FIXED_RATE, round::FIXED_SECONDS);
         let load = (load.as_slice(), round::FIXED_SECONDS);

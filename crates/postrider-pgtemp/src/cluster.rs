@@ -33,6 +33,8 @@ pub struct Settings {
     /// Whether commits reach the disk (`fsync`, `full_page_writes`). Tests seldom need it, measurements do; a server
     /// that is stopped or killed keeps its commits either way, as long as the machine stays up.
     pub is_durable: bool,
+    /// The folder that the cluster's own folder is made in; without it, the one for temporary files.
+    pub parent: Option<PathBuf>,
     /// Other settings of `postgresql.conf`, which win over the above.
     pub others: Vec<(String, String)>,
 }
@@ -56,8 +58,11 @@ impl Cluster {
     /// If none is installed, or it can't be started; the message says what is missing.
     pub fn start(settings: Settings) -> Result<Self, ClusterError> {
         let installation = Installation::find()?;
-        let folder = tempfile::Builder::new().prefix("postrider-pg-").tempdir();
-        let folder = folder.map_err(ClusterError::io("no temporary folder can be made"))?.keep();
+        let parent = settings.parent.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("postrider-pg-").tempdir_in(&parent);
+        let folder =
+            folder.map_err(ClusterError::io(format!("no folder can be made in {}", parent.display())))?;
+        let folder = folder.keep();
         installation.hand_over(&folder)?;
         let janitor = Mutex::new(Janitor::hire(&installation, &folder)?);
         let (server, databases) = (Mutex::new(None), AtomicU32::new(0));
@@ -126,6 +131,20 @@ impl Cluster {
     /// Processor time that the running server has used since its start, by all of its processes.
     pub fn cpu_time(&self) -> Duration {
         self.pid().map_or(Duration::ZERO, processes::cpu_time)
+    }
+
+    /// The running time of the server's living processes, much finer than [`Cluster::cpu_time`]: for a server at rest.
+    pub fn running_time(&self) -> Duration {
+        self.pid().map_or(Duration::ZERO, processes::running_time)
+    }
+
+    /// The server's version, such as `15.13`.
+    ///
+    /// # Errors
+    /// If the server is not running.
+    pub fn version(&self) -> Result<String, ClusterError> {
+        let said = self.sql("postgres", "SHOW server_version")?;
+        Ok(said.split(' ').next().unwrap_or_default().to_owned())
     }
 
     /// Starts the server after [`Cluster::stop`] or [`Cluster::kill`], on the same port, and waits until it answers.

@@ -25,6 +25,15 @@ pub(crate) fn cpu_time(postmaster: u32) -> Duration {
     Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
 }
 
+/// Running time of the postmaster and of the children alive, in the kernel's own nanoseconds.
+pub(crate) fn running_time(postmaster: u32) -> Duration {
+    let of = |id: u32| {
+        let line = std::fs::read_to_string(format!("/proc/{id}/schedstat")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+    };
+    Duration::from_nanos(children_of(postmaster).into_iter().map(of).sum::<u64>() + of(postmaster))
+}
+
 /// What `/proc/PID/stat` says, as far as it matters here.
 struct Stat {
     is_alive: bool,

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,13 +59,19 @@ fn what_is_committed_survives_a_stop_and_a_kill_on_the_same_port() {
         assert!(cluster.start_again().unwrap_err().to_string().contains("is running already"));
         assert_eq!(cluster.sql(name_of(&url), "SELECT count(*) FROM t").unwrap(), turn.to_string());
     }
-    assert!(cluster.cpu_time() > Duration::ZERO);
+    assert!(cluster.running_time() > Duration::ZERO);
 }
 
 #[test]
 fn settings_reach_the_server() {
     let others = vec![("synchronous_commit".to_owned(), "off".to_owned())];
-    let cluster = Cluster::start(Settings { is_durable: true, others }).unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    // The server's user goes through it.
+    std::fs::set_permissions(parent.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let settings = Settings { is_durable: true, others, parent: Some(parent.path().to_owned()) };
+    let cluster = Cluster::start(settings).unwrap();
+    assert!(cluster.folder().starts_with(parent.path()));
+    assert!(cluster.version().unwrap().split('.').next().unwrap().parse::<u32>().unwrap() >= 14);
     let shown = cluster.sql("postgres", "SHOW fsync; SHOW full_page_writes; SHOW synchronous_commit");
     assert_eq!(shown.unwrap(), "on\non\noff");
     let wrong =
@@ -102,4 +109,15 @@ fn a_process_that_is_killed_leaves_no_server_and_no_folder_behind() {
     owner.kill().unwrap();
     owner.wait().unwrap();
     wait_for("the server ends and its folder goes", || !process.exists() && !folder.exists());
+}
+
+#[test]
+fn processor_time_counts_the_servers_children_those_that_have_ended_too() {
+    let cluster = Cluster::start(Settings::default()).unwrap();
+    let before = cluster.cpu_time();
+    // The session that did the work has ended when psql has.
+    cluster.sql("postgres", "SELECT sum(n) FROM generate_series(1, 3000000) AS n").unwrap();
+    wait_for("the work of an ended session is counted", || {
+        cluster.cpu_time() >= before + Duration::from_millis(100)
+    });
 }

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use tempfile::TempDir;
 
 use super::{RECOVER_WITHIN, Trial, dead_endpoint, fill, other_receiver};
 use crate::children::Receiver;
 use crate::latency::{self, Arrived};
+use crate::place::Place;
 use crate::records::{self, Record};
 use crate::round::Run;
 use crate::service::Service;
@@ -71,7 +71,7 @@ fn healthy_row(what: String, run: &Run, alone: &Run) -> Row {
 }
 
 /// Starts it again on the same store, and waits until an event of the healthy account has arrived.
-async fn restart(trial: &mut Trial<'_>, folder: &TempDir, account: &str) -> anyhow::Result<(Service, f64)> {
+async fn restart(trial: &mut Trial<'_>, folder: &Place, account: &str) -> anyhow::Result<(Service, f64)> {
     let mut service = trial.start(folder)?;
     let (seconds, guid) = service.first_event(account, bare::payload()?).await?;
     let event = [Record { guid, at_ns: clock::now_ns() }];
@@ -98,7 +98,7 @@ async fn drain(
     service: &Service,
     (dead, accepted, untried_since_ms): (&mut Receiver, &[Record], u64),
     healthy: &[String],
-    folder: &TempDir,
+    folder: &Place,
 ) -> anyhow::Result<Drain> {
     progress::say("the dead endpoint is back; waiting for its next probe (some minutes)");
     dead.be_down(false).await?;

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 
 use super::{RECOVER_WITHIN, Trial, dead_endpoint, fill, other_receiver};
 use crate::children::Receiver;
 use crate::load::Load;
+use crate::place::Place;
 use crate::records::{self, Record};
 use crate::service::{MAX_IN_FLIGHT, Service};
 use crate::table::{Budget, Row, Unit};
@@ -59,7 +59,7 @@ async fn one_life(
     service: Service,
     live: &[String],
     life: Duration,
-    folder: &TempDir,
+    folder: &Place,
 ) -> anyhow::Result<Vec<Record>> {
     let handed_in = folder.path().join("handed-in");
     let mut arguments = Load::arguments(round::CONNECTIONS, 1, LOAD_SECONDS);

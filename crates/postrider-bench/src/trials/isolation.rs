@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Trial, other_receiver};
 use crate::load::Load;
+use crate::place::Place;
 use crate::round::{self, Run};
 use crate::service::{Customers, Service};
 use crate::table::{Budget, Row, Unit};
@@ -91,7 +92,7 @@ async fn beside(
     service: &Service,
     healthy: &[String],
     (crowd, endpoints_each): (&[String], usize),
-    folder: &tempfile::TempDir,
+    folder: &Place,
 ) -> anyhow::Result<Run> {
     let events_per_second = (DELIVERIES_PER_SECOND / u32::try_from(endpoints_each)?).max(1);
     let connections = events_per_second.min(round::CONNECTIONS);
