@@ -9,6 +9,7 @@ mod batches;
 mod configuration;
 mod connect;
 mod endpoints;
+mod examine;
 mod lists;
 mod migrations;
 mod nodes;
@@ -32,6 +33,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use self::batches::AcceptJob;
 pub use self::connect::ConnectError;
+pub use self::examine::Examined;
 pub use self::migrations::Migrated;
 use self::shared::Shared;
 use crate::seal::MasterKey;

@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service on the embedded store
+    /// Run the service on the embedded store, or as a node on a PostgreSQL database
     Serve(Box<ServeArgs>),
     /// A first look: the service, a receiver and live deliveries, all temporary and on this machine
     Demo(DemoArgs),
@@ -166,8 +166,8 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
-    /// The store, such as sqlite:postrider.db
-    #[arg(long, env = "POSTRIDER_STORE", default_value = "sqlite:postrider.db")]
+    /// The store: sqlite:PATH, or postgres://USER@HOST:PORT/DATABASE
+    #[arg(long, env = "POSTRIDER_STORE", hide_env_values = true, default_value = "sqlite:postrider.db")]
     pub(crate) store: String,
 }
 

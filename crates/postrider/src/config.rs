@@ -5,7 +5,7 @@ pub(crate) mod layers;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -14,6 +14,8 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_engine::EngineConfig;
 
 use self::layers::{Layered, Layers, Source};
+use crate::master_key;
+use crate::store_url::{self, StoreUrl};
 use crate::terminal::{DIM, NAME, paint, say};
 
 /// The least length of an operator key where the service listens beyond this machine.
@@ -30,7 +32,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
-    pub(crate) store: PathBuf,
+    pub(crate) store: StoreUrl,
     pub(crate) operator_key: Option<String>,
     pub(crate) master_key_file: PathBuf,
     pub(crate) guard: AddressGuard,
@@ -48,14 +50,11 @@ impl Config {
     ///
     /// `files` is how many files the process may have open.
     pub(crate) fn read(layers: &Layers, files: usize) -> anyhow::Result<Self> {
-        let store = sqlite_path(layers.get("store"))?;
+        let store: StoreUrl = read("store", layers, store_url::RIGHT)?;
         let config = Self {
             listen: read("listen", layers, "an address such as 127.0.0.1:8040")?,
             operator_key: Some(layers.get("operator_key").text.clone()).filter(|key| !key.is_empty()),
-            master_key_file: match layers.get("master_key_file").text.as_str() {
-                "" => key_beside(&store),
-                named => named.into(),
-            },
+            master_key_file: master_key_file(layers, &store)?,
             guard: AddressGuard {
                 allow_nets: list("allow_nets", layers, "networks such as 127.0.0.0/8,10.1.0.0/16")?,
                 allow_ports: list("allow_ports", layers, "ports such as 443,8443")?,
@@ -113,6 +112,7 @@ pub(crate) fn print(layers: &mut Layers, config: &Config) {
         let shown = match (name, text.as_str()) {
             (_, "") => "\"\"".to_owned(),
             ("operator_key", _) => "•••".to_owned(),
+            ("store", text) => format!("{:?}", store_url::masked(text)),
             (_, text) => format!("{text:?}"),
         };
         let (name, source) = (format!("{name:<22}"), format!("# {source}"));
@@ -120,24 +120,18 @@ pub(crate) fn print(layers: &mut Layers, config: &Config) {
     }
 }
 
-/// The path of `sqlite:PATH`, or of a bare path.
-pub(crate) fn sqlite_path(layered: &Layered) -> anyhow::Result<PathBuf> {
-    let text = layered.text.as_str();
-    let path = match text.split_once(':') {
-        Some(("sqlite", path)) => path,
-        Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-            return Err(wrong("store", layered, "sqlite:PATH, such as sqlite:postrider.db"));
-        }
-        _ => text,
-    };
-    if path.is_empty() {
-        return Err(wrong("store", layered, "sqlite:PATH, such as sqlite:postrider.db"));
+/// The file with the master key: beside a SQLite file unless it is named, and named with PostgreSQL, where all nodes
+/// need the same.
+fn master_key_file(layers: &Layers, store: &StoreUrl) -> anyhow::Result<PathBuf> {
+    match (layers.get("master_key_file").text.as_str(), store) {
+        ("", StoreUrl::Sqlite(path)) => Ok(path.with_file_name("postrider.key")),
+        ("", StoreUrl::Postgres(_)) => bail!(
+            "with a PostgreSQL store, --master-key-file must name the key that secrets are encrypted with, the same on \
+             every node; make one with `{}`",
+            master_key::HOW_TO_MAKE
+        ),
+        (named, _) => Ok(named.into()),
     }
-    Ok(path.into())
-}
-
-fn key_beside(store: &Path) -> PathBuf {
-    store.with_file_name("postrider.key")
 }
 
 /// Reads one setting; `right` says what would be right.
@@ -195,11 +189,13 @@ fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {
         Source::File(path) => format!("{name} in {}", path.display()),
         Source::Default => name.to_owned(),
     };
-    anyhow!("{place} is {:?}; it must be {right}", layered.text)
+    anyhow!("{place} is {:?}; it must be {right}", store_url::masked(&layered.text))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::flags::ServeFlags;
     use super::*;
 
@@ -213,7 +209,7 @@ mod tests {
     fn the_defaults_are_a_whole_configuration() {
         let config = config(|_| {}).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8040");
-        assert_eq!(config.store, Path::new("postrider.db"));
+        assert_eq!(config.store, StoreUrl::Sqlite("postrider.db".into()));
         assert_eq!(config.master_key_file, Path::new("postrider.key"));
         assert_eq!(config.retry_schedule, RetrySchedule::default());
         assert_eq!(config.max_in_flight, 512, "half of the files");
@@ -227,9 +223,10 @@ mod tests {
                 "--listen is \"8040\"; it must be an address such as 127.0.0.1:8040",
                 (|f| f.listen = Some("8040".into())) as fn(&mut ServeFlags),
             ),
-            ("--store is \"mysql:x\"; it must be sqlite:PATH, such as sqlite:postrider.db", |f| {
-                f.store = Some("mysql:x".into())
-            }),
+            (
+                "--store is \"mysql:x\"; it must be sqlite:PATH or postgres://USER@HOST:PORT/DATABASE, such as sqlite:postrider.db",
+                |f| f.store = Some("mysql:x".into()),
+            ),
             ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| {
                 f.allow_nets = Some("10.0.0.0/99".into())
             }),
@@ -246,6 +243,21 @@ mod tests {
         ] {
             assert_eq!(refused(change), shown);
         }
+    }
+
+    #[test]
+    fn with_postgresql_the_master_key_must_be_named_and_no_password_is_shown() {
+        let with = |store: &str, key: Option<&str>| {
+            let (store, key) = (Some(store.to_owned()), key.map(str::to_owned));
+            config(move |flags| (flags.store, flags.master_key_file) = (store, key))
+        };
+        let refused = with("postgres://u:secret@h/d", None).unwrap_err().to_string();
+        assert!(refused.contains("--master-key-file must name") && refused.contains("base64"), "{refused}");
+        let config = with("postgres://u:secret@h/d", Some("k")).unwrap();
+        assert_eq!(config.master_key_file, Path::new("k"));
+        assert!(!format!("{config:?}").contains("secret"));
+        let refused = with("mysql://u:secret@h/d", None).unwrap_err().to_string();
+        assert!(!refused.contains("secret"), "{refused}");
     }
 
     #[test]

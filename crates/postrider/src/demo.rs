@@ -22,6 +22,7 @@ use self::show::Show;
 use crate::cli::DemoArgs;
 use crate::client::Client;
 use crate::running::{self, Running};
+use crate::store_url::StoreUrl;
 use crate::{files, receiver, trigger};
 
 /// Short delays, so that retries are seen.
@@ -48,7 +49,8 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         ..EngineConfig::default()
     };
     let Running { engine, new_operator_key } =
-        running::start(&folder.join("demo.db"), MasterKey::generate(), config, files).await?;
+        running::start(&StoreUrl::Sqlite(folder.join("demo.db")), MasterKey::generate(), config, files)
+            .await?;
     let key = new_operator_key.context("a new store always gets a new key")?;
     let receivers = Arc::new(Receivers::default());
     let answering = receivers.clone();

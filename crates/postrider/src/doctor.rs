@@ -3,10 +3,11 @@
 //!
 //! Exit code 0 where the service can run (there may be warnings), 1 where something keeps it from working.
 
+mod database;
+mod file;
 mod findings;
 mod here;
 mod network;
-mod store;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ use crate::cli::DoctorArgs;
 use crate::config::Config;
 use crate::config::layers::{Layers, environment};
 use crate::files;
+use crate::store_url::StoreUrl;
 
 /// Looks, and says what it found.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
@@ -42,12 +44,17 @@ fn read_config(args: &DoctorArgs, files: usize, findings: &mut Findings) -> anyh
 fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Findings) -> anyhow::Result<()> {
     here::open_files(files, config.max_in_flight, findings);
     let key = here::master_key(config, findings);
-    store::examine(config, key.as_ref(), findings);
-    here::clock(config, findings);
-    here::listener(config.listen, findings);
-    network::guard(&config.guard, findings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't start")?;
+    match &config.store {
+        StoreUrl::Sqlite(path) => file::examine(path, key.as_ref(), findings),
+        StoreUrl::Postgres(url) => {
+            runtime.block_on(database::examine(&config.store, url, key.as_ref(), findings));
+        }
+    }
+    here::clock(&config.store, findings);
+    here::listener(config.listen, findings);
+    network::guard(&config.guard, findings);
     runtime.block_on(network::names(&args.resolve, findings));
     Ok(())
 }

@@ -16,6 +16,7 @@ mod receiver;
 mod running;
 mod serve;
 mod signing;
+mod store_url;
 mod terminal;
 mod trigger;
 

@@ -8,6 +8,26 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use postrider_store::seal::MasterKey;
 
+use crate::store_url::StoreUrl;
+
+/// How a key is made by hand.
+pub(crate) const HOW_TO_MAKE: &str = "(umask 077; head -c 32 /dev/urandom | base64 > postrider.key)";
+
+/// The key for a store: with SQLite made at the first start, with PostgreSQL the one that all nodes have.
+pub(crate) fn of_store(key_file: &Path, store: &StoreUrl) -> anyhow::Result<MasterKey> {
+    match store {
+        StoreUrl::Sqlite(path) => read_or_make(key_file, path),
+        // Made here, each node would have another.
+        StoreUrl::Postgres(_) => read(key_file)?.with_context(|| {
+            format!(
+                "the master key file {} is missing; every node needs the same one: copy it from another node, or make it \
+                 once with `{HOW_TO_MAKE}`",
+                key_file.display()
+            )
+        }),
+    }
+}
+
 /// Reads the key file, where there is one.
 pub(crate) fn read(key_file: &Path) -> anyhow::Result<Option<MasterKey>> {
     let shown = key_file.display();
@@ -22,7 +42,7 @@ pub(crate) fn read(key_file: &Path) -> anyhow::Result<Option<MasterKey>> {
 }
 
 /// Reads the key file; makes one, with mode 0600, only where the store does not exist yet either.
-pub(crate) fn read_or_make(key_file: &Path, store: &Path) -> anyhow::Result<MasterKey> {
+fn read_or_make(key_file: &Path, store: &Path) -> anyhow::Result<MasterKey> {
     let shown = key_file.display();
     match read(key_file)? {
         Some(key) => Ok(key),

@@ -2,26 +2,39 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, anyhow, bail};
+use postrider_store::postgres::PostgresStore;
 use postrider_store::sqlite::SqliteStore;
 
 use crate::cli::MigrateArgs;
-use crate::config::layers::{Layered, Source};
-use crate::config::sqlite_path;
+use crate::store_url::{self, StoreUrl};
 use crate::terminal::{GOOD, paint, say};
 
 /// Migrates.
 pub(crate) fn run(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
-    let path = sqlite_path(&Layered { text: args.store.clone(), source: Source::Flag })?;
-    if !path.exists() {
-        bail!("there is no store at {}; postrider serve makes one", path.display());
-    }
-    let migrated = SqliteStore::migrate(&path)?;
-    let shown = path.display();
-    if migrated.from == migrated.to {
-        say(format!("{} {shown} is up to date (schema version {})", paint(GOOD, "✓"), migrated.to));
+    let read = args.store.parse();
+    let store: StoreUrl = read.map_err(|_no_store| {
+        anyhow!("--store is {:?}; it must be {}", store_url::masked(&args.store), store_url::RIGHT)
+    })?;
+    let (from, to) = match &store {
+        StoreUrl::Sqlite(path) if !path.exists() => {
+            bail!("there is no store at {}; postrider serve makes one", path.display());
+        }
+        StoreUrl::Sqlite(path) => {
+            let migrated = SqliteStore::migrate(path)?;
+            (migrated.from, migrated.to)
+        }
+        StoreUrl::Postgres(url) => {
+            let runtime = tokio::runtime::Runtime::new().context("the runtime can't start")?;
+            let migrated =
+                runtime.block_on(PostgresStore::migrate(url)).with_context(|| store.to_string())?;
+            (migrated.from, migrated.to)
+        }
+    };
+    if from == to {
+        say(format!("{} {store} is up to date (schema version {to})", paint(GOOD, "✓")));
     } else {
-        say(format!("{} {shown}: schema version {} → {}", paint(GOOD, "✓"), migrated.from, migrated.to));
+        say(format!("{} {store}: schema version {from} → {to}", paint(GOOD, "✓")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! Puts the parts together: store, sender, engine and API, running on a listener. `serve` and `demo` share it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,11 @@ use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, generate_operator_key, key_sha256};
 use postrider_sender::{Sender, SenderConfig};
 use postrider_store::Store;
+use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
+
+use crate::store_url::StoreUrl;
 
 /// How long requests to the API may run on, once nothing is in flight to receivers any more.
 const API_GRACE: Duration = Duration::from_secs(2);
@@ -23,14 +25,14 @@ pub(crate) struct Running {
     pub(crate) new_operator_key: Option<String>,
 }
 
-/// Opens the store at `path` and starts the service on it. `files` is how many files the process may have open.
+/// Opens the store and starts the service on it. `files` is how many files the process may have open.
 pub(crate) async fn start(
-    path: &Path,
+    store: &StoreUrl,
     key: MasterKey,
     mut config: EngineConfig,
     files: usize,
 ) -> anyhow::Result<Running> {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path, key, SqliteOptions::default())?);
+    let store = open(store, key).await?;
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
     let has_key = config.operator_key_sha256.is_some() || store.operator_key().await?.is_some();
     let new_operator_key = (!has_key).then(|| generate_operator_key(&*chance));
@@ -51,6 +53,16 @@ pub(crate) async fn start(
         store.set_operator_key(key_sha256(key)).await?;
     }
     Ok(Running { engine, new_operator_key })
+}
+
+async fn open(url: &StoreUrl, key: MasterKey) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, key, SqliteOptions::default())?),
+        StoreUrl::Postgres(text) => {
+            let connected = PostgresStore::connect(text, &key, PostgresOptions::default()).await;
+            Arc::new(connected.with_context(|| url.to_string())?)
+        }
+    })
 }
 
 /// The API's options within `files` open files: connections to it get a quarter of them.

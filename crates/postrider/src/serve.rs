@@ -34,12 +34,12 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
         format!("can't listen on {}; is it in use? (choose another with --listen)", config.listen)
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
-    let key = master_key::read_or_make(&config.master_key_file, &config.store)?;
+    let key = master_key::of_store(&config.master_key_file, &config.store)?;
     let mut stop = Stop::listen()?;
     survive_file_limits()?;
     let running = running::start(&config.store, key, config.engine(), files).await?;
     guide::print(address, &config, running.new_operator_key.as_deref());
-    tracing::info!(%address, store = %config.store.display(), "ready");
+    tracing::info!(%address, store = %config.store, "ready");
     let engine = running.engine;
     let (stopping, grace) = (engine.clone(), config.shutdown_grace);
     let drained = async move {

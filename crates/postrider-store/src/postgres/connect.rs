@@ -14,9 +14,10 @@ use crate::seal::{MasterKey, Place, Sealer};
 /// The oldest server that is known to work.
 const OLDEST_SERVER: i32 = 140_000;
 /// What a sealed text must open to for a key to be the right one.
-const KEY_CHECK: &[u8] = b"postrider";
+pub(super) const KEY_CHECK: &[u8] = b"postrider";
 /// Where that text stands.
-const KEY_CHECK_PLACE: Place<'static> = Place { table: "meta", column: "value", row: b"key_check" };
+pub(super) const KEY_CHECK_PLACE: Place<'static> =
+    Place { table: "meta", column: "value", row: b"key_check" };
 
 /// Why a database can't be used. Each is shown to the operator as one line.
 #[derive(Debug, thiserror::Error)]
@@ -124,16 +125,18 @@ pub(super) fn pool(config: Config, tls: Tls, options: &PostgresOptions) -> Resul
 /// Looks at the server and brings the schema up to date.
 pub(super) async fn migrate(pool: &Pool) -> Result<Migrated, ConnectError> {
     let mut client = pool.get().await?;
-    let version = client
-        .query_one(
-            "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
-            &[],
-        )
-        .await?;
+    check_version(&client).await?;
+    migrations::run(&mut client).await
+}
+
+/// Refuses a server that is too old.
+pub(super) async fn check_version(client: &tokio_postgres::Client) -> Result<(), ConnectError> {
+    let asked = "SELECT current_setting('server_version_num')::int, current_setting('server_version')";
+    let version = client.query_one(asked, &[]).await?;
     if version.get::<_, i32>(0) < OLDEST_SERVER {
         return Err(ConnectError::TooOld { found: version.get(1) });
     }
-    migrations::run(&mut client).await
+    Ok(())
 }
 
 /// Checks the key.

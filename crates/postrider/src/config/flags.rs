@@ -11,14 +11,15 @@ pub(crate) struct ServeFlags {
     /// Where to listen [default: 127.0.0.1:8040] [env: POSTRIDER_LISTEN]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
-    /// Where everything is kept [default: sqlite:postrider.db] [env: POSTRIDER_STORE]
+    /// Where everything is kept: sqlite:PATH, or postgres://USER@HOST:PORT/DATABASE for one or more nodes; a password is
+    /// better given by the environment [default: sqlite:postrider.db] [env: POSTRIDER_STORE]
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Option<String>,
     /// The key that may do all; made at the first start where none is set [env: POSTRIDER_OPERATOR_KEY]
     #[arg(long, value_name = "KEY")]
     pub(crate) operator_key: Option<String>,
-    /// The file with the key that secrets are encrypted with [default: postrider.key beside the store]
-    /// [env: POSTRIDER_MASTER_KEY_FILE]
+    /// The file with the key that secrets are encrypted with; with PostgreSQL required, and the same on every node
+    /// [default: postrider.key beside the SQLite file] [env: POSTRIDER_MASTER_KEY_FILE]
     #[arg(long, value_name = "FILE")]
     pub(crate) master_key_file: Option<String>,
     /// Networks that deliveries may reach although they are private, such as 127.0.0.0/8,10.1.0.0/16

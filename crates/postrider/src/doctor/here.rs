@@ -11,7 +11,8 @@ use postrider_store::seal::MasterKey;
 use super::findings::Findings;
 use crate::config::Config;
 use crate::config::layers::{Layers, Source, unknown_variables};
-use crate::master_key;
+use crate::master_key::{self, HOW_TO_MAKE};
+use crate::store_url::StoreUrl;
 
 /// Fewer open files than this leave little room for requests in flight.
 const FEW_FILES: usize = 4_096;
@@ -60,6 +61,11 @@ pub(super) fn master_key(config: &Config, findings: &mut Findings) -> Option<Mas
             findings.problem("master key", format!("{error:#}"), advice);
             None
         }
+        Ok(None) if matches!(config.store, StoreUrl::Postgres(_)) => {
+            let advice = format!("copy it from another node, or make it once: {HOW_TO_MAKE}");
+            findings.problem("master key", format!("{shown} is missing"), advice);
+            None
+        }
         Ok(None) => {
             findings.good("master key", format!("there is no {shown} yet; the first start makes it"));
             None
@@ -80,14 +86,17 @@ pub(super) fn master_key(config: &Config, findings: &mut Findings) -> Option<Mas
 }
 
 /// Whether the clock can be right: it goes neither before this program was made nor before the store was written.
-pub(super) fn clock(config: &Config, findings: &mut Findings) {
+pub(super) fn clock(store: &StoreUrl, findings: &mut Findings) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let shown = Timestamp::from_ms(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
     let set_it = "set the clock, and let NTP keep it: retries and signatures go by it";
     if now < LEAST_NOW {
         return findings.problem("clock", format!("it shows {shown}, which is long ago"), set_it);
     }
-    let written = std::fs::metadata(&config.store).and_then(|meta| meta.modified()).ok();
+    let written = match store {
+        StoreUrl::Sqlite(path) => std::fs::metadata(path).and_then(|meta| meta.modified()).ok(),
+        StoreUrl::Postgres(_) => None,
+    };
     let ahead = written.and_then(|written| written.duration_since(SystemTime::UNIX_EPOCH).ok());
     match ahead.and_then(|written| written.checked_sub(now)).filter(|ahead| *ahead > CLOCK_TOLERANCE) {
         Some(ahead) => findings.warning(

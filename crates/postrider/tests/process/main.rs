@@ -13,6 +13,8 @@ mod logs;
 #[cfg(test)]
 mod midway;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod service;

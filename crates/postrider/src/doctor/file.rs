@@ -1,4 +1,4 @@
-//! The store: whether it can be written, is ours, and opens with the key.
+//! A SQLite store: whether it can be written, is ours, and opens with the key.
 
 use std::path::Path;
 
@@ -6,14 +6,12 @@ use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::SqliteStore;
 
 use super::findings::Findings;
-use crate::config::Config;
 
 /// Less room than this on the disk is soon full.
 const LITTLE_SPACE_MIB: u64 = 1_024;
 
-/// Looks at the store without a change.
-pub(super) fn examine(config: &Config, key: Option<&MasterKey>, findings: &mut Findings) {
-    let path = &config.store;
+/// Looks at the file without a change.
+pub(super) fn examine(path: &Path, key: Option<&MasterKey>, findings: &mut Findings) {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -1,0 +1,131 @@
+//! A look at a database and its server, for a diagnosis: it changes nothing, joins nothing, and needs no table.
+
+use std::time::SystemTime;
+
+use tokio_postgres::Client;
+
+use super::connect::{self, ConnectError, KEY_CHECK, KEY_CHECK_PLACE};
+use super::{PostgresOptions, PostgresStore, migrations};
+use crate::seal::{MasterKey, Sealer};
+
+/// What a database and its server are like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// The server's version, such as `15.13`.
+    pub version: String,
+    /// The version of the schema; 0 where there is none yet.
+    pub schema: i64,
+    /// The version that this build brings it to.
+    pub newest_schema: i64,
+    /// Whether the key that was given fits; `None` where there is nothing yet that it could fit.
+    pub key_fits: Option<bool>,
+    /// Whether the user may make the tables.
+    pub may_create: bool,
+    /// Whether the server only follows another, so that nothing can be written.
+    pub is_replica: bool,
+    /// The server's own default; this store's connections set theirs to `on`.
+    pub synchronous_commit: String,
+    /// Whether what is committed is brought to the disk at all.
+    pub fsync: bool,
+    /// Whether a page that a crash tore can be mended.
+    pub full_page_writes: bool,
+    /// Which standbys a commit waits for; empty where for none.
+    pub synchronous_standby_names: String,
+    /// Connections that the server, the database and the user allow, without those reserved for administrators.
+    pub max_connections: i64,
+    /// Connections that there are just now, from whomever.
+    pub used_connections: i64,
+    /// Nodes that live.
+    pub alive_nodes: i64,
+    /// How far the server's clock is ahead of ours, in milliseconds, as far as the way there lets it be known.
+    pub clock_ahead_ms: i64,
+    /// How long that way took there and back, in milliseconds.
+    pub round_trip_ms: i64,
+    /// Whether the connection is encrypted.
+    pub is_encrypted: bool,
+}
+
+/// Everything that one row can tell.
+const SERVER: &str = "SELECT current_setting('server_version'), pg_is_in_recovery(), \
+    current_setting('synchronous_commit'), \
+    current_setting('fsync')::bool, current_setting('full_page_writes')::bool, \
+    current_setting('synchronous_standby_names'), \
+    least(current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint, \
+        nullif((SELECT datconnlimit FROM pg_database WHERE datname = current_database()), -1), \
+        nullif((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), -1)), \
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), \
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), \
+    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), \
+    to_regclass('postrider_schema') IS NOT NULL";
+
+impl PostgresStore {
+    /// Looks at the database that `url` names and at its server, and whether `key`, where one is given, fits.
+    pub async fn examine(url: &str, key: Option<&MasterKey>) -> Result<Examined, ConnectError> {
+        let options = PostgresOptions::default();
+        let (mut config, tls) = connect::config(url, &options)?;
+        // As it is for everybody: without what our own connections are told.
+        config.options("");
+        let client = connect::pool(config, tls, &options)?.get().await?;
+        connect::check_version(&client).await?;
+        let row = client.query_one(SERVER, &[]).await?;
+        let (clock_ahead_ms, round_trip_ms) = clock(&client).await?;
+        let mut examined = Examined {
+            version: row.get(0),
+            schema: 0,
+            newest_schema: migrations::NEWEST,
+            key_fits: None,
+            may_create: row.get(8),
+            is_replica: row.get(1),
+            synchronous_commit: row.get(2),
+            fsync: row.get(3),
+            full_page_writes: row.get(4),
+            synchronous_standby_names: row.get(5),
+            max_connections: row.get(6),
+            used_connections: row.get(7),
+            alive_nodes: 0,
+            clock_ahead_ms,
+            round_trip_ms,
+            is_encrypted: row.get(9),
+        };
+        if row.get(10) {
+            of_ours(&client, key, &mut examined).await?;
+        }
+        Ok(examined)
+    }
+}
+
+/// What our own tables tell.
+async fn of_ours(client: &Client, key: Option<&MasterKey>, into: &mut Examined) -> Result<(), ConnectError> {
+    let schema = "SELECT coalesce(max(version), 0), coalesce(max(works_from), 0) FROM postrider_schema";
+    let row = client.query_one(schema, &[]).await?;
+    let (version, works_from): (i64, i64) = (row.get(0), row.get(1));
+    into.schema = version;
+    if works_from > migrations::NEWEST {
+        return Err(ConnectError::TooNew { found: version, known: migrations::NEWEST });
+    }
+    if version == 0 {
+        return Ok(());
+    }
+    into.alive_nodes =
+        client.query_one("SELECT count(*) FROM nodes WHERE state = 'alive'", &[]).await?.get(0);
+    let sealed = client.query_opt("SELECT value FROM meta WHERE name = 'key_check'", &[]).await?;
+    into.key_fits = key.zip(sealed).map(|(key, row)| {
+        let opened = Sealer::new(key).open(KEY_CHECK_PLACE, row.get::<_, &[u8]>(0));
+        opened.is_ok_and(|opened| opened.as_slice() == KEY_CHECK)
+    });
+    Ok(())
+}
+
+/// The server's clock against ours, taken in the middle of the way there and back.
+async fn clock(client: &Client) -> Result<(i64, i64), ConnectError> {
+    let ours = || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    };
+    let asked = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let statement = client.prepare(asked).await?;
+    let before = ours();
+    let theirs: i64 = client.query_one(&statement, &[]).await?.get(0);
+    let after = ours();
+    Ok((theirs - i64::midpoint(before, after), after - before))
+}

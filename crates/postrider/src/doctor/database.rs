@@ -1,0 +1,138 @@
+//! A PostgreSQL store: whether the server can be reached, keeps what it commits, and has room for the nodes.
+
+use std::time::Duration;
+
+use postrider_store::postgres::{Examined, PostgresOptions, PostgresStore};
+use postrider_store::seal::MasterKey;
+
+use super::findings::Findings;
+use crate::store_url::StoreUrl;
+
+/// Longest wait for the server.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// A server whose clock differs by more than this makes retries early or late.
+const CLOCK_TOLERANCE_MS: i64 = 1_000;
+/// A round trip that takes longer than this is on the way of every event.
+const SLOW_ROUND_TRIP_MS: i64 = 10;
+
+/// Looks at the database without a change.
+pub(super) async fn examine(store: &StoreUrl, url: &str, key: Option<&MasterKey>, findings: &mut Findings) {
+    match tokio::time::timeout(ANSWER_WITHIN, PostgresStore::examine(url, key)).await {
+        Err(_late) => findings.problem(
+            "store",
+            format!("{store}: no answer within {} s", ANSWER_WITHIN.as_secs()),
+            "see whether the server runs and the network lets it be reached",
+        ),
+        Ok(Err(error)) => {
+            findings.problem("store", format!("{store}: {error}"), "the line above says what would be right");
+        }
+        Ok(Ok(found)) => {
+            schema(store, &found, key.is_some(), findings);
+            durability(&found, findings);
+            standby(&found, findings);
+            connections(&found, findings);
+            clock(&found, findings);
+        }
+    }
+}
+
+fn schema(store: &StoreUrl, found: &Examined, has_key: bool, findings: &mut Findings) {
+    let shown = format!("{store}: PostgreSQL {}", found.version);
+    if found.is_replica {
+        let advice = "name the primary, or several hosts: then the one that can be written is taken";
+        return findings.problem("store", format!("{shown}, which is a read-only standby"), advice);
+    }
+    if found.key_fits == Some(false) {
+        let advice = "name the key file that the other nodes have, with --master-key-file";
+        return findings.problem("store", format!("{shown}: the master key does not fit"), advice);
+    }
+    if found.schema > 0 && !has_key {
+        let advice = "copy the key file from another node";
+        return findings.problem(
+            "store",
+            format!("{shown}: there are secrets in it, but no key here"),
+            advice,
+        );
+    }
+    if found.schema < found.newest_schema && !found.may_create {
+        let found = format!("{shown}: the user may not make tables");
+        return findings.problem(
+            "store",
+            found,
+            "make the user the database's owner: ALTER DATABASE … OWNER TO …",
+        );
+    }
+    let schema = match found.schema {
+        0 => "empty; the first start makes its tables".to_owned(),
+        now if now >= found.newest_schema => format!("schema version {now}"),
+        now => format!("schema version {now}, the next start makes it {}", found.newest_schema),
+    };
+    findings.good("store", format!("{shown}, {schema}, {} nodes alive", found.alive_nodes));
+}
+
+/// Whether a 202 survives a crash of the server's machine.
+fn durability(found: &Examined, findings: &mut Findings) {
+    if !found.fsync {
+        let advice = "set fsync = on: without it a crash of the machine loses events that had a 202";
+        return findings.problem("durability", "the server has fsync off", advice);
+    }
+    if !found.full_page_writes {
+        let advice = "right only on a file system that never tears a page, such as ZFS";
+        findings.warning("durability", "the server has full_page_writes off", advice);
+    }
+    match found.synchronous_commit.as_str() {
+        "off" | "local" | "remote_write" => findings.good(
+            "durability",
+            format!(
+                "fsync on; synchronous_commit is {}, but on for Postrider's own connections",
+                found.synchronous_commit
+            ),
+        ),
+        setting => findings.good("durability", format!("fsync on, synchronous_commit {setting}")),
+    }
+}
+
+/// Whether a 202 survives the loss of the server.
+fn standby(found: &Examined, findings: &mut Findings) {
+    match found.synchronous_standby_names.as_str() {
+        "" => findings.warning(
+            "failover",
+            "no synchronous standby: if another server takes over, the last commits may be missing there",
+            "set synchronous_standby_names, unless the server's disk itself is replicated (as managed ones often are)",
+        ),
+        names => findings.good("failover", format!("commits wait for a standby ({names})")),
+    }
+}
+
+/// Whether the server has room for every node's pool.
+fn connections(found: &Examined, findings: &mut Findings) {
+    let pool = i64::try_from(PostgresOptions::default().connections).unwrap_or(i64::MAX);
+    let nodes = found.alive_nodes.max(1);
+    let room = found.max_connections / pool;
+    let text = format!(
+        "{} allowed, {} in use; a node takes up to {pool}, so there is room for {room}",
+        found.max_connections, found.used_connections
+    );
+    let advice = "raise max_connections, or the limit of the database or the user";
+    match room {
+        room if room < nodes => findings.problem("connections", text, advice),
+        room if room == nodes => findings.warning("connections", format!("{text}, and no more"), advice),
+        _ => findings.good("connections", text),
+    }
+}
+
+fn clock(found: &Examined, findings: &mut Findings) {
+    let ahead = found.clock_ahead_ms;
+    let text = format!(
+        "the server's clock is {ahead} ms ahead of ours, a round trip takes {} ms",
+        found.round_trip_ms
+    );
+    if ahead.abs() > CLOCK_TOLERANCE_MS.max(found.round_trip_ms) {
+        return findings.warning("server clock", text, "let NTP keep both clocks");
+    }
+    if found.round_trip_ms > SLOW_ROUND_TRIP_MS {
+        let advice = "every event waits for some of these: put the nodes near the server";
+        return findings.warning("server clock", text, advice);
+    }
+    findings.good("server clock", text);
+}
