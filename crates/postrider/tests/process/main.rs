@@ -7,6 +7,10 @@ mod crash;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod logs;

@@ -6,41 +6,11 @@ use std::time::Duration;
 use postrider_pgtemp::{Cluster, Settings};
 use serde_json::Value;
 
+use crate::fleet::Place;
 use crate::receiver::Receiver;
 use crate::service::{OPERATOR_KEY, Service, event, postrider, run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
-
-/// A folder with a master key, and an empty database.
-struct Place {
-    folder: tempfile::TempDir,
-    url: String,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("postrider.key"), KEY).unwrap();
-        std::fs::set_permissions(folder.path().join("postrider.key"), mode(0o600)).unwrap();
-        Self { folder, url: Cluster::shared().database().unwrap() }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn start(&self) -> Service {
-        let flags =
-            ["--store", &self.url, "--master-key-file", "postrider.key", "--allow-nets", "127.0.0.0/8"];
-        Service::start(self.path(), &flags)
-    }
-}
-
-fn mode(mode: u32) -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(mode)
-}
-
 /// The one line that a start with these flags is refused with.
 fn refused(folder: &Path, flags: &[&str]) -> String {
     let mut command = postrider(folder);
@@ -70,14 +40,14 @@ fn check<'a>(found: &'a Value, area: &str) -> (&'a str, &'a str) {
 fn a_node_delivers_and_the_next_start_finds_what_was_there() {
     let place = Place::new();
     let receiver = Receiver::open();
-    let service = place.start();
+    let service = place.start(&[]);
     let account = service.account();
     service.endpoint(&account, &receiver.url());
     let first = service.post("/v1/events", &event(&account)).unwrap();
     assert_eq!(first.0, 202, "{}", first.1);
     receiver.wait(PATIENCE, |arrived| arrived.len() == 1);
     assert!(service.terminate().success());
-    let service = place.start();
+    let service = place.start(&[]);
     assert_eq!(service.get("/v1/accounts")["data"][0]["id"], account);
     assert_eq!(service.post("/v1/events", &event(&account)).unwrap().0, 202);
     receiver.wait(PATIENCE, |arrived| arrived.len() == 2);
@@ -93,7 +63,7 @@ fn a_key_that_is_not_named_missing_or_another_is_one_clear_line() {
     let missing = refused(place.path(), &["--store", &place.url, "--master-key-file", "gone.key"]);
     assert!(missing.contains("gone.key is missing") && missing.contains("every node"), "{missing}");
     assert!(!place.path().join("gone.key").exists(), "each node would make another");
-    place.start().terminate();
+    place.start(&[]).terminate();
     std::fs::write(place.path().join("other.key"), "//////////////////////////////////////////8=\n").unwrap();
     let other = refused(place.path(), &["--store", &place.url, "--master-key-file", "other.key"]);
     assert!(other.contains("does not fit"), "{other}");
@@ -175,8 +145,8 @@ fn doctor_looks_at_the_server_and_its_settings() {
     let others = [("max_connections", "40"), ("synchronous_commit", "off")];
     let others = others.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let cluster = Cluster::start(Settings { is_durable: true, others, ..Settings::default() }).unwrap();
-    let place = Place { url: cluster.database().unwrap(), ..place };
-    let service = place.start();
+    let place = Place::on(&cluster);
+    let service = place.start(&[]);
     let (code, found) = doctor(place.path(), &place.url);
     assert_eq!(code, Some(0), "{found}");
     assert!(check(&found, "store").1.contains("1 nodes alive"), "{found}");

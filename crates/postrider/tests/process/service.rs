@@ -45,6 +45,12 @@ impl Poster {
         Self { agent, url: url.to_owned() }
     }
 
+    /// One that waits no longer than this for an answer.
+    pub(crate) fn patient(url: &str, patience: std::time::Duration) -> Self {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+        Self { agent: agent.timeout_global(Some(patience)).build().new_agent(), url: url.to_owned() }
+    }
+
     pub(crate) fn post(&self, path: &str, body: &str) -> Result<(u16, Value), ureq::Error> {
         let request = self
             .agent
