@@ -7,18 +7,31 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method, header};
+use tower_service::Service as _;
 
 use crate::problem::{Carried, Code, Problem};
 use crate::seldom::Seldom;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-pub(crate) async fn no_such_path() -> Problem {
-    Problem::new(Code::NotFound, "there is no such path; the API's begin with /v1/")
+/// What is under no route of the API: whatever stands beside it answers, or nobody.
+pub(crate) async fn elsewhere(request: Request, beside: Option<Router>) -> Response {
+    match beside {
+        Some(mut beside) if !is_below_v1(request.uri().path()) => {
+            let Ok(response) = beside.call(request).await;
+            response
+        }
+        _ => Problem::new(Code::NotFound, "there is no such path; the API's begin with /v1/").into_response(),
+    }
+}
+
+fn is_below_v1(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/")
 }
 
 pub(crate) async fn wrong_method(method: Method) -> Problem {
@@ -46,8 +59,8 @@ where
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(X_REQUEST_ID, value);
     }
-    // Answers hold keys, secrets and personal data: no cache may keep them.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Answers hold keys, secrets and personal data: no cache may keep them, but where an answer says otherwise itself.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (status, took_us) = (response.status().as_u16(), began.elapsed().as_micros());
     tracing::debug!(%request_id, %method, path = uri.path(), status, took_us, "answered");

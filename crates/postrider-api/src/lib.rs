@@ -56,6 +56,9 @@ pub struct ApiOptions {
     pub max_streams: usize,
     /// How often a stream says that it is still there. The key is looked at as often: a revoked one ends its streams.
     pub stream_heartbeat: Duration,
+    /// What answers the paths that are none of the API's, `/v1/` and below never among them. It finds the other side's
+    /// address in a request's extensions, as axum's `ConnectInfo<SocketAddr>`.
+    pub beside: Option<Router>,
 }
 
 impl Default for ApiOptions {
@@ -69,6 +72,7 @@ impl Default for ApiOptions {
             grace: Duration::from_secs(20),
             max_streams: 128,
             stream_heartbeat: Duration::from_secs(15),
+            beside: None,
         }
     }
 }
@@ -98,8 +102,8 @@ impl Api {
     }
 }
 
-/// The routes.
-fn router(api: Arc<Api>) -> Router {
+/// The routes; what is none of them goes to `beside`, where there is one.
+fn router(api: Arc<Api>, beside: Option<Router>) -> Router {
     Router::new()
         .route("/healthz", get(alive::healthz))
         .route("/readyz", get(alive::readyz))
@@ -126,7 +130,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/replays", get(replays::list).post(replays::create))
         .route("/v1/replays/{id}", get(replays::show))
         .route("/v1/replays/{id}/cancel", post(replays::cancel))
-        .fallback(finish::no_such_path)
+        .fallback(move |request| finish::elsewhere(request, beside))
         .method_not_allowed_fallback(finish::wrong_method)
         .with_state(api)
 }

@@ -73,9 +73,10 @@ async fn accept(
         // The slot first: a connection that is accepted is served.
         let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 is_resting = false;
-                let served = serve_connection(stream, surface.clone(), options.clone(), slot, phase.clone());
+                let served =
+                    serve_connection(stream, surface.facing(peer), options.clone(), slot, phase.clone());
                 tokio::spawn(served);
             }
             // The client's doing, and over with it.

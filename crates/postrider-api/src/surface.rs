@@ -4,11 +4,12 @@
 //! router. Both ways lead through the same checks and the same handler.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
 use http::Method;
 use hyper::body::Incoming;
@@ -27,20 +28,30 @@ const EVENTS: &str = "/v1/events";
 pub(crate) struct Surface {
     api: Arc<Api>,
     router: Router,
+    /// The other side of the connection, once there is one.
+    peer: Option<SocketAddr>,
 }
 
 impl Surface {
     pub(crate) fn new(engine: Engine, options: &ApiOptions, phase: watch::Receiver<Phase>) -> Self {
         let api = Arc::new(Api::new(engine, options, phase));
-        Self { router: crate::router(Arc::clone(&api)), api }
+        Self { router: crate::router(Arc::clone(&api), options.beside.clone()), api, peer: None }
     }
 
-    async fn route(mut self, request: Request) -> Response {
+    /// The same for a connection from `peer`.
+    pub(crate) fn facing(&self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self.clone() }
+    }
+
+    async fn route(mut self, mut request: Request) -> Response {
         if request.method() == Method::POST && request.uri().path() == EVENTS {
             return match Call::unnamed(request, &self.api) {
                 Ok(call) => events::create(call).await.into_response(),
                 Err(problem) => problem.into_response(),
             };
+        }
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
         }
         let Ok(response) = self.router.call(request).await;
         response

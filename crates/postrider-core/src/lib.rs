@@ -4,6 +4,7 @@
 //! every decision can be written down as a table. No async, and no type that only a wire or a row needs.
 
 pub mod account;
+pub mod activity;
 pub mod address;
 pub mod attempt;
 pub mod catalogue;

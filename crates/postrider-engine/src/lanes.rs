@@ -13,6 +13,7 @@ pub(crate) mod refill;
 mod retries;
 mod ring;
 mod shares;
+mod tally;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use self::lane::{Eligible, Lane, Spilled};
 use self::retries::Retries;
 pub(crate) use self::retries::WithoutRoom;
 use self::shares::{Pace, Shares};
+use self::tally::Tally;
 
 /// How much the lanes may hold in memory and on the wire.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +84,8 @@ pub(crate) struct Lanes {
     /// Set while due retries are read: what was let go since the read began.
     let_go_during_due: Option<HashSet<DeliverySeq>>,
     refills: VecDeque<EndpointNo>,
+    /// What ended lately over all lanes.
+    tally: Tally,
     stopping: bool,
 }
 
@@ -99,6 +103,7 @@ impl Lanes {
             retries: Retries::default(),
             let_go_during_due: None,
             refills: VecDeque::new(),
+            tally: Tally::default(),
             stopping: false,
         }
     }

@@ -4,6 +4,7 @@
 //! business, sockets the sender's, status codes the API's: none of them appears here.
 
 mod accounts;
+mod activity;
 mod announce;
 mod background;
 mod config;
@@ -42,6 +43,7 @@ use postrider_store::Store;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+pub use crate::activity::Lookback;
 pub use crate::config::EngineConfig;
 
 pub use crate::error::EngineError;
@@ -81,6 +83,8 @@ struct Inner {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    /// When the service came up.
+    started_at: Timestamp,
     /// Read on every request without waiting; swapped whole under `changes`.
     snapshot: ArcSwap<Snapshot>,
     /// Held while the configuration changes, from the write to the swap.

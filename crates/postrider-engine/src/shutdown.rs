@@ -22,6 +22,11 @@ impl Engine {
         self.0.lanes().stop();
     }
 
+    /// Whether the service is on its way out; what would go on for ever should end.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Relaxed)
+    }
+
     /// Lets what is in flight end within `grace`, beginning no more attempts. Gives how many requests were still in
     /// flight when the grace ended; after the next start they are made again.
     pub async fn drain(&self, grace: Duration) -> usize {

@@ -81,6 +81,7 @@ impl Engine {
             operator_key_sha256,
             store,
             transport,
+            started_at: clock.now(),
             clock,
             chance,
             snapshot: ArcSwap::from_pointee(snapshot),

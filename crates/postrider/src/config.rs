@@ -1,5 +1,6 @@
 //! The configuration of `serve`: reads the layered texts, and says which setting is wrong and what would be right.
 
+pub(crate) mod dashboard;
 pub(crate) mod flags;
 pub(crate) mod layers;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
 use postrider_core::schedule::RetrySchedule;
+use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
 
 use self::layers::{Layered, Layers, Source};
@@ -41,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) retention_days: u32,
     pub(crate) max_in_flight: usize,
     pub(crate) shutdown_grace: Duration,
+    pub(crate) dashboard: DashboardOptions,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: tracing::level_filters::LevelFilter,
 }
@@ -65,6 +68,7 @@ impl Config {
             retention_days: within("retention_days", layers, 1, 3_650)?,
             max_in_flight: max_in_flight(layers, files)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
+            dashboard: dashboard::read(layers)?,
             log_format: match layers.get("log_format").text.as_str() {
                 "text" => LogFormat::Text,
                 "json" => LogFormat::Json,
@@ -106,17 +110,27 @@ impl Config {
 
 /// Shows every setting with where it is from; secrets masked.
 pub(crate) fn print(layers: &mut Layers, config: &Config) {
-    layers.set_shown("master_key_file", config.master_key_file.display().to_string());
-    layers.set_shown("max_in_flight", config.max_in_flight.to_string());
+    work_out(layers, config);
     for (name, Layered { text, source }) in layers.iter() {
-        let shown = match (name, text.as_str()) {
-            (_, "") => "\"\"".to_owned(),
-            ("operator_key", _) => "•••".to_owned(),
-            ("store", text) => format!("{:?}", store_url::masked(text)),
-            (_, text) => format!("{text:?}"),
-        };
+        let shown = shown(name, text);
         let (name, source) = (format!("{name:<22}"), format!("# {source}"));
         say(format!("{} = {shown:<36} {}", paint(NAME, name), paint(DIM, source)));
+    }
+}
+
+/// Puts in what is worked out where nothing is set.
+pub(crate) fn work_out(layers: &mut Layers, config: &Config) {
+    layers.set_shown("master_key_file", config.master_key_file.display().to_string());
+    layers.set_shown("max_in_flight", config.max_in_flight.to_string());
+}
+
+/// A setting's text for people; a secret's is masked.
+fn shown(name: &str, text: &str) -> String {
+    match (name, text) {
+        (_, "") => "\"\"".to_owned(),
+        ("operator_key", _) => "•••".to_owned(),
+        ("store", text) => format!("{:?}", store_url::masked(text)),
+        (_, text) => format!("{text:?}"),
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use postrider_core::address::AddressGuard;
 use postrider_core::catalogue::Catalogue;
+use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
 use postrider_store::seal::MasterKey;
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
     tokio::spawn(postrider_api::serve(
         api,
         engine.clone(),
-        running::api_options(files),
+        running::api_options(files, &engine, DashboardOptions::default()),
         std::future::pending(),
     ));
     let client = Client::with(&service_url, key.clone());

@@ -21,6 +21,7 @@ fn lines(address: SocketAddr, config: &Config, new_operator_key: Option<&str>) -
         format!("  {} {}", paint(BOLD, "Postrider"), paint(DIM, env!("CARGO_PKG_VERSION"))),
         String::new(),
         format!("  listening on   {}", paint(NAME, &url)),
+        format!("  dashboard      {}", paint(NAME, format!("{url}/"))),
         format!("  store          {}", config.store),
         format!("  secrets' key   {}", config.master_key_file.display()),
     ];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use postrider_api::ApiOptions;
+use postrider_dashboard::DashboardOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, generate_operator_key, key_sha256};
 use postrider_sender::{Sender, SenderConfig};
@@ -65,7 +66,12 @@ async fn open(url: &StoreUrl, key: MasterKey) -> anyhow::Result<Arc<dyn Store>> 
     })
 }
 
-/// The API's options within `files` open files: connections to it get a quarter of them.
-pub(crate) fn api_options(files: usize) -> ApiOptions {
-    ApiOptions { max_connections: (files / 4).clamp(16, 4_096), grace: API_GRACE, ..ApiOptions::default() }
+/// The API's options within `files` open files: connections to it get a quarter of them. The dashboard stands beside it.
+pub(crate) fn api_options(files: usize, engine: &Engine, dashboard: DashboardOptions) -> ApiOptions {
+    ApiOptions {
+        max_connections: (files / 4).clamp(16, 4_096),
+        grace: API_GRACE,
+        beside: Some(postrider_dashboard::router(engine.clone(), dashboard)),
+        ..ApiOptions::default()
+    }
 }

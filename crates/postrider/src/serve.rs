@@ -16,11 +16,13 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let environment = environment();
     let mut layers = Layers::read(&args.settings, &environment)?;
     let files = files::raise_limit();
-    let config = Config::read(&layers, files)?;
+    let mut config = Config::read(&layers, files)?;
     if args.print_config {
         config::print(&mut layers, &config);
         return Ok(ExitCode::SUCCESS);
     }
+    config::work_out(&mut layers, &config);
+    config.dashboard.settings = config::dashboard::settings(&layers);
     let _logging = logging::start(config.log_format, config.log_level)?;
     for variable in unknown_variables(&environment) {
         tracing::warn!(variable, "this environment variable is none of ours; is it a typing error?");
@@ -54,7 +56,8 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
             left => tracing::warn!(left, "requests still in flight are made again after the next start"),
         }
     };
-    let served = postrider_api::serve(listener, engine.clone(), running::api_options(files), drained).await;
+    let options = running::api_options(files, &engine, config.dashboard);
+    let served = postrider_api::serve(listener, engine.clone(), options, drained).await;
     engine.close().await;
     served.context("the listener failed")?;
     tracing::info!("stopped");

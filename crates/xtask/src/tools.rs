@@ -1,4 +1,4 @@
-//! What the suite needs beside Rust and a C compiler: three Debian packages and cargo-deny, installed when missing.
+//! What the suite needs beside Rust and a C compiler: a few Debian packages and cargo-deny, installed when missing.
 //!
 //! Installs nothing else, and nothing at all without saying so.
 
@@ -15,6 +15,9 @@ const DENY_VERSION: &str = "0.20.2";
 /// A program and the Debian package it comes in.
 const RECEIVERS: [(&str, &str); 2] = [("php", "php-cli"), ("webhook", "webhook")];
 
+/// The browser that the dashboard's tests drive, and what drives it.
+const BROWSER: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", "chromium-driver")];
+
 /// Where Debian keeps the servers it installed, and what it reads before it sets up a cluster for a new one.
 const DEBIAN_SERVERS: &str = "/usr/lib/postgresql";
 const CLUSTER_SETTINGS: &str = "/etc/postgresql-common/createcluster.d/no-main-cluster.conf";
@@ -26,6 +29,7 @@ pub(crate) fn prepare() -> Result<()> {
             .with_context(|| format!("the toolchain has no cargo {component}"))?;
     }
     receivers()?;
+    browser()?;
     database_server()?;
     deny_binary().map(|path| println!("cargo-deny {DENY_VERSION} at {}", path.display()))
 }
@@ -38,6 +42,12 @@ pub(crate) fn receivers() -> Result<()> {
         .map(|(_, package)| *package)
         .collect();
     install(&missing)
+}
+
+/// Makes sure that the browser and its driver are there.
+fn browser() -> Result<()> {
+    let missing = BROWSER.iter().filter(|(program, _)| !exists(program, "--version"));
+    install(&missing.map(|(_, package)| *package).collect::<Vec<_>>())
 }
 
 /// Makes sure that a PostgreSQL server is installed. The tests start their own, so none needs to run; Debian's package

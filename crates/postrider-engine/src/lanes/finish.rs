@@ -61,6 +61,7 @@ impl Lanes {
         let decision = after_attempt(&situation, attempted.outcome, attempted.now, attempted.jitter);
         let health_before = lane.health;
         lane.adapt(attempted, decision.health);
+        self.tally.count(&mut lane.activity, attempted.outcome.is_received(), attempted.now);
         let disabled = match decision.change {
             Some(HealthChange::Disable(reason)) if lane.state != State::Disabled(reason) => {
                 lane.state = State::Disabled(reason);

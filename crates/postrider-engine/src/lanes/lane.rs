@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use postrider_core::activity::Activity;
 use postrider_core::attempt::{FailureCode, Outcome};
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::{Endpoint, State};
@@ -17,6 +18,7 @@ use super::bucket::Bucket;
 use super::finish::Attempted;
 use super::known::Known;
 use super::shares::{InRings, PROVEN_FOR, Pace, SLOW_ANSWER};
+use super::tally::HOURS;
 
 /// How many requests a lane that has shown nothing yet may have in flight.
 const FIRST_WINDOW: u32 = 2;
@@ -86,6 +88,8 @@ pub(super) struct Lane {
     /// In which rings it stands: that of its pace, or one where it stands from before.
     pub(super) in_rings: InRings,
     pub(super) wakeup: Option<Timestamp>,
+    /// What ended here lately, by the hour; made with the first attempt.
+    pub(super) activity: Option<Box<Activity<HOURS>>>,
     pub(super) persisted_success_at: Option<Timestamp>,
     /// Set while the service's own change of the state is on its way to the store: the delivery it comes with.
     pub(super) unrecorded_state: Option<DeliverySeq>,
@@ -117,6 +121,7 @@ impl Lane {
             backlog: 0,
             in_rings: InRings::default(),
             wakeup: None,
+            activity: None,
             unrecorded_state: None,
             bucket,
             probing: false,

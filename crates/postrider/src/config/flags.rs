@@ -49,6 +49,22 @@ pub(crate) struct ServeFlags {
     /// [env: POSTRIDER_SHUTDOWN_GRACE_SECONDS]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) shutdown_grace_seconds: Option<String>,
+    /// What customers read at the top of the portal [default: Webhooks] [env: POSTRIDER_PORTAL_TITLE]
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) portal_title: Option<String>,
+    /// A picture for the top of the portal: SVG, PNG, JPEG or WebP, 64 KiB at most [env: POSTRIDER_PORTAL_LOGO]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) portal_logo: Option<String>,
+    /// The colour of buttons and links in the portal, such as #0a7d5a [env: POSTRIDER_PORTAL_ACCENT]
+    #[arg(long, value_name = "COLOUR")]
+    pub(crate) portal_accent: Option<String>,
+    /// Origins whose pages may frame the portal, such as https://app.example.com [env: POSTRIDER_PORTAL_FRAME_ORIGINS]
+    #[arg(long, value_name = "ORIGINS")]
+    pub(crate) portal_frame_origins: Option<String>,
+    /// Whether a proxy in front tells the dashboard who calls and whether over TLS (X-Forwarded-For, -Host, -Proto)
+    /// [default: false] [env: POSTRIDER_BEHIND_PROXY]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) behind_proxy: Option<String>,
     /// How log lines look: text or json [default: text] [env: POSTRIDER_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -76,6 +92,11 @@ impl ServeFlags {
             "retention_days" => &self.retention_days,
             "max_in_flight" => &self.max_in_flight,
             "shutdown_grace_seconds" => &self.shutdown_grace_seconds,
+            "portal_title" => &self.portal_title,
+            "portal_logo" => &self.portal_logo,
+            "portal_accent" => &self.portal_accent,
+            "portal_frame_origins" => &self.portal_frame_origins,
+            "behind_proxy" => &self.behind_proxy,
             "log_format" => &self.log_format,
             "log_level" => &self.log_level,
             _ => return None,

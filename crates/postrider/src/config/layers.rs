@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 3] = ["CONFIG", "URL", "SECRET"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 14] = [
+pub(crate) const SETTINGS: [(&str, &str); 19] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
@@ -31,6 +31,11 @@ pub(crate) const SETTINGS: [(&str, &str); 14] = [
     ("retention_days", "30"),
     ("max_in_flight", ""),
     ("shutdown_grace_seconds", "20"),
+    ("portal_title", ""),
+    ("portal_logo", ""),
+    ("portal_accent", ""),
+    ("portal_frame_origins", ""),
+    ("behind_proxy", "false"),
     ("log_format", "text"),
     ("log_level", "info"),
 ];

@@ -31,6 +31,8 @@ impl Show {
         ));
         say("");
         say(format!("  service    {}", paint(NAME, service_url)));
+        say(format!("  dashboard  {}", paint(NAME, format!("{service_url}/"))));
+        say(format!("             {}", paint(DIM, format!("log in with {key}"))));
         say(format!(
             "  receivers  {}  {}",
             paint(NAME, receiver_url),

@@ -10,13 +10,15 @@ use serde::Deserialize;
 use super::Finding;
 
 /// Who may use which crate of the workspace. A new crate gets a line here.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("postrider-signature", &[]),
     ("postrider-core", &["postrider-signature"]),
     ("postrider-store", &["postrider-core", "postrider-signature"]),
     ("postrider-sender", &["postrider-core", "postrider-signature"]),
     ("postrider-engine", &["postrider-store", "postrider-sender", "postrider-core", "postrider-signature"]),
     ("postrider-api", &["postrider-engine", "postrider-core"]),
+    // Signature for the panel that checks one.
+    ("postrider-dashboard", &["postrider-engine", "postrider-core", "postrider-signature"]),
     ("postrider", THE_BINARY),
     ("postrider-bench", &["postrider-core", "postrider-signature", "postrider-pgtemp"]),
     // Servers for tests and measurements; knows nothing of the product.
@@ -28,6 +30,7 @@ const THE_BINARY: &[&str] = &[
     "postrider-api",
     // For `postrider bench`; it knows the service only as a process that speaks HTTP.
     "postrider-bench",
+    "postrider-dashboard",
     "postrider-engine",
     "postrider-store",
     "postrider-sender",

@@ -1,0 +1,154 @@
+// Makes pages quicker to use: live parts, keys, copying, checks while a form is filled in. Every page works without it.
+(() => {
+  'use strict';
+  const root = document.documentElement;
+  root.classList.add('js');
+  const $ = (query, from = document) => from.querySelector(query);
+  const $$ = (query, from = document) => [...from.querySelectorAll(query)];
+
+  // Live: when something happened the page is asked for again, and only rows that changed are replaced.
+  const live = { source: null, timer: null, last: null, busy: false };
+
+  function merge(before, after) {
+    const known = new Map([...before.children].filter((e) => e.dataset.key).map((e) => [e.dataset.key, e]));
+    if (!known.size && ![...after.children].some((e) => e.dataset.key)) {
+      if (before.innerHTML !== after.innerHTML && !before.contains(document.activeElement)) before.replaceChildren(...after.childNodes);
+      return;
+    }
+    let place = before.firstElementChild;
+    for (const fresh of [...after.children]) {
+      const old = known.get(fresh.dataset.key);
+      if (old) {
+        known.delete(fresh.dataset.key);
+        const used = old.contains(document.activeElement);
+        const stays = old.outerHTML.replace(' class="new"', '') === fresh.outerHTML;
+        const shown = stays || used ? old : fresh;
+        if (shown === fresh) old.replaceWith(fresh);
+        if (place === old) place = shown;
+        if (place === shown) place = shown.nextElementSibling;
+        else before.insertBefore(shown, place);
+      } else {
+        if (fresh.tagName === 'TR') fresh.classList.add('new');
+        before.insertBefore(fresh, place);
+      }
+    }
+    for (const gone of known.values()) if (!gone.contains(document.activeElement)) gone.remove();
+  }
+
+  async function refresh() {
+    if (live.busy) return;
+    live.busy = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, redirect: 'error' });
+      if (answer.status === 401 || answer.status === 410) return location.reload();
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      for (const part of $$('[data-live]')) {
+        const fresh = $(`[data-live="${part.dataset.live}"]`, page);
+        if (fresh) merge(part, fresh);
+      }
+    } catch { /* The next one may come through. */ } finally { live.busy = false; }
+  }
+
+  function soon() {
+    clearTimeout(live.timer);
+    clearTimeout(live.last);
+    live.timer = setTimeout(refresh, 150);
+    // What an attempt changes is written down a moment after it ended.
+    live.last = setTimeout(refresh, 1600);
+  }
+
+  function watch(on) {
+    const button = $('#live');
+    if (!button) return;
+    if (live.source) live.source.close();
+    live.source = null;
+    button.setAttribute('aria-pressed', String(on));
+    sessionStorage.setItem('live', on ? 'on' : 'off');
+    if (!on) return;
+    live.source = new EventSource(button.dataset.source);
+    live.source.addEventListener('attempt', soon);
+    live.source.addEventListener('open', () => button.setAttribute('data-open', ''));
+  }
+
+  const button = $('#live');
+  if (button) {
+    button.addEventListener('click', () => watch(button.getAttribute('aria-pressed') !== 'true'));
+    watch(sessionStorage.getItem('live') !== 'off');
+  }
+  const again = $('[data-again]');
+  if (again) setInterval(refresh, 1000 * Number(again.dataset.again));
+
+  // Copying.
+  document.addEventListener('click', async (event) => {
+    const button = event.target.closest('[data-copy]');
+    if (!button) return;
+    const source = $(button.dataset.copy);
+    const text = 'value' in source ? source.value : source.textContent;
+    let done = true;
+    try { await navigator.clipboard.writeText(text); } catch {
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      done = document.execCommand('copy');
+    }
+    const name = button.textContent;
+    button.textContent = done ? 'Copied' : 'Selected';
+    setTimeout(() => { button.textContent = name; }, 1500);
+  });
+
+  // A form is judged while it is filled in, by the same rules as when it is sent.
+  for (const form of $$('form[data-check]')) {
+    let turn = 0;
+    form.addEventListener('change', async (event) => {
+      const field = event.target;
+      if (!field.name || field.type === 'password') return;
+      const mine = ++turn;
+      const answer = await fetch(form.dataset.check, { method: 'POST', body: new URLSearchParams(new FormData(form)) });
+      if (!answer.ok || mine !== turn) return;
+      const faults = await answer.json();
+      field.dataset.touched = '';
+      for (const input of $$('[name]', form)) {
+        const place = document.getElementById(`fault-${input.name}`);
+        if (!place || !('touched' in input.dataset)) continue;
+        place.textContent = faults[input.name] || '';
+        input.setAttribute('aria-invalid', String(Boolean(faults[input.name])));
+      }
+    });
+  }
+
+  // A filter applies at once.
+  for (const form of $$('form[data-at-once]')) {
+    form.addEventListener('change', () => form.requestSubmit());
+  }
+  for (const form of $$('form[data-sure]')) {
+    form.addEventListener('submit', (event) => { if (!confirm(form.dataset.sure)) event.preventDefault(); });
+  }
+
+  // Keys.
+  let afterG = 0;
+  const rows = () => $$('table.list tbody a.row, .timeline a.step');
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const field = event.target.closest('input,textarea,select');
+    if (field) { if (event.key === 'Escape') field.blur(); return; }
+    if (event.target.closest('dialog')) return;
+    if (Date.now() - afterG < 1200) {
+      afterG = 0;
+      const place = $(`nav [data-key="${CSS.escape(event.key)}"]`);
+      if (place) { event.preventDefault(); place.click(); }
+      return;
+    }
+    if (event.key === 'g') afterG = Date.now();
+    else if (event.key === '/') { event.preventDefault(); $('#q')?.focus(); }
+    else if (event.key === '?') $('#keys')?.showModal();
+    else if (event.key === 'l') $('#live')?.click();
+    else if (event.key === 'j' || event.key === 'k') {
+      const all = rows();
+      const at = all.indexOf(document.activeElement);
+      const next = event.key === 'j' ? all[at + 1] ?? all[0] : all[at - 1] ?? all.at(-1);
+      next?.focus();
+    }
+  });
+})();

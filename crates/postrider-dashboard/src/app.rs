@@ -1,0 +1,69 @@
+//! What every page works with, and how much may be going on at once.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use postrider_engine::Engine;
+use tokio::sync::Semaphore;
+
+use crate::DashboardOptions;
+use crate::login_limit::LoginLimit;
+use crate::session::Sessions;
+
+/// How many forms are read and judged at once; further ones wait.
+const FORMS_AT_ONCE: usize = 16;
+/// How many browsers watch at once; further ones see a page that stands still.
+const WATCHERS_AT_ONCE: usize = 128;
+
+/// A setting of the running service, as the operator sees it.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Its name, as in the configuration file.
+    pub name: String,
+    /// Its value; a secret's is masked.
+    pub value: String,
+    /// Where the value is from.
+    pub source: String,
+}
+
+/// What every page works with.
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) options: DashboardOptions,
+    pub(crate) forms: Semaphore,
+    pub(crate) watchers: Arc<Semaphore>,
+    sessions: Mutex<Sessions>,
+    login_limit: Mutex<LoginLimit>,
+}
+
+impl App {
+    pub(crate) fn new(engine: Engine, options: DashboardOptions) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            options,
+            forms: Semaphore::new(FORMS_AT_ONCE),
+            watchers: Arc::new(Semaphore::new(WATCHERS_AT_ONCE)),
+            sessions: Mutex::default(),
+            login_limit: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn login_limit(&self) -> MutexGuard<'_, LoginLimit> {
+        self.login_limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fresh chance as 64 hex digits.
+pub(crate) fn random_token() -> String {
+    use std::fmt::Write as _;
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).expect("the operating system has chance to give");
+    let mut token = String::with_capacity(64);
+    for byte in bytes {
+        write!(token, "{byte:02x}").expect("writing to a string never fails");
+    }
+    token
+}

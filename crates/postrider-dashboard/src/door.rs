@@ -1,0 +1,151 @@
+//! The way in: who comes through which door, and what every answer carries out.
+//!
+//! The operator comes with a session's cookie, a customer with a link. Each has a router of their own, so that a page that
+//! is not a customer's is not there for one.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use tower_service::Service as _;
+
+use crate::app::App;
+use crate::refusal::{Carried, Refusal};
+use crate::visit::{Scope, Viewer};
+use crate::{answer, assets, layout, pages};
+
+/// The cookie that holds the operator's session …
+pub(crate) const SESSION: &str = "postrider_session";
+/// … and the one that holds the chosen theme.
+pub(crate) const THEME: &str = "postrider_theme";
+
+/// Everything that is served.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let operator = pages::of_operator().with_state(app.clone());
+    Router::new()
+        .route("/assets/{file}", get(assets::serve))
+        .route("/login", get(pages::login::show).post(pages::login::submit))
+        .fallback(move |State(app): State<Arc<App>>, request: Request| enter(app, operator, request))
+        .layer(middleware::from_fn(guarded))
+        .with_state(app)
+}
+
+/// The headers of every answer that has none of its own.
+async fn guarded(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if !response.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+        answer::guard(response.headers_mut(), "'none'");
+    }
+    response
+}
+
+/// Lets an operator in who has a session; sends others to the login.
+async fn enter(app: Arc<App>, mut pages: Router, mut request: Request) -> Response {
+    let token = cookie(request.headers(), SESSION);
+    let form_token = token.and_then(|token| app.sessions().find(token, app.engine.now()));
+    let Some(form_token) = form_token else { return to_login(&request) };
+    let theme = theme(request.headers());
+    let viewer = Viewer { scope: Scope::Operator, base: String::new(), form_token, theme };
+    request.extensions_mut().insert(viewer.clone());
+    let Ok(response) = pages.call(request).await;
+    finish(&app, &viewer, response)
+}
+
+/// A refusal becomes a page that looks like the visitor's others.
+pub(crate) fn finish(app: &App, viewer: &Viewer, mut response: Response) -> Response {
+    let Some(Carried(refusal)) = response.extensions_mut().remove() else { return response };
+    refused(app, Some(viewer), &refusal)
+}
+
+/// The page of a refusal.
+pub(crate) fn refused(app: &App, viewer: Option<&Viewer>, refusal: &Refusal) -> Response {
+    let mut response = answer::html(refusal.status(), layout::refused(app, viewer, refusal));
+    if let Some(seconds) = refusal.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn to_login(request: &Request) -> Response {
+    if request.method() != Method::GET {
+        return answer::see("/login?over=1");
+    }
+    // A part of a page that a script asked for is not where somebody wants to be after the login.
+    if request.headers().get("sec-fetch-mode").is_some_and(|mode| mode != "navigate") {
+        return http::StatusCode::UNAUTHORIZED.into_response();
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let mut to = url::form_urlencoded::Serializer::new(String::new());
+    answer::see(&match path {
+        "/" => "/login".to_owned(),
+        path => format!("/login?{}", to.append_pair("to", path).finish()),
+    })
+}
+
+/// A place within these pages that a visitor may be sent to; the home page for anything else.
+pub(crate) fn place_here(text: &str) -> &str {
+    let is_here = text.starts_with('/')
+        && !text.starts_with("//")
+        && !text.contains('\\')
+        && text.len() <= 2_000
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && text.parse::<Uri>().is_ok();
+    if is_here { text } else { "/" }
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|line| line.split(';')).find_map(|pair| {
+        let (known, value) = pair.trim().split_once('=')?;
+        (known == name).then_some(value)
+    })
+}
+
+/// The theme that the visitor has chosen.
+pub(crate) fn theme(headers: &HeaderMap) -> Option<&'static str> {
+    ["light", "dark"].into_iter().find(|theme| cookie(headers, THEME) == Some(theme))
+}
+
+/// Whether the visitor came over TLS, as a trusted proxy tells.
+pub(crate) fn is_over_tls(headers: &HeaderMap, behind_proxy: bool) -> bool {
+    let scheme = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    behind_proxy && scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+}
+
+/// Where the visitor comes from: the other side of the connection, or who a trusted proxy says it was.
+pub(crate) fn address(request: &Request, behind_proxy: bool) -> IpAddr {
+    let told = request.headers().get_all("x-forwarded-for").into_iter().next_back();
+    // The last one is what the proxy itself saw; those before it are what it was told.
+    let told = told.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    told.filter(|_| behind_proxy).or(peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere_after_the_login() {
+        assert_eq!(place_here("/deliveries?status=exhausted"), "/deliveries?status=exhausted");
+        for elsewhere in
+            ["", "//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nb", "javascript:1", "/ä"]
+        {
+            assert_eq!(place_here(elsewhere), "/", "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, HeaderValue::from_static("a=1; postrider_theme=dark;b=2"));
+        assert_eq!((cookie(&headers, "b"), cookie(&headers, "c")), (Some("2"), None));
+        assert_eq!(theme(&headers), Some("dark"));
+    }
+}

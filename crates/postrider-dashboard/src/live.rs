@@ -1,0 +1,105 @@
+//! The live feed: tells a browser that something happened within its view, so that it asks for the page again. It carries
+//! no data of its own, so it can't tell more than the page does.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::IntoResponse as _;
+use axum::response::sse::{Event, Sse};
+use futures_util::stream;
+use postrider_engine::{AttemptSeen, DeliveryFilter, EngineError};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use crate::answer::Answer;
+use crate::app::App;
+use crate::query::Filters;
+use crate::refusal::Refusal;
+use crate::visit::{Scope, Visit};
+
+/// A browser is told at most this often.
+const AT_MOST_EVERY: Duration = Duration::from_millis(500);
+/// How often a silent feed says that it is alive, and looks whether the service stops.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How many such looks pass between two signs of life that are sent.
+const LOOKS_PER_SIGN: u32 = 15;
+
+/// What a feed goes by.
+struct Feed {
+    app: Arc<App>,
+    attempts: Receiver<Arc<AttemptSeen>>,
+    scope: Scope,
+    filter: DeliveryFilter,
+    looks: u32,
+    began: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// `GET /live`, with the filters of the page that watches.
+pub(crate) async fn stream(visit: Visit) -> Answer {
+    let Ok(place) = visit.app.watchers.clone().try_acquire_owned() else {
+        return Err(Refusal::Unavailable(EngineError::Overloaded));
+    };
+    let scope = visit.viewer.scope;
+    let filter = Filters::read(&visit.query).deliveries(scope);
+    let attempts = visit.engine().watch_attempts();
+    let feed = Feed { app: visit.app, attempts, scope, filter, looks: 0, began: false, _place: place };
+    let events = stream::unfold(feed, |mut feed| async move {
+        let event = feed.next().await?;
+        Some((Ok::<_, Infallible>(event), feed))
+    });
+    Ok(Sse::new(events).into_response())
+}
+
+impl Feed {
+    /// The next thing to say; none when the service stops.
+    async fn next(&mut self) -> Option<Event> {
+        if !std::mem::replace(&mut self.began, true) {
+            return Some(Event::default().comment("watching"));
+        }
+        loop {
+            match tokio::time::timeout(ALIVE_EVERY, self.attempts.recv()).await {
+                Ok(Ok(seen)) if !self.is_seen(&seen) => {}
+                // Who fell behind has missed something.
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {
+                    self.let_a_moment_pass().await;
+                    return Some(Event::default().event("attempt").data("ended"));
+                }
+                Ok(Err(RecvError::Closed)) => return None,
+                Err(_silence) => {
+                    if self.app.engine.is_stopping() {
+                        return None;
+                    }
+                    self.looks += 1;
+                    if self.looks.is_multiple_of(LOOKS_PER_SIGN) {
+                        return Some(Event::default().comment("alive"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Many attempts at once are one thing to say.
+    async fn let_a_moment_pass(&mut self) {
+        tokio::time::sleep(AT_MOST_EVERY).await;
+        loop {
+            match self.attempts.try_recv() {
+                Ok(_) | Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Whether an attempt lies within the visitor's view. Its status may have changed, so that this is not asked.
+    fn is_seen(&self, seen: &AttemptSeen) -> bool {
+        let filter = &self.filter;
+        self.scope.sees(seen.account, seen.livemode)
+            && filter.account.is_none_or(|wanted| wanted == seen.account)
+            && filter.endpoint.is_none_or(|wanted| wanted == seen.endpoint)
+            && filter.event.is_none_or(|wanted| wanted == seen.event)
+            && filter.livemode.is_none_or(|wanted| wanted == seen.livemode)
+            && filter.event_type.as_deref().is_none_or(|wanted| wanted == &*seen.event_type)
+    }
+}

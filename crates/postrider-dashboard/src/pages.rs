@@ -1,0 +1,78 @@
+//! Every page, and which of them there are for whom.
+
+mod accounts;
+mod deliveries;
+mod delivery;
+mod endpoint;
+mod endpoint_form;
+mod endpoints;
+mod event;
+mod event_types;
+mod events;
+mod home;
+pub(crate) mod login;
+mod names;
+mod operations;
+mod replays;
+mod search;
+mod secret;
+mod send;
+mod settings;
+mod signature;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::App;
+use crate::live;
+use crate::refusal::Refusal;
+
+/// The pages that a customer sees as well, of their own things.
+fn of_everybody() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(home::show))
+        .route("/search", get(search::go))
+        .route("/live", get(live::stream))
+        .route("/theme", post(login::theme))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/{id}", get(delivery::show))
+        .route("/deliveries/{id}/resend", post(delivery::resend))
+        .route("/deliveries/{id}/signature", post(signature::check))
+        .route("/endpoints", get(endpoints::list))
+        .route("/endpoints/new", get(endpoint_form::new).post(endpoint_form::create))
+        .route("/endpoints/check", post(endpoint_form::check))
+        .route("/endpoints/{id}", get(endpoint::show))
+        .route("/endpoints/{id}/edit", get(endpoint_form::edit).post(endpoint_form::change))
+        .route("/endpoints/{id}/state", post(endpoint::change_state))
+        .route("/endpoints/{id}/delete", post(endpoint::delete))
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(event::show))
+        .route("/events/{id}/payload", get(event::payload))
+        .route("/event-types", get(event_types::list))
+        .route("/event-types/{name}", get(event_types::show))
+        .route("/replays", get(replays::list))
+        .route("/replays/new", get(replays::new).post(replays::create))
+        .route("/replays/{id}", get(replays::show))
+        .route("/replays/{id}/cancel", post(replays::cancel))
+        .fallback(nothing)
+}
+
+/// Everything that the operator sees.
+pub(crate) fn of_operator() -> Router<Arc<App>> {
+    of_everybody()
+        .route("/logout", post(login::logout))
+        .route("/logout-everywhere", post(login::logout_everywhere))
+        .route("/events/new", get(send::new).post(send::create))
+        .route("/endpoints/{id}/secret", get(secret::show).post(secret::reveal))
+        .route("/accounts", get(accounts::list).post(accounts::create))
+        .route("/accounts/{id}", get(accounts::show))
+        .route("/accounts/{id}/rename", post(accounts::rename))
+        .route("/accounts/{id}/delete", post(accounts::delete))
+        .route("/operations", get(operations::show))
+}
+
+async fn nothing() -> Refusal {
+    Refusal::NotFound
+}

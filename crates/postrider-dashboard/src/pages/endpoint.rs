@@ -1,0 +1,200 @@
+//! One endpoint: how it does, what is set, its deliveries, and what can be done.
+
+use maud::{Markup, html};
+use postrider_core::endpoint::{DisabledReason, State};
+use postrider_core::event_type::Subscription;
+use postrider_core::time::Timestamp;
+use postrider_engine::PageRequest;
+use postrider_engine::model::{EndpointView, StateChange};
+
+use super::{deliveries, names};
+use crate::answer::Answer;
+use crate::layout::{self, Section};
+use crate::query::Filters;
+use crate::refusal::Refusal;
+use crate::show::text::{number, visible};
+use crate::show::{badge, chart, time};
+use crate::visit::Visit;
+
+/// How many of its deliveries the page shows.
+const SHOWN: usize = 15;
+
+pub(crate) async fn show(visit: Visit) -> Answer {
+    let view = names::find_endpoint(&visit)?;
+    let id = view.endpoint.id;
+    let scope = visit.viewer.scope;
+    let mut filters = Filters::default();
+    let mut filter = filters.deliveries(scope);
+    filter.endpoint = Some(id);
+    let recent = visit.engine().deliveries(filter, PageRequest { limit: SHOWN, before: None }).await?;
+    let slots = visit.engine().endpoint_activity(id)?;
+    let now = visit.engine().now();
+    let content = html! {
+        (layout::trail(&visit, &[("/endpoints", "Endpoints")]))
+        div.head {
+            h1 { bdi { (names::of_endpoint(&view.endpoint)) } " " span data-live="state" { (badge::endpoint(&view)) } " " (badge::mode(view.endpoint.livemode)) }
+            div.actions {
+                (deliveries::live_button(&visit, &format!("endpoint={id}"), true))
+                (actions(&visit, &view))
+            }
+        }
+        (layout::said(&visit))
+        div data-live="standing" { (standing(&view, now)) }
+        div.cards data-live="figures" { (figures(&view, &slots, now)) }
+        section.card aria-labelledby="activity" {
+            h2 #activity { "Attempts in the last 24 hours" }
+            div data-live="chart" { (chart::bars(&slots, "Attempts in the last 24 hours")) }
+            p.legend { span { i.good {} "received" } span { i.bad {} "failed" } }
+        }
+        section aria-labelledby="recent" {
+            h2 #recent { "Deliveries" a href=(visit.link(&format!("/deliveries?endpoint={id}"))) { "All of them" } }
+            (deliveries::table(&visit, &recent.rows, &filters, deliveries::Shows::NoEndpoint))
+        }
+        (settings(&visit, &view, now))
+        (dangers(&visit, &view))
+    };
+    layout::page(&visit, Section::Endpoints, &names::of_endpoint(&view.endpoint), content)
+}
+
+fn state_button(visit: &Visit, view: &EndpointView, to: &str, name: &str, class: &str) -> Markup {
+    html! {
+        form method="post" action=(visit.link(&format!("/endpoints/{}/state", view.endpoint.id))) {
+            (visit.viewer.token())
+            input type="hidden" name="to" value=(to);
+            button class=(class) type="submit" { (name) }
+        }
+    }
+}
+
+fn actions(visit: &Visit, view: &EndpointView) -> Markup {
+    let id = view.endpoint.id;
+    html! {
+        @match view.state {
+            State::Enabled => (state_button(visit, view, "pause", "Pause", "")),
+            State::Paused => (state_button(visit, view, "resume", "Resume", "primary")),
+            State::Disabled(_) => (state_button(visit, view, "enable", "Enable", "primary")),
+        }
+        @if visit.viewer.scope.is_operator() { a.button href=(visit.link(&format!("/endpoints/{id}/secret"))) { "Secret" } }
+        @if !matches!(view.state, State::Disabled(_)) { a.button href=(visit.link(&format!("/replays/new?endpoint={id}"))) { "Replay…" } }
+        a.button href=(visit.link(&format!("/endpoints/{id}/edit"))) { "Edit" }
+    }
+}
+
+fn standing(view: &EndpointView, now: Timestamp) -> Markup {
+    html! {
+        @match view.state {
+            State::Paused => div.note { p { strong { "Paused. " } "Deliveries are held and sent when you resume." } },
+            State::Disabled(reason) => div.alarm {
+                p { strong { "Disabled. " }
+                    @match reason {
+                        DisabledReason::Operator => "By hand. ",
+                        DisabledReason::Gone => "The receiver answered 410 Gone. ",
+                        DisabledReason::Failing => "It failed for days without one success. ",
+                    }
+                    "Deliveries are held; enabling sends them, with fresh health." }
+            },
+            State::Enabled => @match (view.health.failing, view.health.run) {
+                (Some(failing), _) => div.alarm {
+                    p { strong { "Failing " } "since " (time::long(failing.since, now)) ". One delivery at a time is tried as a probe, the next " (time::ago(failing.next_probe_at, now)) ". Nothing is given up meanwhile." }
+                    p { "Look at the newest failed delivery below for what went wrong. A resend by hand is the next probe, at once." }
+                },
+                (None, Some(run)) if run.failures > 0 => div.note {
+                    p { strong { (run.failures) @if run.failures == 1 { " failure" } @else { " failures in a row" } } " since " (time::long(run.since, now)) ". After ten in a row it counts as failing." }
+                },
+                _ => {},
+            },
+        }
+        @if let Some(until) = view.health.closed_until.filter(|until| *until > now) {
+            div.note { p { "The receiver asked to be left alone until " (time::long(until, now)) "." } }
+        }
+    }
+}
+
+fn figures(
+    view: &EndpointView,
+    slots: &[(Timestamp, postrider_core::activity::Counts)],
+    now: Timestamp,
+) -> Markup {
+    let (received, failed) = chart::sum(slots);
+    html! {
+        div.card { div.figure { (chart::success(received, failed).unwrap_or_else(|| "–".to_owned())) } div.label { "received, last 24 h" } }
+        div.card { div.figure { (number(failed)) } div.label { "failed attempts, last 24 h" } }
+        div.card { div.figure { (number(view.backlog)) } div.label { "in the backlog" } }
+        div.card {
+            div.figure { @match view.health.last_success_at { Some(at) => (time::ago(at, now)), None => "never" } }
+            div.label { "last success" }
+        }
+    }
+}
+
+/// Event types as marks.
+pub(super) fn wanted(subscription: &Subscription) -> Markup {
+    html! { @for pattern in subscription.patterns() { code { (pattern) } " " } }
+}
+
+fn settings(visit: &Visit, view: &EndpointView, now: Timestamp) -> Markup {
+    let endpoint = &view.endpoint;
+    let settings = &endpoint.settings;
+    html! {
+        section aria-labelledby="settings" {
+            h2 #settings { "Settings" }
+            div.card { dl.facts {
+                dt { "URL" } dd { code { bdi { (visible(settings.url.as_str())) } } }
+                dt { "Event types" } dd { (wanted(&settings.subscription)) }
+                @if let Some(filter) = &settings.filter { dt { "Filter" } dd { code { bdi { (visible(filter.as_str())) } } } }
+                @if visit.viewer.scope.is_operator() { dt { "Account" } dd { (names::account_link(visit, endpoint.account)) } }
+                dt { "Timeout" } dd { (time::span(settings.timeout)) }
+                dt { "Retry schedule" } dd { @match &settings.retry_schedule { Some(schedule) => code { (schedule) }, None => "the installation’s" } }
+                dt { "Requests at once" } dd { (settings.max_in_flight) }
+                dt { "Rate limit" } dd { @match settings.rate_limit { Some(limit) => { (limit.per_second) " per second, bursts of " (limit.burst) }, None => "none" } }
+                dt { "Order" } dd { @if settings.ordered { "one at a time, in order" } @else { "as fast as it takes them" } }
+                dt { "Standard Webhooks" } dd { @if settings.standard_webhooks { "headers are sent as well" } @else { "no" } }
+                dt { "Own headers" } dd { @if settings.headers.is_empty() { "none" } @for header in &settings.headers { code { (header.name) } " " } }
+                dt { "Id" } dd { span.id { (endpoint.id) } }
+                dt { "Created" } dd { (time::long(endpoint.created_at, now)) }
+                dt { "Changed" } dd { (time::long(endpoint.updated_at, now)) }
+            } }
+        }
+    }
+}
+
+fn dangers(visit: &Visit, view: &EndpointView) -> Markup {
+    let id = view.endpoint.id;
+    html! {
+        section aria-labelledby="dangers" {
+            h2 #dangers { "Disable or delete" }
+            div.actions {
+                @if !matches!(view.state, State::Disabled(_)) { (state_button(visit, view, "disable", "Disable", "danger")) }
+                form method="post" action=(visit.link(&format!("/endpoints/{id}/delete"))) data-sure="Delete this endpoint? What is pending is cancelled; the log stays." {
+                    (visit.viewer.token())
+                    label.tick { input type="checkbox" name="sure" required; " Yes, delete it" }
+                    button.danger type="submit" { "Delete" }
+                }
+            }
+        }
+    }
+}
+
+/// Pauses, resumes, enables or disables.
+pub(crate) async fn change_state(visit: Visit) -> Answer {
+    let view = names::find_endpoint(&visit)?;
+    let (change, said) = match visit.form.get("to") {
+        "pause" => (StateChange::Pause, "paused"),
+        "resume" => (StateChange::Resume, "resumed"),
+        "enable" => (StateChange::Enable, "enabled"),
+        "disable" => (StateChange::Disable, "disabled"),
+        _ => return Err(Refusal::BadRequest("The form names no change that there is.".to_owned())),
+    };
+    visit.engine().change_state(view.endpoint.id, change).await?;
+    Ok(visit.see(&format!("/endpoints/{}?said={said}", view.endpoint.id)))
+}
+
+/// Deletes it, where that was confirmed.
+pub(crate) async fn delete(visit: Visit) -> Answer {
+    let view = names::find_endpoint(&visit)?;
+    if !visit.form.is_ticked("sure") {
+        return Err(Refusal::BadRequest("Tick “Yes, delete it” first; nothing was deleted.".to_owned()));
+    }
+    visit.engine().delete_endpoint(view.endpoint.id).await?;
+    Ok(visit.see("/endpoints?said=deleted"))
+}

@@ -1,0 +1,63 @@
+//! Operations, for the operator: how the service stands, its configuration as running, and the sessions.
+
+use maud::{Markup, html};
+
+use crate::answer::Answer;
+use crate::layout::{self, Section};
+use crate::show::text::{number, visible};
+use crate::show::time;
+use crate::visit::Visit;
+
+pub(crate) async fn show(visit: Visit) -> Answer {
+    let engine = visit.engine();
+    let now = engine.now();
+    let is_ready = engine.check_ready().await.is_ok();
+    let content = html! {
+        div.head { h1 { "Operations" } }
+        div.cards {
+            div.card { div.figure { @if is_ready { span.badge.good { "Ready" } } @else { span.badge.bad { "Not ready" } } } div.label { "accepts events" } }
+            div.card { div.figure { (time::span(now.since(engine.started_at()))) } div.label { "up, since " (time::short(engine.started_at(), now)) } }
+            div.card { div.figure { (number(u64::try_from(engine.in_flight()).unwrap_or(u64::MAX))) } div.label { "requests in flight" } }
+            div.card { div.figure { (env!("CARGO_PKG_VERSION")) } div.label { "version" } }
+        }
+        (configuration(&visit))
+        (sessions(&visit))
+    };
+    layout::page(&visit, Section::Operations, "Operations", content)
+}
+
+fn configuration(visit: &Visit) -> Markup {
+    let settings = &visit.app.options.settings;
+    html! {
+        section aria-labelledby="configuration" {
+            h2 #configuration { "Configuration as running" }
+            @if settings.is_empty() { p.muted { "This service runs with built-in settings." } } @else {
+                div.scroll { table {
+                    thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } th scope="col" { "From" } } }
+                    tbody {
+                        @for setting in settings {
+                            tr {
+                                td { code { (setting.name) } }
+                                td { code { bdi { (visible(&setting.value)) } } }
+                                td.muted { (setting.source) }
+                            }
+                        }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+fn sessions(visit: &Visit) -> Markup {
+    html! {
+        section aria-labelledby="sessions" {
+            h2 #sessions { "Sessions" }
+            p { "A session ends after two hours without use, after twelve hours in any case, and with a restart." }
+            form method="post" action="/logout-everywhere" {
+                (visit.viewer.token())
+                button.danger type="submit" { "Log out everywhere" }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a page was not given, one variant per thing the visitor can do about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use maud::{Markup, html};
+use postrider_engine::EngineError;
+
+/// Why a page was not given or a form not done.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// There is no such page, or nothing of this id that the visitor may see.
+    NotFound,
+    /// What was asked for can't be read; the text says what would be right.
+    BadRequest(String),
+    /// The form did not come from one of our pages, or from one that is out of date.
+    ForeignForm,
+    /// It contradicts what is there; the text says what.
+    Conflict(String),
+    /// The form is too large.
+    TooLarge,
+    /// Too many keys were tried.
+    TooManyTries(Duration),
+    /// The store or the service can't do it at the moment.
+    Unavailable(EngineError),
+}
+
+/// What travels from a page's handler to the door, which knows how the visitor's pages look.
+#[derive(Debug, Clone)]
+pub(crate) struct Carried(pub(crate) Arc<Refusal>);
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::NotFound => Self::NotFound,
+            EngineError::Conflict(_)
+            | EngineError::Refused { .. }
+            | EngineError::TooManyDeliveries { .. } => Self::Conflict(error.to_string()),
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        if let Self::Unavailable(error) = &self {
+            tracing::warn!(error = error as &dyn std::error::Error, "a page could not be given");
+        }
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Carried(Arc::new(self)));
+        response
+    }
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::ForeignForm => StatusCode::FORBIDDEN,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// After how many seconds it makes sense to try again.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyTries(wait) => Some(wait.as_secs().max(1)),
+            Self::Unavailable(_) => Some(5),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn title(&self) -> &'static str {
+        match self {
+            Self::NotFound => "Not found",
+            Self::BadRequest(_) => "This can’t be read",
+            Self::ForeignForm => "This form is out of date",
+            Self::Conflict(_) => "Not possible just now",
+            Self::TooLarge => "Too large",
+            Self::TooManyTries(_) => "Too many tries",
+            Self::Unavailable(_) => "The service can’t answer just now",
+        }
+    }
+
+    pub(crate) fn words(&self) -> Markup {
+        let text = match self {
+            Self::NotFound => {
+                "There is no such page, or nothing with this id. What is older than the retention is deleted."
+            }
+            Self::BadRequest(text) | Self::Conflict(text) => return html! { p { bdi { (text) } } },
+            Self::ForeignForm => {
+                "It did not come from a page of this session. Go back, load the page again, and repeat it; nothing was done."
+            }
+            Self::TooLarge => {
+                "The form is larger than it may be; a payload has at most 1 MiB. Nothing was done."
+            }
+            Self::TooManyTries(wait) => {
+                return html! { p { "Too many wrong keys were tried. The next may be tried in " (wait.as_secs().div_ceil(60)) " min." } };
+            }
+            Self::Unavailable(_) => {
+                "Too much is going on, or its store can’t be reached. Nothing was done; try again in a moment."
+            }
+        };
+        html! { p { (text) } }
+    }
+}

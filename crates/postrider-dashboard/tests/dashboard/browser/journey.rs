@@ -1,0 +1,212 @@
+//! The ways that people go through the dashboard.
+
+use serde_json::json;
+
+use super::driver::Browser;
+use crate::harness::Service;
+use crate::strangers::hostile_payload;
+
+const PAYLOAD: &str = r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_makes_an_endpoint_sees_an_event_arrive_live_reads_a_failure_and_resends() {
+    let service = Service::start().await;
+    let account = service.engine.create_account("Acme Insurance".to_owned()).await.unwrap().account.id;
+    let browser = Browser::start(&service).await;
+    browser.log_in().await;
+
+    browser.follow("Endpoints").await;
+    browser.follow("New endpoint").await;
+    browser.find(&format!("#account option[value='{account}']")).await.click().await.unwrap();
+    browser.fill("#url", "http://10.0.0.1/").await;
+    browser.click("#description").await;
+    browser.until("#fault-url", "10.0.0.1").await;
+    browser.fill("#url", &service.receiver_url).await;
+    browser.fill("#description", "Acme CRM").await;
+    browser.press("Create endpoint").await;
+    browser.until("#secret", "whsec_").await;
+
+    browser.go("/deliveries").await;
+    browser.until("main", "No deliveries yet").await;
+    browser.find("#live[data-open]").await;
+    let first = service.send(account, PAYLOAD).await;
+    browser.until(&format!("tr[data-key='{first}']"), "Delivered").await;
+
+    service.receiver.answer(503, "out of order");
+    let second = service.send(account, PAYLOAD).await;
+    browser.until(&format!("tr[data-key='{second}']"), "Exhausted").await;
+    browser.click(&format!("tr[data-key='{second}'] a.row")).await;
+    browser.until(".alarm", "The receiver answered 503").await;
+    browser.until("#response-body-raw", "out of order").await;
+
+    service.receiver.answer(200, "thanks");
+    browser.press("Resend").await;
+    browser.until(".said", "the same guid").await;
+    browser.until("[data-live=status]", "Delivered").await;
+    let guids: Vec<_> =
+        service.receiver.arrived().iter().map(|(headers, _)| headers["x-kasko-delivery"].clone()).collect();
+    assert_eq!(guids[1], guids[guids.len() - 1], "a resend has the guid of the first");
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_without_javascript() {
+    let service = Service::start().await;
+    let browser = Browser::without_javascript(&service).await;
+    browser.log_in().await;
+    assert!(browser.client.find(fantoccini::Locator::Css("html.js")).await.is_err(), "no script ran");
+
+    browser.follow("Accounts").await;
+    browser.fill("#name", "Acme").await;
+    browser.press("Create").await;
+    browser.until("#key-test", "sk_test_").await;
+    browser.follow("To the account").await;
+    browser.follow("New endpoint").await;
+    browser.fill("#url", &service.receiver_url).await;
+    browser.press("Create endpoint").await;
+    browser.until("#secret", "whsec_").await;
+    browser.follow("To the endpoint").await;
+    browser.press("Pause").await;
+    browser.until(".said", "Paused").await;
+    browser.press("Resume").await;
+    browser.until(".said", "Resumed").await;
+
+    browser.go("/events/new").await;
+    browser.find("#account option:nth-child(2)").await.click().await.unwrap();
+    browser.press("Send").await;
+    browser.until(".said", "durable").await;
+    browser.click("table.list a.row").await;
+    browser.until("h1", "offer.created").await;
+    browser.press("Theme").await;
+    browser.find("html[data-theme=dark]").await;
+    browser.press("Log out").await;
+    browser.until(".note", "logged out").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_text_does_nothing_in_a_browser_and_breaks_no_page_s_width() {
+    let service = Service::start().await;
+    let markup = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
+    service.receiver.answer(500, &format!("{markup}\u{202e}{}", "B".repeat(10_000)));
+    let (account, _) = service.account(markup).await;
+    let delivery = service.send(account, &hostile_payload()).await;
+    service.until_attempted(delivery, 1).await;
+    let event = service.engine.delivery(delivery).await.unwrap().event;
+    let browser = Browser::start(&service).await;
+    browser.log_in().await;
+    for width in [1280, 390] {
+        browser.client.set_window_size(width, 800).await.unwrap();
+        for path in [
+            format!("/deliveries/{delivery}"),
+            format!("/events/{event}"),
+            "/deliveries".to_owned(),
+            "/endpoints".to_owned(),
+        ] {
+            browser.go(&path).await;
+            browser.find("footer").await;
+            let seen = browser
+                .run(
+                    "document.querySelectorAll('details').forEach(d => d.open = true);
+                    return [document.title.includes('owned'), document.querySelectorAll('main img, main script').length,
+                        document.documentElement.scrollWidth <= window.innerWidth]",
+                )
+                .await;
+            assert_eq!(seen, json!([false, 0, true]), "{path} at {width}");
+        }
+    }
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_can_be_reached_and_seen_by_keyboard() {
+    let service = Service::start().await;
+    let (account, _) = service.account("Acme").await;
+    let delivery = service.send(account, PAYLOAD).await;
+    service.until_attempted(delivery, 1).await;
+    let browser = Browser::start(&service).await;
+    browser.log_in().await;
+    for path in ["/", "/deliveries", "/endpoints/new", &format!("/deliveries/{delivery}")] {
+        browser.go(path).await;
+        let body = browser.find("body").await;
+        body.send_keys("\u{e004}").await.unwrap();
+        let first = browser.run("return document.activeElement.textContent").await;
+        assert_eq!(first, json!("Skip to the content"), "{path}");
+        let faults = browser
+            .run(
+                "const faults = [];
+                for (const field of document.querySelectorAll('input:not([type=hidden]),select,textarea')) {
+                    if (!field.labels.length && !field.getAttribute('aria-label')) faults.push('no label: ' + field.outerHTML);
+                }
+                for (const e of document.querySelectorAll('a,button')) {
+                    if (!e.textContent.trim() && !e.querySelector('svg[aria-label]')) faults.push('no name: ' + e.outerHTML);
+                    if (e.tabIndex < 0) faults.push('out of reach: ' + e.outerHTML);
+                }
+                if (document.querySelectorAll('h1').length !== 1) faults.push('not one h1');
+                const ids = [...document.querySelectorAll('[id]')].map((e) => e.id);
+                if (new Set(ids).size !== ids.length) faults.push('an id is there twice');
+                for (const e of document.querySelectorAll('[aria-labelledby]')) {
+                    if (!document.getElementById(e.getAttribute('aria-labelledby'))) faults.push('no such label: ' + e.outerHTML.slice(0, 80));
+                }
+                return faults",
+            )
+            .await;
+        assert_eq!(faults, json!([]), "{path}");
+    }
+    browser.go("/").await;
+    let body = browser.find("body").await;
+    body.send_keys("gd").await.unwrap();
+    browser.until("h1", "Deliveries").await;
+    let body = browser.find("body").await;
+    body.send_keys("j").await.unwrap();
+    let active = browser.client.active_element().await.unwrap();
+    assert_eq!(active.attr("class").await.unwrap().as_deref(), Some("row"));
+    active.send_keys("\u{e007}").await.unwrap();
+    browser.until("h1", "policy.created").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn text_has_the_contrast_that_reading_needs_in_both_themes() {
+    let service = Service::start().await;
+    service.receiver.answer(500, "broken");
+    let (account, endpoint) = service.account("Acme").await;
+    let delivery = service.send(account, PAYLOAD).await;
+    service.until_attempted(delivery, 1).await;
+    let browser = Browser::start(&service).await;
+    browser.log_in().await;
+    for theme in ["light", "dark"] {
+        for path in [
+            "/",
+            "/deliveries",
+            "/endpoints/new",
+            "/operations",
+            &format!("/endpoints/{endpoint}"),
+            &format!("/deliveries/{delivery}"),
+        ] {
+            browser.go(path).await;
+            browser.find("footer").await;
+            let faults = browser.run(&CONTRAST.replace("THEME", theme)).await;
+            assert_eq!(faults, json!([]), "{path} in {theme}");
+        }
+    }
+    browser.close().await;
+}
+
+/// Finds text whose contrast to what is behind it is below 4.5 (WCAG 2.2, 1.4.3 AA).
+const CONTRAST: &str = "
+    document.documentElement.dataset.theme = 'THEME';
+    document.querySelectorAll('details').forEach((d) => { d.open = true; });
+    const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n.slice(0, 3), 1] : n; };
+    const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const ground = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] > 0.99) return c.slice(0, 3); } return parse(getComputedStyle(document.documentElement).backgroundColor).slice(0, 3); };
+    const faults = new Set();
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node; (node = walker.nextNode());) {
+        const e = node.parentElement;
+        if (!node.textContent.trim() || !e.checkVisibility() || e.closest('.visually-hidden,.skip,option,dialog,tr.new')) continue;
+        const [a, b] = [light(parse(getComputedStyle(e).color).slice(0, 3)), light(ground(e))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) faults.add(`${ratio.toFixed(2)} ${e.tagName}.${e.className}: ${node.textContent.trim().slice(0, 30)}`);
+    }
+    return [...faults]";

@@ -1,0 +1,10 @@
+//! The dashboard as a whole: real pages over a real engine, store and sender, first by hand and then in a real browser.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod access;
+mod browser;
+mod client;
+mod forms;
+mod harness;
+mod strangers;
