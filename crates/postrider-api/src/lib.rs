@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::{get, post};
 use postrider_engine::Engine;
 use tokio::sync::{Semaphore, watch};
 
@@ -24,14 +22,18 @@ mod event_types;
 mod events;
 mod fields;
 mod finish;
+mod openapi;
 mod owner;
 mod problem;
 mod query;
 mod replays;
+mod routes;
 mod seldom;
 mod server;
 mod surface;
 
+pub use openapi::openapi;
+pub use routes::paths;
 pub use server::serve;
 
 use deliveries::StreamSlots;
@@ -100,37 +102,4 @@ impl Api {
             phase,
         }
     }
-}
-
-/// The routes; what is none of them goes to `beside`, where there is one.
-fn router(api: Arc<Api>, beside: Option<Router>) -> Router {
-    Router::new()
-        .route("/healthz", get(alive::healthz))
-        .route("/readyz", get(alive::readyz))
-        .route("/v1/accounts", get(accounts::list).post(accounts::create))
-        .route("/v1/accounts/{id}", get(accounts::show).patch(accounts::rename).delete(accounts::delete))
-        .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
-        .route("/v1/endpoints/{id}", get(endpoints::show).patch(endpoints::change).delete(endpoints::delete))
-        .route("/v1/endpoints/{id}/secret", get(endpoints::secret))
-        .route("/v1/endpoints/{id}/pause", post(endpoints::pause))
-        .route("/v1/endpoints/{id}/resume", post(endpoints::resume))
-        .route("/v1/endpoints/{id}/enable", post(endpoints::enable))
-        .route("/v1/endpoints/{id}/disable", post(endpoints::disable))
-        .route("/v1/event-types", get(event_types::list))
-        .route("/v1/event-types/{id}", get(event_types::show))
-        .route("/v1/events", get(events::list).post(events::create))
-        .route("/v1/events/batch", post(events::create_batch))
-        .route("/v1/events/{id}", get(events::show))
-        .route("/v1/events/{id}/payload", get(events::payload))
-        .route("/v1/events/{id}/routing", get(events::routing))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/stream", get(deliveries::stream))
-        .route("/v1/deliveries/{id}", get(deliveries::show))
-        .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
-        .route("/v1/replays", get(replays::list).post(replays::create))
-        .route("/v1/replays/{id}", get(replays::show))
-        .route("/v1/replays/{id}/cancel", post(replays::cancel))
-        .fallback(move |request| finish::elsewhere(request, beside))
-        .method_not_allowed_fallback(finish::wrong_method)
-        .with_state(api)
 }

@@ -19,7 +19,7 @@ use tower_service::Service as _;
 
 use crate::call::Call;
 use crate::server::Phase;
-use crate::{Api, ApiOptions, drain, events, finish};
+use crate::{Api, ApiOptions, drain, events, finish, routes};
 
 const EVENTS: &str = "/v1/events";
 
@@ -35,7 +35,8 @@ pub(crate) struct Surface {
 impl Surface {
     pub(crate) fn new(engine: Engine, options: &ApiOptions, phase: watch::Receiver<Phase>) -> Self {
         let api = Arc::new(Api::new(engine, options, phase));
-        Self { router: crate::router(Arc::clone(&api), options.beside.clone()), api, peer: None }
+        let router = routes::router(Arc::clone(&api), options.beside.clone());
+        Self { router, api, peer: None }
     }
 
     /// The same for a connection from `peer`.

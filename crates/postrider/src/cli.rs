@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::flags::ServeFlags;
-use crate::{demo, doctor, migrate, receive, serve, signing, trigger};
+use crate::{demo, doctor, migrate, receive, serve, signing, terminal, trigger};
 
 /// Delivers webhooks: takes events in over HTTP, and sends each, signed, to every endpoint that subscribed.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Command {
     Migrate(MigrateArgs),
     /// Look at the configuration, the store, the clock, DNS and the address guard, and say what is wrong
     Doctor(Box<DoctorArgs>),
+    /// Print the OpenAPI description of the REST surface, the same that the service gives at /openapi.json
+    Openapi,
     /// Measure this program on this machine beside the bare limit: throughput, latency, memory (half a minute)
     Bench(postrider_bench::ShortArgs),
 }
@@ -182,6 +184,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => signing::verify(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Openapi => {
+            terminal::say(postrider_api::openapi().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Bench(args) => postrider_bench::run_short(args, "bench"),
     }
 }

@@ -9,6 +9,7 @@ mod php;
 mod process;
 mod records;
 mod rest;
+mod schemathesis;
 mod service;
 mod webhook;
 
@@ -42,6 +43,16 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn run_alone() -> Result<()> {
     tools::receivers()?;
     run_with(&cargo::binary()?)
+}
+
+/// The running service against its own description, as a step of the suite.
+pub(crate) fn schemathesis() -> Result<()> {
+    schemathesis::run(&cargo::binary_of_the_tests()?)
+}
+
+/// The same by itself.
+pub(crate) fn schemathesis_alone() -> Result<()> {
+    schemathesis::run(&cargo::binary()?)
 }
 
 fn run_with(binary: &Path) -> Result<()> {

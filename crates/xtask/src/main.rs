@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy` and `e2e`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `e2e`, `openapi` and `schemathesis`.
 //!
 //! A tool for developers and CI: nothing of the product lives here, and no other crate depends on it. It may
 //! use an HTTP client of its own (the walls of `tidy` allow it here), because it plays the platform that hands
@@ -7,6 +7,7 @@
 
 mod cargo;
 mod e2e;
+mod openapi;
 mod steps;
 mod suite;
 mod tidy;
@@ -23,6 +24,8 @@ Commands:
   test   everything CI runs: fmt, clippy, docs, tidy, deny, all tests, then the end-to-end run
   tidy   the house rules alone: lengths, headers, names, crate walls, links of the documents
   e2e    the end-to-end run alone: the built binary against PHP's server and Debian's webhook
+  openapi [--check]   write docs/openapi.json anew, or say whether it is what the service says
+  schemathesis        the running service against its own description, by schemathesis
 
 `test` and `e2e` need php-cli and webhook, `test` also postgresql; on Debian they are installed when missing (as root
 or by sudo).
@@ -35,6 +38,9 @@ fn main() -> ExitCode {
         ["test"] => suite::run(),
         ["tidy"] => tidy::run(),
         ["e2e"] => e2e::run_alone(),
+        ["openapi"] => openapi::write(),
+        ["openapi", "--check"] => openapi::check(),
+        ["schemathesis"] => e2e::schemathesis_alone(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

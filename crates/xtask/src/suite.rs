@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, run as run_command};
 use crate::steps::{Step, run as run_steps};
-use crate::{e2e, tidy, tools};
+use crate::{e2e, openapi, tidy, tools};
 
 /// Runs the whole suite.
 pub(crate) fn run() -> Result<()> {
@@ -21,6 +21,16 @@ pub(crate) fn run() -> Result<()> {
         Step { name: "deny", about: "licences, bans and sources of the dependencies", work: tools::deny },
         Step { name: "tests", about: "all tests", work: || run_command(&mut cargo(["test", "--workspace"])) },
         Step { name: "e2e", about: "the built binary against receivers we did not write", work: e2e::run },
+        Step {
+            name: "openapi",
+            about: "the committed description is the service's",
+            work: openapi::check_in_suite,
+        },
+        Step {
+            name: "schemathesis",
+            about: "the built binary against its own description",
+            work: e2e::schemathesis,
+        },
     ])
 }
 

@@ -1,4 +1,5 @@
-//! What the suite needs beside Rust and a C compiler: a few Debian packages and cargo-deny, installed when missing.
+//! What the suite needs beside Rust and a C compiler: a few Debian packages, cargo-deny and schemathesis, installed
+//! when missing.
 //!
 //! Installs nothing else, and nothing at all without saying so.
 
@@ -11,6 +12,9 @@ use crate::cargo::{cargo, output, run, target_directory};
 
 /// The version of cargo-deny that the suite is known to pass with.
 const DENY_VERSION: &str = "0.20.2";
+
+/// The version of schemathesis that the suite is known to pass with.
+const SCHEMATHESIS_VERSION: &str = "4.32.5";
 
 /// A program and the Debian package it comes in.
 const RECEIVERS: [(&str, &str); 2] = [("php", "php-cli"), ("webhook", "webhook")];
@@ -31,6 +35,7 @@ pub(crate) fn prepare() -> Result<()> {
     receivers()?;
     browser()?;
     database_server()?;
+    schemathesis().map(|path| println!("schemathesis {SCHEMATHESIS_VERSION} at {}", path.display()))?;
     deny_binary().map(|path| println!("cargo-deny {DENY_VERSION} at {}", path.display()))
 }
 
@@ -124,6 +129,31 @@ pub(crate) fn deny() -> Result<()> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let searched = std::iter::once(folder).chain(std::env::split_paths(&paths));
     run(command.env("PATH", std::env::join_paths(searched).context("PATH has a strange entry")?))
+}
+
+/// The path of schemathesis in the right version, put into a Python environment of its own below the target folder.
+pub(crate) fn schemathesis() -> Result<PathBuf> {
+    let folder = target_directory()?.join("tools/schemathesis");
+    let path = folder.join("bin/st");
+    let version = Command::new(&path).arg("--version").output();
+    let wanted = format!(" {SCHEMATHESIS_VERSION}");
+    if version.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim_end().ends_with(&wanted)) {
+        return Ok(path);
+    }
+    println!("installing schemathesis {SCHEMATHESIS_VERSION} (once)");
+    let make = || output(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    if make().is_err() {
+        install(&["python3-venv"])?;
+        make()?;
+    }
+    let package = format!("schemathesis=={SCHEMATHESIS_VERSION}");
+    run(Command::new(folder.join("bin/pip")).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        &package,
+    ]))?;
+    Ok(path)
 }
 
 /// The path of cargo-deny in the right version, built once below the target folder.

@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::described;
+
 /// An open connection.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
@@ -48,7 +50,9 @@ impl Connection {
         }
         head.push_str("\r\n");
         self.send(&[head.as_bytes(), body].concat()).await;
-        self.answer().await
+        let answer = self.answer().await;
+        described::judge(method, path, &answer);
+        answer
     }
 
     /// Reads one answer.

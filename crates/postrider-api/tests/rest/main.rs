@@ -8,6 +8,8 @@ mod bad_events;
 mod batch;
 mod client;
 mod deliveries;
+mod described;
+mod description;
 mod endpoint_faults;
 mod endpoints;
 mod events;

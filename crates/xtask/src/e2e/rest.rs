@@ -51,6 +51,11 @@ impl Rest {
         Self { agent: self.agent.clone(), base: self.base.clone(), key: key.to_owned() }
     }
 
+    /// The address of a path.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     /// A GET that must answer 200.
     pub(super) fn get(&self, path: &str) -> Result<Value> {
         let request = self.agent.get(format!("{}{path}", self.base));

@@ -9,7 +9,7 @@ use super::process::{Process, free_address};
 use super::rest::Rest;
 
 /// Any text of at least 32 characters.
-const OPERATOR_KEY: &str = "the_operator_key_of_the_end_to_end_run";
+pub(super) const OPERATOR_KEY: &str = "the_operator_key_of_the_end_to_end_run";
 
 /// The running service.
 pub(super) struct Service {

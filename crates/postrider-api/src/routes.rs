@@ -1,0 +1,69 @@
+//! The routes of the surface. Each has its entry in `openapi/operations.rs`; a test compares the two.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use crate::{Api, accounts, alive, deliveries, endpoints, event_types, events, finish, openapi, replays};
+
+/// Routes, with their paths as they were given: a router does not tell them.
+#[derive(Default)]
+struct Routes {
+    router: Router<Arc<Api>>,
+    paths: Vec<&'static str>,
+}
+
+impl Routes {
+    fn route(mut self, path: &'static str, methods: MethodRouter<Arc<Api>>) -> Self {
+        self.paths.push(path);
+        self.router = self.router.route(path, methods);
+        self
+    }
+}
+
+/// Answers every path; what is none of the routes' goes to `beside`, where there is one.
+pub(crate) fn router(api: Arc<Api>, beside: Option<Router>) -> Router {
+    all()
+        .router
+        .fallback(move |request| finish::elsewhere(request, beside))
+        .method_not_allowed_fallback(finish::wrong_method)
+        .with_state(api)
+}
+
+/// Every route.
+fn all() -> Routes {
+    Routes::default()
+        .route("/openapi.json", get(openapi::description))
+        .route("/docs", get(openapi::page))
+        .route("/healthz", get(alive::healthz))
+        .route("/readyz", get(alive::readyz))
+        .route("/v1/accounts", get(accounts::list).post(accounts::create))
+        .route("/v1/accounts/{id}", get(accounts::show).patch(accounts::rename).delete(accounts::delete))
+        .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
+        .route("/v1/endpoints/{id}", get(endpoints::show).patch(endpoints::change).delete(endpoints::delete))
+        .route("/v1/endpoints/{id}/secret", get(endpoints::secret))
+        .route("/v1/endpoints/{id}/pause", post(endpoints::pause))
+        .route("/v1/endpoints/{id}/resume", post(endpoints::resume))
+        .route("/v1/endpoints/{id}/enable", post(endpoints::enable))
+        .route("/v1/endpoints/{id}/disable", post(endpoints::disable))
+        .route("/v1/event-types", get(event_types::list))
+        .route("/v1/event-types/{id}", get(event_types::show))
+        .route("/v1/events", get(events::list).post(events::create))
+        .route("/v1/events/batch", post(events::create_batch))
+        .route("/v1/events/{id}", get(events::show))
+        .route("/v1/events/{id}/payload", get(events::payload))
+        .route("/v1/events/{id}/routing", get(events::routing))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/stream", get(deliveries::stream))
+        .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
+        .route("/v1/replays", get(replays::list).post(replays::create))
+        .route("/v1/replays/{id}", get(replays::show))
+        .route("/v1/replays/{id}/cancel", post(replays::cancel))
+}
+
+/// The paths of all routes.
+pub fn paths() -> Vec<&'static str> {
+    all().paths
+}
