@@ -18,6 +18,7 @@ mod harness;
 mod http;
 mod keys;
 mod lists;
+mod matrix;
 mod overload;
 mod refused_bodies;
 mod replays;
