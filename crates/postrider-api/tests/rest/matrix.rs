@@ -125,7 +125,11 @@ impl Customer {
 
 /// Bodies of every wrong kind, and one that is an object.
 fn bodies(operation: Operation) -> Vec<&'static str> {
-    if operation.has_body() { vec!["", "{}", "[]", "nonsense", r#"{"nonsense":1}"#, "null"] } else { vec![""] }
+    if operation.has_body() {
+        vec!["", "{}", "[]", "nonsense", r#"{"nonsense":1}"#, "null"]
+    } else {
+        vec![""]
+    }
 }
 
 async fn call(service: &Service, key: &str, operation: Operation, path: &str, body: &str) -> Answer {
@@ -142,7 +146,8 @@ async fn without_a_key_that_is_known_nothing_but_the_open_routes_answers() {
     for operation in operations() {
         let path = customer.path(operation);
         let json = ("Content-Type", "application/json");
-        let bearers = ["sk_live_0", "", cut, &swapped, "op_", "' OR '1'='1"].map(|key| format!("Bearer {key}"));
+        let bearers =
+            ["sk_live_0", "", cut, &swapped, "op_", "' OR '1'='1"].map(|key| format!("Bearer {key}"));
         let mut answers =
             vec![service.connect().await.request(operation.method, &path, &[json], b"{}").await];
         for value in bearers.iter().map(String::as_str).chain(["Basic !", "Basic Og==", "Digest x", "x"]) {
@@ -233,7 +238,8 @@ async fn every_list_and_every_answer_to_a_key_shows_its_own_account_and_mode_alo
         let live = event_body(&customer.account.id, &payload(true));
         assert_eq!(service.operator("POST", "/v1/events", &live).await.status, 202);
     }
-    let gets = operations().into_iter().filter(|one| one.method == "GET" && !one.is_open() && !one.is_stream());
+    let gets =
+        operations().into_iter().filter(|one| one.method == "GET" && !one.is_open() && !one.is_stream());
     let (mut lists, mut rows) = (0, 0);
     for operation in gets.filter(|one| !one.path.ends_with("/payload")) {
         for customer in &customers {
@@ -257,7 +263,9 @@ async fn every_list_and_every_answer_to_a_key_shows_its_own_account_and_mode_alo
                     .as_array()
                     .is_some_and(|all| all.iter().any(|one| one["name"] == "account"));
                 if takes_account {
-                    for query in [format!("?account={}", other.account.id), format!("?livemode={}", !livemode)] {
+                    for query in
+                        [format!("?account={}", other.account.id), format!("?livemode={}", !livemode)]
+                    {
                         let answer = call(&service, key, operation, &format!("{path}{query}"), "").await;
                         assert_eq!(answer.status, 403, "{path}{query}");
                     }
@@ -352,7 +360,8 @@ async fn whatever_is_written_into_a_text_field_comes_back_as_that_text() {
         assert_eq!((&made["description"], &made["filter"]), (&json!(text), &filter));
         let mut own = serde_json::from_str::<Value>(&payload(false)).unwrap();
         own["a"] = json!(text);
-        let accepted = service.operator("POST", "/v1/events", &event_body(&account.id, &own.to_string())).await;
+        let accepted =
+            service.operator("POST", "/v1/events", &event_body(&account.id, &own.to_string())).await;
         assert_eq!(accepted.json()["deliveries"].as_array().unwrap().len(), 1, "the filter met {text}");
         let path = format!("/v1/events/{}", accepted.json()["id"].as_str().unwrap());
         assert_eq!(service.get(&path).await["payload"]["a"], text);
