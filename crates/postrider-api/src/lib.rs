@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use postrider_engine::Engine;
 use tokio::sync::{Semaphore, watch};
 
