@@ -1,5 +1,6 @@
 //! Accepts events: match against the snapshot, commit, and straight into the lanes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -53,14 +54,14 @@ impl Inner {
         let now = self.now();
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {
-            let Matched { events, items, accepted } = self.match_all(&submissions, &ids)?;
+            let Matched { mut events, items, accepted } = self.match_all(&submissions, &ids)?;
+            let left = self.leave_to_others(&mut events);
             match self.store.accept(events).await {
                 Ok(seqs) => {
-                    self.enter_lanes(items, &seqs).await;
+                    self.enter_lanes(items, &seqs, &left).await;
                     return Ok(accepted);
                 }
-                // The change is on its way into the snapshot; it is there once `changes` is free.
-                Err(AcceptError::ConfigChanged) => drop(self.changes.lock().await),
+                Err(AcceptError::ConfigChanged) => self.await_change(&submissions).await?,
                 Err(other) => return Err(other.into()),
             }
         }
@@ -116,13 +117,22 @@ impl Inner {
 
     /// Fresh deliveries go straight from the commit to their lanes, payload still in memory. Many of them go a part at a
     /// time, so that other work gets its turn in between.
-    async fn enter_lanes(self: &Arc<Self>, items: Vec<(EndpointNo, Item)>, seqs: &[DeliverySeq]) {
+    async fn enter_lanes(
+        self: &Arc<Self>,
+        items: Vec<(EndpointNo, Item)>,
+        seqs: &[DeliverySeq],
+        left: &HashSet<DeliveryId>,
+    ) {
         let mut entering = items.into_iter().zip(seqs).peekable();
         while entering.peek().is_some() {
             let now = self.now();
             self.pump_after(now, |lanes| {
                 for ((endpoint_no, item), seq) in entering.by_ref().take(ENTER_AT_ONCE) {
-                    lanes.push(endpoint_no, Item { seq: *seq, ..item }, now);
+                    if left.contains(&item.id) {
+                        lanes.left(endpoint_no);
+                    } else {
+                        lanes.push(endpoint_no, Item { seq: *seq, ..item }, now);
+                    }
                 }
             });
             if entering.peek().is_some() {

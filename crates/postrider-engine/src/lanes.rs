@@ -9,6 +9,7 @@ pub(crate) mod clock;
 mod finish;
 mod known;
 mod lane;
+mod places;
 pub(crate) mod refill;
 mod retries;
 mod ring;
@@ -86,6 +87,12 @@ pub(crate) struct Lanes {
     refills: VecDeque<EndpointNo>,
     /// What ended lately over all lanes.
     tally: Tally,
+    /// Whether other nodes may send to the same endpoints.
+    shared: bool,
+    /// Endpoints that need one place, and may need this one.
+    wanted: BTreeSet<EndpointNo>,
+    /// Set while it is not certain that others have not taken over: nothing is sent then.
+    suspended: bool,
     stopping: bool,
 }
 
@@ -104,6 +111,9 @@ impl Lanes {
             let_go_during_due: None,
             refills: VecDeque::new(),
             tally: Tally::default(),
+            shared: false,
+            wanted: BTreeSet::new(),
+            suspended: false,
             stopping: false,
         }
     }
@@ -118,7 +128,7 @@ impl Lanes {
                 before != lane.endpoint.settings.ordered
             }
             None => {
-                self.lanes.insert(no, Lane::new(endpoint, now));
+                self.lanes.insert(no, Lane::new(endpoint, !self.shared, now));
                 false
             }
         };
@@ -167,12 +177,14 @@ impl Lanes {
             return;
         }
         let direct = lane.state == State::Enabled
+            && !lane.is_elsewhere()
             && !lane.endpoint.settings.ordered
             && lane.spilled != Spilled::Yes
             && lane.queue.len() < room;
         if !direct {
             lane.spilled = Spilled::Yes;
             self.want_refill(no);
+            self.leave_to_others(no);
             return;
         }
         if !lane.known.load(item.seq) {
@@ -201,7 +213,7 @@ impl Lanes {
     /// The next delivery to send, if any may be sent now.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
         self.notice_what_hangs(now);
-        while !self.stopping {
+        while !self.stopping && !self.suspended {
             let (no, from) = self.shares.pop()?;
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
             lane.in_rings[from as usize] = false;
@@ -259,6 +271,11 @@ impl Lanes {
         let lane = self.lanes.get(&no)?;
         let backlog = u64::try_from(lane.backlog).unwrap_or(0);
         Some(LaneView { state: lane.state, health: lane.health, backlog })
+    }
+
+    /// How many deliveries are pending over all lanes.
+    pub(crate) fn pending(&self) -> u64 {
+        self.lanes.values().map(|lane| u64::try_from(lane.backlog).unwrap_or(0)).sum()
     }
 
     /// How a replay sees a lane. What the store holds back of it may all be ready.

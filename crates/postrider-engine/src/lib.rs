@@ -19,6 +19,7 @@ mod keys;
 mod lanes;
 mod log;
 pub mod model;
+mod nodes;
 mod observe;
 mod payloads;
 mod recorder;
@@ -112,6 +113,8 @@ struct Inner {
     refill: Notify,
     /// Wakes the task that cancels what is pending for deleted endpoints.
     cancel: Notify,
+    /// Wakes the task that asks for endpoints that need one place.
+    places: Notify,
     /// Wakes the task that takes replays further, once one is made or cancelled.
     replays: Notify,
     /// The room for ranges that are being counted.

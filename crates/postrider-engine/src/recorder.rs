@@ -78,19 +78,16 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
     }
     batch.health.extend(health.into_values());
     let Some(left_out) = write(inner, batch).await else { return };
-    let wants_refill = {
+    {
         let mut lanes = inner.lanes();
         // One that could not be written stays known, so that it is not loaded and sent again.
         for (no, seq, next) in recorded.into_iter().filter(|(_, seq, _)| !left_out.contains(seq)) {
             lanes.recorded(no, seq, next);
         }
-        lanes.wants_refill()
-    };
+        inner.wake_for(&lanes);
+    }
     inner.written_down.fetch_add(taken, Ordering::Relaxed);
     inner.recorded.notify_waiters();
-    if wants_refill {
-        inner.refill.notify_one();
-    }
 }
 
 /// Writes a batch. Where the database will not have a value in it, the outcome at fault is found by halves: it is
@@ -112,6 +109,11 @@ async fn write(inner: &Arc<Inner>, batch: RecordBatch) -> Option<HashSet<Deliver
                     left_out.extend(seqs);
                 }
             },
+            // Others have taken these over: they are told anew there, and here nobody waits for them any more.
+            Err(StoreError::LeaseLost) => {
+                let count = part.records.len();
+                tracing::warn!(count, "outcomes came too late: this node was taken for dead before");
+            }
             Err(error) => {
                 log_failure(&error);
                 if inner.recorder_must_end() {

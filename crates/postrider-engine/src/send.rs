@@ -69,14 +69,22 @@ impl Inner {
             };
             batch.push(dispatch);
         }
-        if lanes.wants_refill() {
-            self.refill.notify_one();
-        }
+        self.wake_for(lanes);
         let wakeup_ms = lanes.next_wakeup().map_or(i64::MAX, Timestamp::as_ms);
         if wakeup_ms < self.timer_armed_ms.load(Ordering::Relaxed) {
             self.timer.notify_one();
         }
         batch
+    }
+
+    /// Wakes the tasks that ask the store for what the lanes want.
+    pub(crate) fn wake_for(&self, lanes: &Lanes) {
+        if lanes.wants_refill() {
+            self.refill.notify_one();
+        }
+        if lanes.wants_place() {
+            self.places.notify_one();
+        }
     }
 
     /// Carries out a dispatch, and then the ones that its end makes possible, one after the other.
@@ -113,6 +121,11 @@ impl Inner {
             },
         };
         if self.stopping.load(Ordering::Relaxed) {
+            return self.end_without_attempt(flight, dispatch, Lanes::give_back);
+        }
+        if !self.store.may_send() {
+            // Another node may have taken over by now. Nothing is sent until this one is certain again.
+            self.lanes().suspend();
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         let started_at = self.now();

@@ -12,6 +12,8 @@ use crate::{Engine, Inner};
 const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// How long accepting the last operational events may take before that.
 const LAST_ANNOUNCEMENTS: Duration = Duration::from_secs(5);
+/// How long leaving to others what is not in flight may take; the rest is theirs when the store closes.
+const STEP_DOWN: Duration = Duration::from_secs(5);
 /// How long the store may take to close. What it has committed is durable without that.
 const CLOSE_STORE: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,7 @@ impl Engine {
     /// flight when the grace ended; after the next start they are made again.
     pub async fn drain(&self, grace: Duration) -> usize {
         self.begin_shutdown();
+        self.0.step_down().await;
         let all_ended = async {
             loop {
                 let ended = self.0.idle.notified();
@@ -75,6 +78,26 @@ impl Inner {
         *self.announcer.lock().unwrap_or_else(PoisonError::into_inner) = Some(announcer);
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(recorder);
+    }
+
+    /// Leaves everything but what is in flight to other nodes, at once.
+    async fn step_down(&self) {
+        if !self.store.is_shared() {
+            return;
+        }
+        let keep = self.lanes().unfinished();
+        let stepping = tokio::time::timeout(STEP_DOWN, self.store.step_down(keep));
+        match stepping.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "nothing could be left to other nodes yet; it is when this one is gone"
+                );
+            }
+            Err(_elapsed) => tracing::error!("not everything could be left to other nodes in time"),
+        }
     }
 
     /// Whether the recorder should end once it has recorded what there is.

@@ -117,6 +117,29 @@ impl Snapshot {
         entry.endpoints.clone()
     }
 
+    /// Takes accounts as another node has left them; gives the endpoints that are gone.
+    pub(crate) fn replace_accounts(
+        &mut self,
+        nos: &[AccountNo],
+        loaded: &Configuration,
+        endpoints: &[Arc<Endpoint>],
+    ) -> Vec<Arc<Endpoint>> {
+        let mut before = Vec::new();
+        for no in nos {
+            if let Some(id) = self.accounts.get(no).map(|entry| entry.account.id) {
+                before.extend(self.remove_account(id));
+            }
+        }
+        loaded.accounts.iter().cloned().for_each(|account| self.put_account(account));
+        loaded.keys.iter().cloned().for_each(|key| self.put_key(key));
+        for endpoint in endpoints {
+            let version = self.accounts.get(&endpoint.account_no).map_or(0, |e| e.account.config_version);
+            self.put_endpoint(endpoint.clone(), version);
+        }
+        before.retain(|endpoint| !self.endpoints.contains_key(&endpoint.no));
+        before
+    }
+
     fn change_endpoints(
         &mut self,
         no: AccountNo,

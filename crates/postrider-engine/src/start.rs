@@ -21,7 +21,7 @@ use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
-use crate::{Engine, EngineConfig, Inner, announce, background, recorder, replays};
+use crate::{Engine, EngineConfig, Inner, announce, background, nodes, recorder, replays};
 
 /// What the engine works with, so that a test can replace each.
 pub struct Parts {
@@ -62,6 +62,9 @@ impl Engine {
         let snapshot = Snapshot::new(store.load().await?);
         let mut lanes =
             Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
+        if store.is_shared() {
+            lanes.share();
+        }
         for endpoint in snapshot.all_endpoints() {
             lanes.configure(endpoint.clone(), clock.now());
         }
@@ -96,6 +99,7 @@ impl Engine {
             timer_armed_ms: AtomicI64::new(i64::MAX),
             refill: Notify::new(),
             cancel: Notify::new(),
+            places: Notify::new(),
             replays: Notify::new(),
             replay_counts: Semaphore::new(REPLAY_COUNTS_AT_ONCE),
             handed_over: AtomicU64::new(0),
@@ -128,6 +132,10 @@ impl Inner {
             tokio::spawn(background::prune(self.clone())),
             tokio::spawn(replays::run(self.clone())),
         ];
+        if self.store.is_shared() {
+            tasks.push(tokio::spawn(nodes::follow(self.clone())));
+            tasks.push(tokio::spawn(nodes::find_places(self.clone())));
+        }
         tasks.extend((0..REFILLS_AT_ONCE).map(|_| tokio::spawn(background::refill(self.clone()))));
         let announcer = tokio::spawn(announce::run(self.clone(), announcements));
         self.hold_tasks(tasks, announcer, tokio::spawn(recorder::run(self.clone(), outcomes)));

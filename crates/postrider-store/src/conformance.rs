@@ -15,7 +15,7 @@ pub mod listing;
 pub mod recording;
 pub mod replaying;
 pub mod retaining;
-mod world;
+pub(crate) mod world;
 
 use std::sync::Arc;
 

@@ -32,8 +32,8 @@ use postrider_core::time::Timestamp;
 pub use crate::error::{AcceptError, StoreError};
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
-    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
+    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 
 /// A retry that is due within this time of its attempt belongs to the node that made the attempt, and waits in its memory;
@@ -215,6 +215,54 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         limit: usize,
     ) -> Result<Pruned, StoreError>;
+
+    /// Whether other nodes may serve from this store at the same time. The calls from here to [`Store::nodes`] matter
+    /// only then.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Whether it is certain that no other node has taken over what is this one's. Asked before each send, so that it
+    /// costs next to nothing.
+    fn may_send(&self) -> bool {
+        true
+    }
+
+    /// Waits until there is something new.
+    async fn news(&self) -> News {
+        std::future::pending().await
+    }
+
+    /// Makes this node the only one that may send to an endpoint, for as long as it lives; false where another one is.
+    async fn hold(&self, _endpoint: EndpointNo) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// Gives away what is pending for an endpoint and is this node's, but for those named: whichever node may send to
+    /// the endpoint takes them.
+    async fn hand_over(&self, _endpoint: EndpointNo, _keep: Vec<DeliverySeq>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Gives away everything that is this node's but the deliveries named, and the right to send to endpoints of which none
+    /// is named: the service stops, and only these are still in flight. [`Store::close`] gives away the rest.
+    async fn step_down(&self, _keep: Vec<DeliverySeq>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Of these accounts, what [`Store::load`] gives of all.
+    async fn load_accounts(&self, accounts: Vec<AccountNo>) -> Result<Configuration, StoreError> {
+        let mut all = self.load().await?;
+        all.accounts.retain(|account| accounts.contains(&account.no));
+        all.keys.retain(|key| accounts.contains(&key.account));
+        all.endpoints.retain(|endpoint| accounts.contains(&endpoint.account_no));
+        Ok(all)
+    }
+
+    /// The nodes that are alive, by their numbers; none where the store is not shared.
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Whether the store can be written just now.
     async fn check_writable(&self) -> Result<(), StoreError>;

@@ -12,6 +12,10 @@ use postrider_core::replay::{Replay, Selection};
 use postrider_core::secret::Secret;
 use postrider_core::time::Timestamp;
 
+mod nodes;
+
+pub use self::nodes::{News, Node};
+
 /// Everything that is kept in memory.
 #[derive(Debug, Default)]
 pub struct Configuration {

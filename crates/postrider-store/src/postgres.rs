@@ -10,6 +10,8 @@ mod configuration;
 mod connect;
 mod endpoints;
 mod examine;
+mod keeper;
+mod listener;
 mod lists;
 mod migrations;
 mod nodes;
@@ -23,6 +25,8 @@ mod rows;
 mod shared;
 mod span;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wake;
 
@@ -30,10 +34,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
 
 use self::batches::AcceptJob;
 pub use self::connect::ConnectError;
 pub use self::examine::Examined;
+use self::keeper::Keeper;
 pub use self::migrations::Migrated;
 use self::shared::Shared;
 use crate::seal::MasterKey;
@@ -51,6 +57,9 @@ pub struct PostgresOptions {
     pub patience: Duration,
     /// What people call this node, beside its number.
     pub node_name: String,
+    /// How long a node may not be heard of before others take over what is its own. It says six times as often that it
+    /// lives.
+    pub lapse: Duration,
 }
 
 impl Default for PostgresOptions {
@@ -61,6 +70,7 @@ impl Default for PostgresOptions {
             accept_queue_bytes: 32 * 1024 * 1024,
             patience: Duration::from_secs(5),
             node_name: format!("postrider-{}", std::process::id()),
+            lapse: Duration::from_secs(6),
         }
     }
 }
@@ -74,6 +84,14 @@ pub struct PostgresStore {
     /// … and KiB of their payloads.
     accept_kib: Arc<Semaphore>,
     limits: (u32, u32),
+    /// The keeper and the listener; they end with this.
+    tasks: [AbortHandle; 2],
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.end_tasks();
+    }
 }
 
 impl PostgresStore {
@@ -81,14 +99,21 @@ impl PostgresStore {
     /// where there are none, brings their schema up to date, and joins as a new node.
     pub async fn connect(url: &str, key: &MasterKey, options: PostgresOptions) -> Result<Self, ConnectError> {
         let (config, tls) = connect::config(url, &options)?;
-        let pool = connect::pool(config, tls, &options)?;
+        let pool = connect::pool(config.clone(), tls.clone(), &options)?;
         connect::migrate(&pool).await?;
         let sealer = connect::check_key(&pool, key).await?;
+        // Before the configuration is loaded for the first time: nothing that changes after that is missed.
+        let version = configuration::version(&pool.get().await?).await?;
         let me = nodes::join(&pool, &options.node_name).await?;
         let shared = Arc::new(Shared::new(pool, sealer, options.patience, me));
-        nodes::beat(&shared).await.map_err(ConnectError::from)?;
+        nodes::beat(&shared, options.lapse).await?;
         let (accepts, accept_jobs) = mpsc::unbounded_channel();
         tokio::spawn(batches::accepting(Arc::clone(&shared), accept_jobs));
+        let keeper = Keeper::new(Arc::clone(&shared), options.node_name, options.lapse, version);
+        let tasks = [
+            tokio::spawn(keeper.run()).abort_handle(),
+            tokio::spawn(listener::run(Arc::clone(&shared), config, tls)).abort_handle(),
+        ];
         let limit = |limit: usize| u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
         let limits = (limit(options.accept_queue_rows), limit(options.accept_queue_bytes / 1024));
         Ok(Self {
@@ -97,7 +122,12 @@ impl PostgresStore {
             accept_rows: Arc::new(Semaphore::new(options.accept_queue_rows.max(1))),
             accept_kib: Arc::new(Semaphore::new((options.accept_queue_bytes / 1024).max(1))),
             limits,
+            tasks,
         })
+    }
+
+    fn end_tasks(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 
     /// Brings the schema of the database that `url` names up to date. Needs no key, since what is sealed stays as it is.

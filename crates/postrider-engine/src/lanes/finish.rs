@@ -8,13 +8,12 @@ use postrider_core::endpoint::{EndpointNo, State};
 use postrider_core::health::HealthChange;
 use postrider_core::schedule::Jitter;
 use postrider_core::time::Timestamp;
+use postrider_store::RETRY_IS_NEAR;
 use postrider_store::model::HealthUpdate;
 
 use super::lane::{Item, Lane, Spilled};
 use super::{Dispatch, Lanes};
 
-/// Retries due within this time wait in memory.
-const NEAR: Duration = Duration::from_secs(60);
 /// How often a lane that knows nothing but success writes down when the last one was.
 const SUCCESS_NOTE: Duration = Duration::from_secs(60);
 
@@ -130,7 +129,8 @@ impl Lanes {
     /// known until its record is committed, see [`Lanes::recorded`].
     fn place(&mut self, no: EndpointNo, mut item: Item, next: Next, now: Timestamp) -> bool {
         let Some(lane) = self.lanes.get_mut(&no) else { return true };
-        let held = lane.state != State::Enabled;
+        // What this node may not send for now goes back to the store alone.
+        let held = lane.state != State::Enabled || lane.is_elsewhere();
         let released = match next {
             Next::Delivered | Next::Exhausted => {
                 lane.backlog -= 1;
@@ -149,7 +149,7 @@ impl Lanes {
                 } else if lane.endpoint.settings.ordered {
                     lane.insert_sorted(item);
                     None
-                } else if due.since(now) <= NEAR && self.retries.len() < self.limits.retries {
+                } else if due.since(now) <= RETRY_IS_NEAR && self.retries.len() < self.limits.retries {
                     self.retries.insert(due, no, item);
                     None
                 } else {
@@ -208,6 +208,9 @@ impl Lanes {
             lane.head_unknown = true;
             lane.spilled = Spilled::Yes;
             self.want_refill(no);
+        }
+        if !is_over {
+            self.leave_to_others(no);
         }
     }
 }

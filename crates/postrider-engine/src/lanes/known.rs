@@ -49,6 +49,11 @@ impl Known {
         self.loaded.len()
     }
 
+    /// Every delivery that is known.
+    pub(super) fn all(&self) -> impl Iterator<Item = DeliverySeq> + '_ {
+        self.loaded.iter().copied()
+    }
+
     /// Takes a delivery in; false where it is known already.
     pub(super) fn load(&mut self, seq: DeliverySeq) -> bool {
         self.loaded.insert(seq)

@@ -93,6 +93,10 @@ pub(super) struct Lane {
     pub(super) persisted_success_at: Option<Timestamp>,
     /// Set while the service's own change of the state is on its way to the store: the delivery it comes with.
     pub(super) unrecorded_state: Option<DeliverySeq>,
+    /// Whether this node may send to an endpoint that needs one place; always where there is only one node.
+    pub(super) held: bool,
+    /// Whether the store was asked for that, or said that another node has it.
+    pub(super) asked: bool,
     bucket: Option<Bucket>,
     probing: bool,
     last_probed: Option<DeliverySeq>,
@@ -101,7 +105,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(endpoint: Arc<Endpoint>, now: Timestamp) -> Self {
+    pub(super) fn new(endpoint: Arc<Endpoint>, held: bool, now: Timestamp) -> Self {
         let bucket = endpoint.settings.rate_limit.map(|limit| Bucket::new(limit, now));
         Self {
             state: endpoint.state,
@@ -123,6 +127,8 @@ impl Lane {
             wakeup: None,
             activity: None,
             unrecorded_state: None,
+            held,
+            asked: false,
             bucket,
             probing: false,
             last_probed: None,
@@ -147,6 +153,28 @@ impl Lane {
         self.quick_at = None;
         // The store may be told of older failures after this; the next success is told in any case.
         self.persisted_success_at = None;
+    }
+
+    /// Whether it is another node that may send to its endpoint, as far as this one knows: one that needs a single place
+    /// (`ordered`, a rate limit, probes) and is not held here.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        !self.held && self.needs_one_place()
+    }
+
+    fn needs_one_place(&self) -> bool {
+        let settings = &self.endpoint.settings;
+        settings.ordered || settings.rate_limit.is_some() || self.health.is_failing()
+    }
+
+    /// Takes over what another node has found of its receiver: that it fails or does not any more, or is closed.
+    pub(super) fn adopt(&mut self, found: Health) {
+        if found.is_failing() != self.health.is_failing() {
+            self.health = found;
+            self.window = 1;
+            self.last_probed = None;
+        } else if found.closed_until > self.health.closed_until {
+            self.health.closed_until = found.closed_until;
+        }
     }
 
     /// How its receiver answers.
@@ -174,7 +202,7 @@ impl Lane {
 
     /// Whether it may send at `now`, and if not, from when.
     pub(super) fn eligible(&mut self, now: Timestamp) -> Eligible {
-        if self.state != State::Enabled || self.queue.is_empty() {
+        if self.state != State::Enabled || self.queue.is_empty() || self.is_elsewhere() {
             return Eligible::No;
         }
         if let Some(until) = self.health.closed_until.filter(|until| *until > now) {

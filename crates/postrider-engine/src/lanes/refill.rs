@@ -43,7 +43,7 @@ impl Lanes {
             let no = self.refills.pop_front()?;
             let room = self.room();
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
-            if lane.state != State::Enabled {
+            if lane.state != State::Enabled || lane.is_elsewhere() {
                 lane.refilling = false;
                 continue;
             }
@@ -59,9 +59,9 @@ impl Lanes {
         let room = self.room();
         let Some(lane) = self.lanes.get_mut(&refill.endpoint_no) else { return };
         lane.refilling = false;
-        if lane.state != State::Enabled {
+        if lane.state != State::Enabled || lane.is_elsewhere() {
             lane.known.end_read();
-            return;
+            return self.want_refill(refill.endpoint_no);
         }
         lane.head_unknown &= !refill.with_waiting;
         let mut found_the_end = ready.len() < refill.limit;
@@ -126,6 +126,9 @@ impl Lanes {
     pub(super) fn want_refill(&mut self, no: EndpointNo) {
         let room = self.room();
         let Some(lane) = self.lanes.get_mut(&no) else { return };
+        if lane.is_elsewhere() {
+            return self.want_place(no);
+        }
         let low = match lane.spilled {
             Spilled::No => false,
             Spilled::Yes => {

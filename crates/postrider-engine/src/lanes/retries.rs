@@ -131,6 +131,10 @@ impl Lanes {
         let room = self.room();
         for (no, mut item) in rows {
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
+            if lane.is_elsewhere() {
+                self.leave_to_others(no);
+                continue;
+            }
             let due = item.not_before.unwrap_or(now);
             let has_no_place = match lane.endpoint.settings.ordered {
                 true => lane.queue.len() >= room,

@@ -3,6 +3,7 @@
 mod backlog;
 mod health;
 mod history;
+mod places;
 mod races;
 mod shares;
 

@@ -24,34 +24,40 @@ use crate::{AcceptError, Store};
 const BEGIN_MS: i64 = 1_500_381_476_000;
 
 /// A store and what is needed to fill it.
-pub(super) struct World<'b> {
+pub(crate) struct World<'b> {
     backend: &'b dyn Backend,
-    pub(super) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     ticks: AtomicI64,
 }
 
 /// An endpoint, its account, and the newest version of the account's configuration.
-pub(super) struct Lane {
-    pub(super) account: Account,
-    pub(super) endpoint: Endpoint,
-    pub(super) version: i64,
+pub(crate) struct Lane {
+    pub(crate) account: Account,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) version: i64,
 }
 
 /// A delivery that was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Accepted {
-    pub(super) seq: DeliverySeq,
-    pub(super) id: DeliveryId,
-    pub(super) event: EventId,
+pub(crate) struct Accepted {
+    pub(crate) seq: DeliverySeq,
+    pub(crate) id: DeliveryId,
+    pub(crate) event: EventId,
 }
 
 impl<'b> World<'b> {
-    pub(super) async fn new(backend: &'b dyn Backend) -> Self {
+    pub(crate) async fn new(backend: &'b dyn Backend) -> Self {
         Self { backend, store: backend.open().await, ticks: AtomicI64::new(0) }
     }
 
+    /// The same with a store that is open already.
+    #[cfg(test)]
+    pub(crate) fn on(backend: &'b dyn Backend, store: Arc<dyn Store>) -> Self {
+        Self { backend, store, ticks: AtomicI64::new(0) }
+    }
+
     /// Closes the store and opens it again.
-    pub(super) async fn reopen(self) -> Self {
+    pub(crate) async fn reopen(self) -> Self {
         self.store.close().await;
         let Self { backend, store, ticks } = self;
         drop(store);
@@ -59,7 +65,7 @@ impl<'b> World<'b> {
     }
 
     /// A time later than the one before.
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_ms(BEGIN_MS + self.ticks.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -69,39 +75,39 @@ impl<'b> World<'b> {
         u128::from(tick).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
     }
 
-    pub(super) fn delivery_id(&self) -> DeliveryId {
+    pub(crate) fn delivery_id(&self) -> DeliveryId {
         DeliveryId::new(self.now(), self.chance())
     }
 
-    pub(super) fn replay_id(&self) -> ReplayId {
+    pub(crate) fn replay_id(&self) -> ReplayId {
         ReplayId::new(self.now(), self.chance())
     }
 
-    pub(super) fn event_id(&self) -> EventId {
+    pub(crate) fn event_id(&self) -> EventId {
         EventId::new(self.now(), self.chance())
     }
 
-    pub(super) fn endpoint_id(&self) -> EndpointId {
+    pub(crate) fn endpoint_id(&self) -> EndpointId {
         EndpointId::new(self.now(), self.chance())
     }
 
-    pub(super) fn account_id(&self) -> AccountId {
+    pub(crate) fn account_id(&self) -> AccountId {
         AccountId::new(self.now(), self.chance())
     }
 
-    pub(super) fn key(&self, livemode: bool) -> NewKey {
+    pub(crate) fn key(&self, livemode: bool) -> NewKey {
         let mut sha256 = [0; 32];
         sha256[..16].copy_from_slice(&self.chance().to_be_bytes());
         NewKey { id: KeyId::new(self.now(), self.chance()), livemode, sha256 }
     }
 
-    pub(super) async fn account(&self, name: &str) -> Account {
+    pub(crate) async fn account(&self, name: &str) -> Account {
         let (id, created_at) = (self.account_id(), self.now());
         let keys = vec![self.key(true), self.key(false)];
         self.store.create_account(NewAccount { id, name: name.to_owned(), created_at, keys }).await.unwrap()
     }
 
-    pub(super) fn new_endpoint(&self, account: &Account, livemode: bool) -> NewEndpoint {
+    pub(crate) fn new_endpoint(&self, account: &Account, livemode: bool) -> NewEndpoint {
         NewEndpoint {
             id: self.endpoint_id(),
             account_no: account.no,
@@ -112,22 +118,22 @@ impl<'b> World<'b> {
         }
     }
 
-    pub(super) async fn endpoint(&self, account: &Account, livemode: bool) -> (Endpoint, i64) {
+    pub(crate) async fn endpoint(&self, account: &Account, livemode: bool) -> (Endpoint, i64) {
         self.store.create_endpoint(self.new_endpoint(account, livemode)).await.unwrap()
     }
 
     /// A new account with one endpoint.
-    pub(super) async fn lane(&self) -> Lane {
+    pub(crate) async fn lane(&self) -> Lane {
         let account = self.account("Lane").await;
         let (endpoint, version) = self.endpoint(&account, false).await;
         Lane { account, endpoint, version }
     }
 
-    pub(super) fn event(&self, lane: &Lane, payload: &str) -> NewEvent {
+    pub(crate) fn event(&self, lane: &Lane, payload: &str) -> NewEvent {
         self.event_to(lane, &[&lane.endpoint], payload)
     }
 
-    pub(super) fn event_to(&self, lane: &Lane, endpoints: &[&Endpoint], payload: &str) -> NewEvent {
+    pub(crate) fn event_to(&self, lane: &Lane, endpoints: &[&Endpoint], payload: &str) -> NewEvent {
         NewEvent {
             event: Event {
                 id: self.event_id(),
@@ -151,7 +157,7 @@ impl<'b> World<'b> {
     }
 
     /// Accepts one event and gives its deliveries.
-    pub(super) async fn try_accept(&self, new: NewEvent) -> Result<Vec<Accepted>, AcceptError> {
+    pub(crate) async fn try_accept(&self, new: NewEvent) -> Result<Vec<Accepted>, AcceptError> {
         let event = new.event.id;
         let ids: Vec<DeliveryId> = new.deliveries.iter().map(|delivery| delivery.id).collect();
         let seqs = self.store.accept(vec![new]).await?;
@@ -160,11 +166,11 @@ impl<'b> World<'b> {
     }
 
     /// Accepts one event to the lane's endpoint.
-    pub(super) async fn accept(&self, lane: &Lane) -> Accepted {
+    pub(crate) async fn accept(&self, lane: &Lane) -> Accepted {
         self.try_accept(self.event(lane, "{}")).await.unwrap()[0]
     }
 
-    pub(super) async fn accept_many(&self, lane: &Lane, count: usize) -> Vec<Accepted> {
+    pub(crate) async fn accept_many(&self, lane: &Lane, count: usize) -> Vec<Accepted> {
         let mut accepted = Vec::new();
         for _ in 0..count {
             accepted.push(self.accept(lane).await);
@@ -173,25 +179,25 @@ impl<'b> World<'b> {
     }
 
     /// Records one outcome, made at `at`, as the attempt of that number.
-    pub(super) async fn record(&self, accepted: Accepted, number: u32, next: Next) -> Timestamp {
+    pub(crate) async fn record(&self, accepted: Accepted, number: u32, next: Next) -> Timestamp {
         let at = self.now();
         self.store.record(batch(vec![self.outcome(accepted, number, next, at)]).into()).await.unwrap();
         at
     }
 
-    pub(super) fn outcome(&self, accepted: Accepted, number: u32, next: Next, at: Timestamp) -> Record {
+    pub(crate) fn outcome(&self, accepted: Accepted, number: u32, next: Next, at: Timestamp) -> Record {
         let progress = Progress { attempts: number, used: number };
         Record { seq: accepted.seq, attempt: Some(attempt(number, next, at)), next, progress, at }
     }
 }
 
 /// Outcomes without health changes.
-pub(super) fn batch(records: Vec<Record>) -> RecordBatch {
+pub(crate) fn batch(records: Vec<Record>) -> RecordBatch {
     RecordBatch { records, health: Vec::new() }
 }
 
 /// An attempt that fits to what became of the delivery.
-pub(super) fn attempt(number: u32, next: Next, at: Timestamp) -> Attempt {
+pub(crate) fn attempt(number: u32, next: Next, at: Timestamp) -> Attempt {
     let outcome = match next {
         Next::Delivered => Outcome::Answered { status: 204, retry_after: None },
         Next::Exhausted | Next::RetryAt(_) => Outcome::Answered { status: 500, retry_after: None },
@@ -211,6 +217,6 @@ pub(super) fn attempt(number: u32, next: Next, at: Timestamp) -> Attempt {
     }
 }
 
-pub(super) fn settings(url: &str) -> EndpointSettings {
+pub(crate) fn settings(url: &str) -> EndpointSettings {
     EndpointSettings::new(url.parse().unwrap(), Subscription::parse(&["*"]).unwrap())
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{GenericClient, Object};
 use postrider_core::delivery::DeliverySeq;
 use uuid::Uuid;
 
@@ -111,7 +111,7 @@ pub(super) async fn accept(shared: &Shared, requests: &[&[NewEvent]]) -> Result<
     // From here on until the commit nothing else becomes this node's.
     let _numbering = shared.numbering().await;
     let client = shared.pool.get().await?;
-    match tokio::time::timeout(shared.patience, accept_on(&client, shared.me(), requests)).await {
+    match tokio::time::timeout(shared.patience, accept_in(&client, shared.me(), requests)).await {
         Ok(done) => done,
         Err(_elapsed) => {
             drop(Object::take(client));
@@ -120,7 +120,12 @@ pub(super) async fn accept(shared: &Shared, requests: &[&[NewEvent]]) -> Result<
     }
 }
 
-async fn accept_on(client: &Object, me: i64, requests: &[&[NewEvent]]) -> Result<Vec<Accepted>, Failed> {
+/// Accepts requests on this connection, or in this transaction.
+pub(super) async fn accept_in(
+    client: &impl GenericClient,
+    me: i64,
+    requests: &[&[NewEvent]],
+) -> Result<Vec<Accepted>, Failed> {
     let mut refused: HashSet<i64> = HashSet::new();
     loop {
         let is_refused =
@@ -155,7 +160,7 @@ struct Answer {
     stale: Vec<i64>,
 }
 
-async fn insert(client: &Object, me: i64, columns: &Columns<'_>) -> Result<Answer, Failed> {
+async fn insert(client: &impl GenericClient, me: i64, columns: &Columns<'_>) -> Result<Answer, Failed> {
     let insert = client.prepare_cached(ACCEPT).await?;
     let rows = client
         .query(

@@ -95,6 +95,7 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
             }
         }
         Err(Failed::Refused(_)) => {
+            // The keeper begins anew at its next heartbeat.
             for job in group {
                 drop(job.reply.send(Err(AcceptError::LeaseLost)));
             }

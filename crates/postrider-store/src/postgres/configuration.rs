@@ -86,6 +86,17 @@ async fn load_in(
     Ok(Configuration { accounts, keys, endpoints })
 }
 
+/// The version of the whole configuration.
+pub(super) async fn version(client: &impl GenericClient) -> Result<i64, Failed> {
+    Ok(client.query_one("SELECT version FROM configuration", &[]).await?.get(0))
+}
+
+/// The accounts in which something has changed since a version, deleted ones included.
+pub(super) async fn changed_since(client: &impl GenericClient, version: i64) -> Result<Vec<i64>, Failed> {
+    let rows = client.query("SELECT no FROM accounts WHERE changed > $1", &[&version]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Marks accounts as changed. The last step of a transaction: it holds the version until the commit.
 pub(super) async fn tell(client: &impl GenericClient, accounts: &[i64]) -> Result<(), Failed> {
     let sql = "WITH next AS (UPDATE configuration SET version = version + 1 RETURNING version)

@@ -7,7 +7,6 @@ use tokio_postgres::Config;
 
 use super::PostgresOptions;
 use super::migrations::{self, Migrated};
-use super::rows::Failed;
 use super::tls::{self, Tls};
 use crate::seal::{MasterKey, Place, Sealer};
 
@@ -69,14 +68,8 @@ impl From<PoolError> for ConnectError {
     }
 }
 
-impl From<Failed> for ConnectError {
-    fn from(failed: Failed) -> Self {
-        Self::Other(chain(&failed))
-    }
-}
-
 /// An error and what it came from, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

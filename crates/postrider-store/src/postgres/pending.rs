@@ -95,7 +95,7 @@ pub(super) async fn of_endpoint(
         let gone = gone.clone();
         shared.run(move |client| Box::pin(async move { is_any_free(client, no, which, &gone).await })).await?
     };
-    if is_free {
+    if is_free && !shared.is_leaving() {
         // From here on until the commit nothing else becomes this node's.
         let _numbering = shared.numbering().await;
         shared
@@ -194,7 +194,7 @@ pub(super) async fn due(
     let is_free = shared
         .run(move |client| Box::pin(async move { is_any_due(client, until.as_ms(), &gone).await }))
         .await?;
-    if is_free {
+    if is_free && !shared.is_leaving() {
         let _numbering = shared.numbering().await;
         shared
             .run(move |client| {
@@ -247,11 +247,11 @@ const TAKE_DUE: &str = "WITH free AS MATERIALIZED (
         SELECT f.seq FROM (
             SELECT a.* FROM (SELECT seq, endpoint_no, next_attempt_at FROM queue
                 WHERE owner IS NULL AND next_attempt_at <= $2
-                    AND (next_attempt_at <= $5 OR seq % $7 = $6) ORDER BY next_attempt_at, seq LIMIT $3) a
+                    AND (next_attempt_at <= $5 OR (hashint8(seq) & 2147483647)::bigint % $7 = $6) ORDER BY next_attempt_at, seq LIMIT $3) a
             UNION ALL
             SELECT b.* FROM unnest($4::bigint[]) g(no), LATERAL (SELECT seq, endpoint_no, next_attempt_at FROM queue
                 WHERE owner = g.no AND next_attempt_at <= $2
-                    AND (next_attempt_at <= $5 OR seq % $7 = $6) ORDER BY next_attempt_at, seq LIMIT $3) b
+                    AND (next_attempt_at <= $5 OR (hashint8(seq) & 2147483647)::bigint % $7 = $6) ORDER BY next_attempt_at, seq LIMIT $3) b
         ) f JOIN endpoints ep ON ep.no = f.endpoint_no LEFT JOIN leases l ON l.endpoint_no = f.endpoint_no
         WHERE l.node_no = $1 OR NOT (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)
         ORDER BY f.next_attempt_at, f.seq LIMIT $3

@@ -1,14 +1,15 @@
 //! What all parts of the store share: the pool, who this node is, and how long the database may take.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::BoxFuture;
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, Notify};
 
 use super::rows::Failed;
+use crate::model::News;
 use crate::seal::Sealer;
 
 /// The other nodes, as the last heartbeat found them.
@@ -34,6 +35,17 @@ pub(super) struct Shared {
     /// has missed no lower one.
     numbering: tokio::sync::Mutex<()>,
     membership: Mutex<Membership>,
+    /// Set once this node takes nothing over any more.
+    is_leaving: AtomicBool,
+    /// Until when nobody can have declared this node dead: milliseconds since `begun`.
+    alive_until_ms: AtomicU64,
+    begun: Instant,
+    /// Lets the keeper look at once for what there is.
+    pub(super) look: Notify,
+    /// What the keeper has found and the engine has not asked for yet.
+    news: Mutex<News>,
+    /// Wakes who waits for news.
+    pub(super) told: Notify,
 }
 
 impl Shared {
@@ -46,11 +58,52 @@ impl Shared {
             me: AtomicI64::new(me),
             numbering: tokio::sync::Mutex::new(()),
             membership: Mutex::new(membership),
+            is_leaving: AtomicBool::new(false),
+            alive_until_ms: AtomicU64::new(0),
+            begun: Instant::now(),
+            look: Notify::new(),
+            news: Mutex::new(News::default()),
+            told: Notify::new(),
         }
     }
 
     pub(super) fn me(&self) -> i64 {
         self.me.load(Ordering::Acquire)
+    }
+
+    pub(super) fn become_node(&self, no: i64) {
+        self.me.store(no, Ordering::Release);
+    }
+
+    /// From here on this node takes nothing over any more.
+    pub(super) fn begin_to_leave(&self) {
+        self.is_leaving.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Notes that this node can't be declared dead before `until`.
+    pub(super) fn lives_until(&self, until: Instant) {
+        let ms = until.saturating_duration_since(self.begun).as_millis();
+        self.alive_until_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// Whether nobody can have declared this node dead.
+    pub(super) fn is_surely_alive(&self) -> bool {
+        self.begun.elapsed().as_millis() < u128::from(self.alive_until_ms.load(Ordering::Acquire))
+    }
+
+    /// Adds to the news and wakes who waits for them.
+    pub(super) fn tell(&self, add: impl FnOnce(&mut News)) {
+        add(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        self.told.notify_one();
+    }
+
+    /// Takes the news there are.
+    pub(super) fn take_news(&self) -> News {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) async fn numbering(&self) -> MutexGuard<'_, ()> {

@@ -25,8 +25,8 @@ use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
-    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
+    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
 };
 
 /// The store was closed.
@@ -251,6 +251,45 @@ impl Store for PostgresStore {
         run!(self, client => retention::prune(client, before, after, now, limit))
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn may_send(&self) -> bool {
+        self.shared.is_surely_alive()
+    }
+
+    async fn news(&self) -> News {
+        loop {
+            let news = self.shared.take_news();
+            if !news.is_empty() {
+                return news;
+            }
+            self.shared.told.notified().await;
+        }
+    }
+
+    async fn hold(&self, endpoint: EndpointNo) -> Result<bool, StoreError> {
+        Ok(nodes::hold(&self.shared, endpoint).await?)
+    }
+
+    async fn hand_over(&self, endpoint: EndpointNo, keep: Vec<DeliverySeq>) -> Result<(), StoreError> {
+        Ok(nodes::hand_over(&self.shared, endpoint, keep).await?)
+    }
+
+    async fn step_down(&self, keep: Vec<DeliverySeq>) -> Result<(), StoreError> {
+        Ok(nodes::step_down(&self.shared, keep).await?)
+    }
+
+    async fn load_accounts(&self, accounts: Vec<AccountNo>) -> Result<Configuration, StoreError> {
+        let accounts = accounts.into_iter().map(|account| account.0).collect();
+        Ok(configuration::load(&self.shared, Some(accounts)).await?)
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        Ok(nodes::alive(&self.shared).await?)
+    }
+
     async fn check_writable(&self) -> Result<(), StoreError> {
         run!(self, client => configuration::write_something(client))
     }
@@ -265,6 +304,7 @@ impl Store for PostgresStore {
             drop(drained);
         }
         self.accept_kib.close();
+        self.end_tasks();
         if let Err(error) = nodes::leave(&self.shared).await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "this node could not say that it leaves; others will notice");

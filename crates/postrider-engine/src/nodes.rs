@@ -1,0 +1,163 @@
+//! Several nodes on one store: what others bring about is taken in, endpoints that need one place are asked for, and what
+//! another node holds is left to it. Where there is only one node none of this runs.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use postrider_core::account::AccountNo;
+use postrider_core::id::DeliveryId;
+use postrider_store::StoreError;
+use postrider_store::model::{NewEvent, News, Node};
+
+use crate::config::STORE_PAUSE;
+use crate::model::Submission;
+use crate::{Engine, EngineError, Inner};
+
+impl Engine {
+    /// The nodes that serve from the store, this one among them.
+    pub async fn nodes(&self) -> Result<Vec<Node>, EngineError> {
+        let inner = &self.0;
+        if inner.store.is_shared() {
+            return Ok(inner.store.nodes().await?);
+        }
+        Ok(vec![Node {
+            no: 1,
+            name: format!("postrider-{}", std::process::id()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            is_self: true,
+            started_at: inner.started_at,
+            seen_at: inner.now(),
+            pending: inner.lanes().pending(),
+            leases: 0,
+        }])
+    }
+}
+
+/// Takes in what other nodes bring about.
+pub(crate) async fn follow(inner: Arc<Inner>) {
+    let mut unread: BTreeSet<AccountNo> = BTreeSet::new();
+    loop {
+        let News { started_over, may_send_again, changed, free } = inner.store.news().await;
+        unread.extend(changed);
+        {
+            let mut lanes = inner.lanes();
+            if started_over {
+                lanes.start_over();
+            }
+            if may_send_again {
+                lanes.resume();
+            }
+            free.into_iter().for_each(|no| lanes.is_free(no));
+            inner.wake_for(&lanes);
+        }
+        while !unread.is_empty() {
+            match inner.read_again(unread.iter().copied().collect()).await {
+                Ok(()) => unread.clear(),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "what others have changed could not be read; trying again"
+                    );
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+        inner.pump();
+    }
+}
+
+/// Asks for endpoints that need one place, and hands over what another node holds.
+pub(crate) async fn find_places(inner: Arc<Inner>) {
+    loop {
+        let wanted = inner.lanes().take_wanted();
+        let Some(no) = wanted else {
+            inner.places.notified().await;
+            continue;
+        };
+        if inner.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        let asked = match inner.store.hold(no).await {
+            Ok(true) => {
+                inner.lanes().held(no, inner.now());
+                Ok(())
+            }
+            Ok(false) => {
+                let keep = inner.lanes().held_elsewhere(no);
+                inner.store.hand_over(no, keep).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = asked {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an endpoint could not be asked for; trying again"
+            );
+            tokio::time::sleep(STORE_PAUSE).await;
+            inner.lanes().ask_again(no);
+        }
+        inner.pump();
+    }
+}
+
+impl Inner {
+    /// Marks what is accepted for endpoints that another node holds as not this node's, and names it.
+    pub(crate) fn leave_to_others(&self, events: &mut [NewEvent]) -> HashSet<DeliveryId> {
+        let mut left = HashSet::new();
+        if !self.store.is_shared() {
+            return left;
+        }
+        let lanes = self.lanes();
+        for delivery in events.iter_mut().flat_map(|new| &mut new.deliveries) {
+            delivery.is_own = lanes.would_own(delivery.endpoint_no);
+            if !delivery.is_own {
+                left.insert(delivery.id);
+            }
+        }
+        left
+    }
+
+    /// Waits until a change that events were matched too early for is in memory.
+    pub(crate) async fn await_change(
+        self: &Arc<Self>,
+        submissions: &[Submission],
+    ) -> Result<(), EngineError> {
+        if !self.store.is_shared() {
+            // It is on its way into the snapshot; it is there once `changes` is free.
+            drop(self.changes.lock().await);
+            return Ok(());
+        }
+        let accounts: BTreeSet<AccountNo> = {
+            let snapshot = self.snapshot.load();
+            let of = |submission: &Submission| snapshot.account(submission.account).map(|e| e.account.no);
+            submissions.iter().filter_map(of).collect()
+        };
+        Ok(self.read_again(accounts.into_iter().collect()).await?)
+    }
+
+    /// Reads accounts in which something has changed elsewhere, and tells matching and the lanes.
+    async fn read_again(self: &Arc<Self>, accounts: Vec<AccountNo>) -> Result<(), StoreError> {
+        let _changing = self.changes.lock().await;
+        let loaded = self.store.load_accounts(accounts.clone()).await?;
+        let now = self.now();
+        let endpoints: Vec<_> = loaded.endpoints.iter().cloned().map(Arc::new).collect();
+        {
+            // The lanes come first: an event that is matched by the new configuration must find them.
+            let mut lanes = self.lanes();
+            for endpoint in &endpoints {
+                lanes.configure(endpoint.clone(), now);
+                lanes.adopt(endpoint, now);
+            }
+        }
+        let mut gone = Vec::new();
+        self.change_snapshot(|snapshot| gone = snapshot.replace_accounts(&accounts, &loaded, &endpoints));
+        if !gone.is_empty() {
+            let mut lanes = self.lanes();
+            gone.iter().for_each(|endpoint| lanes.remove(endpoint.no));
+            self.cancel.notify_one();
+        }
+        self.pump();
+        Ok(())
+    }
+}

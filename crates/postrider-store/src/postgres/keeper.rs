@@ -1,0 +1,224 @@
+//! The keeper: the task that says that this node lives, looks after the other ones, and finds what they bring about.
+//!
+//! It looks once a heartbeat, and at once when a notification says that there is something. A notification that is lost
+//! costs a heartbeat's time and nothing else.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postrider_core::account::AccountNo;
+use postrider_core::endpoint::EndpointNo;
+use tokio::time::MissedTickBehavior;
+
+use super::rows::Failed;
+use super::shared::Shared;
+use super::{configuration, nodes};
+use crate::error::StoreError;
+
+/// How many endpoints with deliveries that are nobody's one look names at most; the next look goes on behind them.
+const FREE_AT_ONCE: i64 = 500;
+/// How long to wait between looks that notifications ask for.
+const LOOKS_APART: Duration = Duration::from_millis(10);
+/// Every so many heartbeats nodes that are gone are forgotten.
+const FORGET_EVERY: u64 = 60;
+/// How far ahead of their time retries of endpoints that nobody holds are looked for.
+const DUE_AHEAD_MS: i64 = 15_000;
+
+/// What the keeper knows.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    name: String,
+    lapse: Duration,
+    /// Since when every heartbeat has succeeded, without a gap.
+    steady_since: Option<Instant>,
+    last_beat: Instant,
+    is_failing: bool,
+    config_version: i64,
+    free_from: i64,
+    beats: u64,
+}
+
+impl Keeper {
+    pub(super) fn new(shared: Arc<Shared>, name: String, lapse: Duration, config_version: i64) -> Self {
+        Self {
+            shared,
+            name,
+            lapse,
+            steady_since: Some(Instant::now()),
+            last_beat: Instant::now(),
+            is_failing: false,
+            config_version,
+            free_from: i64::MIN,
+            beats: 0,
+        }
+    }
+
+    /// Keeps the node until the task is ended.
+    pub(super) async fn run(mut self) {
+        // The first one was at the connecting.
+        let every = heartbeat(self.lapse);
+        let mut beats = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let is_beat = tokio::select! {
+                _now = beats.tick() => true,
+                () = shared.look.notified() => false,
+            };
+            let done = if is_beat { self.beat().await } else { self.look().await };
+            self.say_whether_it_works(done.as_ref().err());
+            if !is_beat {
+                tokio::time::sleep(LOOKS_APART).await;
+            }
+        }
+    }
+
+    pub(super) async fn beat(&mut self) -> Result<(), Failed> {
+        self.beats += 1;
+        let was_certain = self.shared.is_surely_alive();
+        let lapsed = match nodes::beat(&self.shared, self.lapse).await {
+            Ok(lapsed) => lapsed,
+            Err(Failed::Refused(StoreError::LeaseLost)) => return self.start_over().await,
+            Err(failed) => {
+                self.steady_since = None;
+                return Err(failed);
+            }
+        };
+        // A node that slept, or could not reach the database, has no right to judge others yet: all look old then.
+        let now = Instant::now();
+        if now.duration_since(self.last_beat) > heartbeat(self.lapse) * 2 {
+            self.steady_since = None;
+        }
+        self.last_beat = now;
+        let steady_since = *self.steady_since.get_or_insert(now);
+        if !was_certain {
+            self.shared.tell(|news| news.may_send_again = true);
+        }
+        if now.duration_since(steady_since) >= self.lapse {
+            for no in lapsed {
+                if nodes::take_over(&self.shared, no, self.lapse).await? {
+                    tracing::warn!(node = no, "a node has not been heard of; what it left is taken over");
+                }
+            }
+        }
+        if self.beats.is_multiple_of(FORGET_EVERY) {
+            nodes::forget_gone(&self.shared).await?;
+        }
+        self.look().await
+    }
+
+    /// This node was taken for dead. It begins anew under another number.
+    async fn start_over(&mut self) -> Result<(), Failed> {
+        let before = self.shared.me();
+        let now = nodes::join(&self.shared.pool, &self.name).await?;
+        {
+            // Nothing is half accepted under the old number while the new one begins to hold.
+            let _numbering = self.shared.numbering().await;
+            self.shared.become_node(now);
+        }
+        self.steady_since = None;
+        nodes::beat(&self.shared, self.lapse).await?;
+        tracing::warn!(before, now, "this node was taken for dead; it starts over under a new number");
+        self.shared.tell(|news| {
+            news.started_over = true;
+            news.may_send_again = true;
+        });
+        self.look().await
+    }
+
+    /// Looks for changes of the configuration and for deliveries that are nobody's.
+    async fn look(&mut self) -> Result<(), Failed> {
+        let (me, known, from) = (self.shared.me(), self.config_version, self.free_from);
+        let gone = self.shared.membership().gone;
+        let (version, changed, free) = self
+            .shared
+            .run(move |client| {
+                Box::pin(async move {
+                    let version = configuration::version(client).await?;
+                    let changed = match version > known {
+                        true => configuration::changed_since(client, known).await?,
+                        false => Vec::new(),
+                    };
+                    let free = client.prepare_cached(FREE).await?;
+                    let gone = &*gone;
+                    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                        [&me, &gone, &from, &FREE_AT_ONCE, &DUE_AHEAD_MS];
+                    let free = client.query(&free, &parameters).await?;
+                    Ok((version, changed, free.iter().map(|row| row.get(0)).collect::<Vec<i64>>()))
+                })
+            })
+            .await?;
+        self.config_version = version;
+        let is_full = free.len() >= usize::try_from(FREE_AT_ONCE).unwrap_or(usize::MAX);
+        self.free_from = free.last().copied().filter(|_| is_full).unwrap_or(i64::MIN);
+        if !changed.is_empty() || !free.is_empty() {
+            self.shared.tell(|news| {
+                news.changed.extend(changed.into_iter().map(AccountNo));
+                news.free.extend(free.into_iter().map(EndpointNo));
+            });
+        }
+        Ok(())
+    }
+
+    /// As if it had been so.
+    #[cfg(test)]
+    pub(super) fn was_steady_since(&mut self, since: Instant, last_beat: Instant) {
+        (self.steady_since, self.last_beat) = (Some(since), last_beat);
+    }
+
+    /// An outage is told once.
+    fn say_whether_it_works(&mut self, failed: Option<&Failed>) {
+        let was_failing = std::mem::replace(&mut self.is_failing, failed.is_some());
+        match failed {
+            Some(error) if !was_failing => {
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, "this node can't say that it lives; it keeps trying");
+            }
+            None if was_failing => tracing::info!("this node can say again that it lives"),
+            _ => {}
+        }
+    }
+}
+
+/// How often a node says that it lives.
+pub(super) fn heartbeat(lapse: Duration) -> Duration {
+    (lapse / 6).max(Duration::from_millis(20))
+}
+
+/// Endpoints with deliveries that are nobody's, from one number on: ready ones, and, where the endpoint needs one place
+/// and nobody holds it, those that are due soon (of the others the reads of due retries take them). Each endpoint costs
+/// one look into the index, however many deliveries it has.
+const FREE: &str = "WITH RECURSIVE owners AS (
+        SELECT NULL::bigint AS no UNION ALL SELECT unnest($2::bigint[])
+    ), of_nobody(no) AS (
+        (SELECT endpoint_no FROM queue WHERE owner IS NULL AND next_attempt_at IS NULL AND endpoint_no > $3
+            ORDER BY endpoint_no LIMIT 1)
+        UNION ALL
+        SELECT (SELECT q.endpoint_no FROM queue q WHERE q.owner IS NULL AND q.next_attempt_at IS NULL
+            AND q.endpoint_no > f.no ORDER BY q.endpoint_no LIMIT 1) FROM of_nobody f WHERE f.no IS NOT NULL
+    ), of_gone(owner, no) AS (
+        SELECT g.no, (SELECT q.endpoint_no FROM queue q WHERE q.owner = g.no AND q.next_attempt_at IS NULL
+            AND q.endpoint_no > $3 ORDER BY q.endpoint_no LIMIT 1) FROM owners g WHERE g.no IS NOT NULL
+        UNION ALL
+        SELECT f.owner, (SELECT q.endpoint_no FROM queue q WHERE q.owner = f.owner AND q.next_attempt_at IS NULL
+            AND q.endpoint_no > f.no ORDER BY q.endpoint_no LIMIT 1) FROM of_gone f WHERE f.no IS NOT NULL
+    ), due AS (
+        SELECT q.endpoint_no AS no FROM (
+            (SELECT endpoint_no FROM queue WHERE owner IS NULL
+                AND next_attempt_at <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $5
+                ORDER BY next_attempt_at LIMIT $4)
+            UNION ALL (SELECT b.endpoint_no FROM owners g, LATERAL (SELECT endpoint_no FROM queue WHERE owner = g.no
+                AND next_attempt_at <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $5
+                ORDER BY next_attempt_at LIMIT $4) b)
+        ) q JOIN endpoints ep ON ep.no = q.endpoint_no
+        WHERE (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)
+            AND NOT EXISTS (SELECT FROM leases l WHERE l.endpoint_no = ep.no)
+    ), found AS (
+        SELECT no FROM (SELECT no FROM of_nobody LIMIT $4) a WHERE no IS NOT NULL
+        UNION SELECT no FROM (SELECT no FROM of_gone LIMIT $4) b WHERE no IS NOT NULL
+        UNION SELECT no FROM due
+    )
+    SELECT f.no FROM found f JOIN endpoints ep ON ep.no = f.no
+    WHERE NOT EXISTS (SELECT FROM leases l WHERE l.endpoint_no = f.no AND l.node_no <> $1
+        AND (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL))
+    ORDER BY f.no LIMIT $4";

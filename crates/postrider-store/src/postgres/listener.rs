@@ -1,0 +1,76 @@
+//! Listens for notifications, on a connection of its own. One that was lost is noticed and made again; what was missed
+//! meanwhile the keeper finds by itself.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::{AsyncMessage, Config};
+
+use super::rows::Failed;
+use super::shared::Shared;
+use super::tls::Tls;
+use super::wake;
+
+/// How often the connection is asked whether it still works.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How long to wait before another connection is tried, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Listens until the task is ended.
+pub(super) async fn run(shared: Arc<Shared>, config: Config, tls: Tls) {
+    let (first, longest) = PAUSES;
+    let mut pause = first;
+    loop {
+        match listen(&shared, &config, &tls, &mut pause).await {
+            Ok(()) => {
+                tracing::warn!("the connection that listens for other nodes has ended; making it again")
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the connection that listens for other nodes does not work");
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+async fn listen(
+    shared: &Arc<Shared>,
+    config: &Config,
+    tls: &Tls,
+    pause: &mut Duration,
+) -> Result<(), Failed> {
+    let connected = tokio::time::timeout(shared.patience, config.connect(tls.clone()));
+    let (client, mut connection) = connected.await.or(Err(Failed::TooSlow))??;
+    let hearing = Arc::clone(shared);
+    let mut heard = tokio::spawn(async move {
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            match message {
+                Ok(AsyncMessage::Notification(_)) => hearing.look.notify_one(),
+                Ok(_notice) => {}
+                Err(error) => return Err(Failed::from(error)),
+            }
+        }
+        Ok(())
+    });
+    let check = async {
+        let listening = tokio::time::timeout(shared.patience, client.batch_execute(wake::LISTEN));
+        listening.await.or(Err(Failed::TooSlow))??;
+        *pause = PAUSES.0;
+        // What was notified before this connection listened.
+        shared.look.notify_one();
+        loop {
+            tokio::time::sleep(CHECK_EVERY).await;
+            let asked = tokio::time::timeout(shared.patience, client.batch_execute("SELECT 1"));
+            asked.await.or(Err(Failed::TooSlow))??;
+        }
+    };
+    let ended = tokio::select! {
+        ended = &mut heard => ended.unwrap_or(Ok(())),
+        failed = check => failed,
+    };
+    heard.abort();
+    ended
+}

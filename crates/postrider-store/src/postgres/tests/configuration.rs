@@ -1,0 +1,130 @@
+//! The configuration, and the schema, over several nodes.
+
+use std::time::{Duration, Instant};
+
+use postrider_pgtemp::Proxy;
+
+use super::{Database, NEVER, hear, world};
+use crate::model::{EndpointUpdate, HealthUpdate, RecordBatch};
+use crate::postgres::{ConnectError, PostgresOptions, PostgresStore};
+use crate::{AcceptError, Store as _};
+
+fn port_of(url: &str) -> u16 {
+    url.rsplit_once(':').unwrap().1.split('/').next().unwrap().parse().unwrap()
+}
+
+/// Whichever node made the change.
+#[tokio::test]
+async fn an_event_matched_before_a_change_elsewhere_is_matched_again() {
+    let database = Database::new();
+    let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let here = world(&database, &first);
+    let mut lane = here.lane().await;
+    let version =
+        second.update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: false }).await.unwrap();
+    let new = here.event(&lane, "{}");
+    assert!(matches!(here.try_accept(new).await, Err(AcceptError::ConfigChanged)));
+    lane.version = version;
+    here.accept(&lane).await;
+}
+
+/// Accounts, endpoints, keys; and what their health says, where others must know of it.
+#[tokio::test]
+async fn a_change_is_heard_of_at_the_other_nodes() {
+    let database = Database::new();
+    let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let here = world(&database, &first);
+    let lane = here.lane().await;
+    let no = lane.account.no;
+    hear(&second, |news| news.changed.contains(&no)).await;
+    let loaded = second.load_accounts(vec![no]).await.unwrap();
+    assert_eq!((loaded.accounts.len(), loaded.keys.len(), loaded.endpoints.len()), (1, 2, 1));
+    first.delete_account(no, here.now()).await.unwrap();
+    hear(&second, |news| news.changed.contains(&no)).await;
+    assert!(second.load_accounts(vec![no]).await.unwrap().accounts.is_empty());
+}
+
+/// A failed attempt more is nobody else's business, that the endpoint is failing is.
+#[tokio::test]
+async fn health_is_told_where_it_matters_to_others() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    let here = world(&database, &node);
+    let lane = here.lane().await;
+    let version = || database.sql("SELECT version FROM configuration").parse::<i64>().unwrap();
+    let record = async |health| {
+        let health = vec![HealthUpdate { endpoint_no: lane.endpoint.no, health, state: None }];
+        node.record(RecordBatch { records: Vec::new(), health }.into()).await.unwrap();
+    };
+    let before = version();
+    let at = here.now();
+    let mut health = postrider_core::health::Health { last_success_at: Some(at), ..Default::default() };
+    record(health).await;
+    assert_eq!(version(), before);
+    health.failing = Some(postrider_core::health::Failing { since: at, probes: 1, next_probe_at: at });
+    record(health).await;
+    assert_eq!(version(), before + 1);
+    health.failing = health.failing.map(|failing| postrider_core::health::Failing { probes: 2, ..failing });
+    record(health).await;
+    assert_eq!(version(), before + 1);
+    health.failing = None;
+    health.closed_until = Some(at);
+    record(health).await;
+    assert_eq!(version(), before + 2);
+}
+
+/// Its connection is cut, and comes back by itself; what was missed meanwhile is found without it.
+#[tokio::test]
+async fn a_lost_listening_connection_is_noticed_and_made_again() {
+    let database = Database::new();
+    let proxy = Proxy::start(port_of(&database.url)).unwrap();
+    let (far, near) = (database.node_at(&proxy.url(&database.url), NEVER).await, database.node(NEVER).await);
+    let here = world(&database, &near);
+    let first = here.account("First").await;
+    hear(&far, |news| news.changed.contains(&first.no)).await;
+    for _ in 0..3 {
+        proxy.cut();
+        // The heartbeat of this node is far away: only a new connection that listens can tell of this.
+        let account = here.account("Another").await;
+        hear(&far, |news| news.changed.contains(&account.no)).await;
+    }
+}
+
+/// Without any notification the next heartbeat finds it.
+#[tokio::test]
+async fn what_no_notification_tells_of_is_found_by_the_heartbeat() {
+    let database = Database::new();
+    let lapse = Duration::from_secs(3);
+    let (node, other) = (database.node(lapse).await, database.node(NEVER).await);
+    node.tasks[1].abort();
+    let here = world(&database, &other);
+    let began = Instant::now();
+    let account = here.account("Account").await;
+    hear(&node, |news| news.changed.contains(&account.no)).await;
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn nodes_may_start_together_on_an_empty_database() {
+    let database = Database::new();
+    let nodes =
+        tokio::join!(database.node(NEVER), database.node(NEVER), database.node(NEVER), database.node(NEVER));
+    assert_eq!(nodes.0.nodes().await.unwrap().len(), 4);
+}
+
+/// A rolling upgrade: the old program goes on with a schema that only grew, and not with one that it can't serve.
+#[tokio::test]
+async fn a_newer_schema_is_served_where_it_is_marked_as_compatible() {
+    let database = Database::new();
+    drop(database.node(NEVER).await);
+    database.sql("INSERT INTO postrider_schema (version, works_from) VALUES (1000, 1)");
+    drop(database.node(NEVER).await);
+    database.sql("INSERT INTO postrider_schema (version, works_from) VALUES (1001, 1001)");
+    let options = PostgresOptions::default;
+    let refused = PostgresStore::connect(&database.url, &database.key, options()).await;
+    assert!(matches!(refused.err(), Some(ConnectError::TooNew { found: 1001, .. })));
+    let key = crate::seal::MasterKey::generate();
+    database.sql("DELETE FROM postrider_schema WHERE version >= 1000");
+    let refused = PostgresStore::connect(&database.url, &key, options()).await;
+    assert!(matches!(refused.err(), Some(ConnectError::WrongKey)));
+}

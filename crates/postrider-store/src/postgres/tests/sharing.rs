@@ -1,0 +1,183 @@
+//! Work goes from node to node: from those that are gone, to whoever is free, one place for what needs one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use postrider_core::delivery::{DeliverySeq, Next};
+use postrider_core::endpoint::EndpointSettings;
+use postrider_core::time::Timestamp;
+
+use super::{Database, NEVER, SOON, hear, world};
+use crate::Store as _;
+use crate::conformance::world::{Lane, World};
+use crate::model::{NewEndpoint, NewEvent, PendingDelivery};
+use crate::postgres::nodes;
+
+fn seqs(deliveries: &[PendingDelivery]) -> Vec<DeliverySeq> {
+    deliveries.iter().map(|delivery| delivery.seq).collect()
+}
+
+/// A lane whose endpoint needs one place.
+async fn ordered(world: &World<'_>) -> Lane {
+    let account = world.account("Ordered").await;
+    let new = world.new_endpoint(&account, false);
+    let settings = EndpointSettings { ordered: true, ..new.settings.clone() };
+    let (endpoint, version) = world.store.create_endpoint(NewEndpoint { settings, ..new }).await.unwrap();
+    Lane { account, endpoint, version }
+}
+
+/// An event that is left to whichever node may send to its endpoint.
+fn left(world: &World<'_>, lane: &Lane) -> NewEvent {
+    let mut new = world.event(lane, "{}");
+    new.deliveries.iter_mut().for_each(|delivery| delivery.is_own = false);
+    new
+}
+
+#[tokio::test]
+async fn each_node_reads_its_own_and_takes_what_is_nobodys() {
+    let database = Database::new();
+    let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &first);
+    let lane = world.lane().await;
+    let own = world.accept_many(&lane, 2).await;
+    let free = world.try_accept(left(&world, &lane)).await.unwrap();
+    assert_eq!(seqs(&second.ready(lane.endpoint.no, 10).await.unwrap()), [free[0].seq]);
+    assert_eq!(seqs(&first.ready(lane.endpoint.no, 10).await.unwrap()), [own[0].seq, own[1].seq]);
+    assert!(first.hold(lane.endpoint.no).await.unwrap());
+}
+
+/// Without a look at its deliveries one by one, and at once.
+#[tokio::test]
+async fn what_a_node_leaves_behind_is_for_the_others_at_once() {
+    let database = Database::new();
+    let (leaves, stays) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &leaves);
+    let (lane, one_place) = (world.lane().await, ordered(&world).await);
+    let accepted = world.accept_many(&lane, 3).await;
+    world.record(accepted[2], 1, Next::RetryAt(world.now().plus(Duration::from_secs(5)))).await;
+    assert!(leaves.hold(one_place.endpoint.no).await.unwrap());
+    assert!(!stays.hold(one_place.endpoint.no).await.unwrap());
+    leaves.close().await;
+    nodes::beat(&stays.shared, NEVER).await.unwrap();
+    let taken = stays.ready(lane.endpoint.no, 10).await.unwrap();
+    assert_eq!(seqs(&taken), [accepted[0].seq, accepted[1].seq]);
+    let due = stays.due(world.now().plus(Duration::from_secs(3600)), None, 10).await.unwrap();
+    assert_eq!(seqs(&due), [accepted[2].seq]);
+    assert!(stays.hold(one_place.endpoint.no).await.unwrap());
+}
+
+/// Nobody has to say so: the heartbeat is missing, and others find it out, take over and tell their engine.
+#[tokio::test]
+async fn what_a_dead_node_had_is_found_by_the_others() {
+    let database = Database::new();
+    let (dies, stays) = (database.node(SOON).await, database.node(SOON).await);
+    let lane = {
+        let world = world(&database, &dies);
+        let lane = world.lane().await;
+        world.accept_many(&lane, 3).await;
+        lane
+    };
+    let began = std::time::Instant::now();
+    drop(dies);
+    hear(&stays, |news| news.free.contains(&lane.endpoint.no)).await;
+    assert!(began.elapsed() > SOON / 2, "not before its time");
+    assert_eq!(stays.ready(lane.endpoint.no, 10).await.unwrap().len(), 3);
+    assert_eq!(stays.nodes().await.unwrap().len(), 1);
+}
+
+/// What is in flight stays until its outcome is known.
+#[tokio::test]
+async fn a_node_that_stops_gives_away_all_but_what_is_in_flight() {
+    let database = Database::new();
+    let (stops, stays) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &stops);
+    let (lane, held) = (world.lane().await, ordered(&world).await);
+    let accepted = world.accept_many(&lane, 3).await;
+    let of_held = world.accept_many(&held, 2).await;
+    assert!(stops.hold(held.endpoint.no).await.unwrap());
+    stops.step_down(vec![accepted[1].seq, of_held[0].seq]).await.unwrap();
+    let taken = stays.ready(lane.endpoint.no, 10).await.unwrap();
+    assert_eq!(seqs(&taken), [accepted[0].seq, accepted[2].seq]);
+    assert!(!stays.hold(held.endpoint.no).await.unwrap(), "one of its deliveries is still in flight");
+    assert_eq!(
+        seqs(&stops.ready(lane.endpoint.no, 10).await.unwrap()),
+        [accepted[1].seq],
+        "takes nothing back"
+    );
+    world.record(of_held[0], 1, Next::Delivered).await;
+    stops.close().await;
+    assert!(stays.hold(held.endpoint.no).await.unwrap());
+    nodes::beat(&stays.shared, NEVER).await.unwrap();
+    assert_eq!(seqs(&stays.ready(held.endpoint.no, 10).await.unwrap()), [of_held[1].seq]);
+}
+
+/// Whoever asks first; the others only once that one is gone.
+#[tokio::test]
+async fn one_node_holds_an_endpoint_until_it_is_gone() {
+    let database = Database::new();
+    let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &first);
+    let lane = ordered(&world).await;
+    let no = lane.endpoint.no;
+    assert!(first.hold(no).await.unwrap() && first.hold(no).await.unwrap());
+    assert!(!second.hold(no).await.unwrap());
+    world.try_accept(left(&world, &lane)).await.unwrap();
+    assert!(second.ready(no, 10).await.unwrap().is_empty(), "it is left to the one that holds it");
+    database.bury(&first);
+    assert!(second.hold(no).await.unwrap());
+    assert_eq!(second.ready(no, 10).await.unwrap().len(), 1);
+}
+
+/// The one that holds the endpoint hears of it, and no other.
+#[tokio::test]
+async fn what_is_left_to_the_holder_wakes_it() {
+    let database = Database::new();
+    let (holder, other) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &other);
+    let lane = ordered(&world).await;
+    assert!(holder.hold(lane.endpoint.no).await.unwrap());
+    let accepted = world.try_accept(left(&world, &lane)).await.unwrap();
+    hear(&holder, |news| news.free.contains(&lane.endpoint.no)).await;
+    assert_eq!(seqs(&holder.ready(lane.endpoint.no, 10).await.unwrap()), [accepted[0].seq]);
+}
+
+/// Each takes what falls to its rank, the lower number with the lower rank, and together they take all of it, once.
+#[tokio::test]
+async fn far_retries_belong_to_nobody_and_are_shared_evenly_when_they_fall_due() {
+    let database = Database::new();
+    let nodes = [database.node(NEVER).await, database.node(NEVER).await];
+    let world = world(&database, &nodes[0]);
+    let lane = world.lane().await;
+    let until = world.now().plus(Duration::from_secs(7_200));
+    let mut all = BTreeSet::new();
+    for accepted in world.accept_many(&lane, 40).await {
+        world.record(accepted, 1, Next::RetryAt(until)).await;
+        all.insert(accepted.seq);
+    }
+    for node in &nodes {
+        nodes::beat(&node.shared, NEVER).await.unwrap();
+    }
+    let due = async |node: &crate::postgres::PostgresStore, until: Timestamp| {
+        seqs(&node.due(until, None, 100).await.unwrap())
+    };
+    let (first, second) = (due(&nodes[0], until).await, due(&nodes[1], until).await);
+    assert!(first.len() >= 10 && second.len() >= 10, "{} and {}", first.len(), second.len());
+    let taken: BTreeSet<DeliverySeq> = first.iter().chain(&second).copied().collect();
+    assert_eq!((taken.len(), &taken), (first.len() + second.len(), &all));
+}
+
+/// A share that nobody takes in time is anyone's.
+#[tokio::test]
+async fn a_retry_that_nobody_took_in_time_is_anyones() {
+    let database = Database::new();
+    let (first, _second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &first);
+    let lane = world.lane().await;
+    let at = world.now().plus(Duration::from_secs(7_200));
+    for accepted in world.accept_many(&lane, 10).await {
+        world.record(accepted, 1, Next::RetryAt(at)).await;
+    }
+    nodes::beat(&first.shared, NEVER).await.unwrap();
+    let all = first.due(at.plus(Duration::from_secs(60)), None, 100).await.unwrap();
+    assert_eq!(all.len(), 10);
+}
