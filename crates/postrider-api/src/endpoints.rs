@@ -1,6 +1,7 @@
 //! `/v1/endpoints`: made and managed by the operator and by the account they belong to; secrets are the
-//! operator's to read.
+//! operator's to read and to rotate (`endpoints/secrets.rs`).
 
+mod secrets;
 mod settings;
 mod shown;
 
@@ -8,7 +9,6 @@ use http::StatusCode;
 use postrider_core::endpoint::State;
 use postrider_core::id::EndpointId;
 use postrider_engine::model::{EndpointDraft, EndpointFilter, EndpointView, StateChange};
-use serde::Serialize;
 
 use crate::answer::{self, Answer, List};
 use crate::body::Limit;
@@ -17,6 +17,7 @@ use crate::fields::Fields;
 use crate::owner::{self, NO_SUCH_ACCOUNT};
 use crate::problem::Problem;
 use crate::query::Walked;
+pub(crate) use secrets::{end_overlap, reveal, rotate};
 use settings::{CHANGED, GIVEN};
 use shown::Shown;
 
@@ -29,7 +30,8 @@ pub(crate) async fn list(call: Call) -> Answer {
         query.read("state", STATES.join(", "), |text| STATES.into_iter().find(|state| *state == text));
     let page = query.page(Walked::Endpoints)?;
     let page = call.engine().endpoints(EndpointFilter { account, livemode, state }, page);
-    let data = page.rows.iter().map(|view| Shown::new(view, None)).collect();
+    let now = call.engine().now();
+    let data = page.rows.iter().map(|view| Shown::new(view, None, now)).collect();
     let next_cursor = page.next.map(|position| Walked::Endpoints.cursor(position));
     Ok(answer::json(StatusCode::OK, &List { data, next_cursor }))
 }
@@ -44,8 +46,8 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     let draft = draft.ok_or_else(|| Problem::invalid(Vec::new()))?;
     let made = call.engine().create_endpoint(draft).await;
     let made = made.map_err(|why| Problem::from(why).or_invalid_field("/account", NO_SUCH_ACCOUNT))?;
-    let secret = Some(made.endpoint.secret.expose());
-    Ok(answer::json(StatusCode::CREATED, &Shown::new(&made, secret)))
+    let secret = Some(made.endpoint.secrets.current.expose());
+    Ok(answer::json(StatusCode::CREATED, &Shown::new(&made, secret, call.engine().now())))
 }
 
 /// Judges the body of a new endpoint; none where faults were noted. 403 where it names another's account or mode.
@@ -75,7 +77,7 @@ fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDraft>, 
 pub(crate) async fn show(call: Call) -> Answer {
     let view = find(&call)?;
     call.no_query()?;
-    Ok(shown(&view))
+    Ok(shown(&call, &view))
 }
 
 pub(crate) async fn change(mut call: Call) -> Answer {
@@ -86,13 +88,13 @@ pub(crate) async fn change(mut call: Call) -> Answer {
     settings::refuse_what_never_changes(&mut fields);
     let patch = settings::read(&mut fields, call.engine());
     if patch.standard_webhooks == Some(true)
-        && let Err(why) = before.endpoint.secret.standard_webhooks_key()
+        && let Err(why) = before.endpoint.secrets.check_standard_webhooks(call.engine().now())
     {
         fields.refuse("standard_webhooks", why.to_string());
     }
     fields.finish()?;
     let view = call.engine().update_endpoint(before.endpoint.id, patch).await?;
-    Ok(shown(&view))
+    Ok(shown(&call, &view))
 }
 
 pub(crate) async fn delete(call: Call) -> Answer {
@@ -100,20 +102,6 @@ pub(crate) async fn delete(call: Call) -> Answer {
     call.no_query()?;
     call.engine().delete_endpoint(view.endpoint.id).await?;
     Ok(answer::nothing())
-}
-
-#[derive(Serialize)]
-struct SecretShown<'a> {
-    secret: &'a str,
-}
-
-pub(crate) async fn secret(call: Call) -> Answer {
-    let view = find(&call)?;
-    call.caller.must_be_operator()?;
-    call.no_query()?;
-    let secret = call.engine().secret(view.endpoint.id)?;
-    tracing::info!(endpoint = %view.endpoint.id, "the operator read an endpoint's secret");
-    Ok(answer::json(StatusCode::OK, &SecretShown { secret: secret.expose() }))
 }
 
 pub(crate) async fn pause(call: Call) -> Answer {
@@ -137,11 +125,11 @@ async fn change_state(mut call: Call, change: StateChange) -> Answer {
     call.no_query()?;
     call.no_fields().await?;
     let view = call.engine().change_state(view.endpoint.id, change).await?;
-    Ok(shown(&view))
+    Ok(shown(&call, &view))
 }
 
-fn shown(view: &EndpointView) -> axum::response::Response {
-    answer::json(StatusCode::OK, &Shown::new(view, None))
+fn shown(call: &Call, view: &EndpointView) -> axum::response::Response {
+    answer::json(StatusCode::OK, &Shown::new(view, None, call.engine().now()))
 }
 
 /// The endpoint in the path, if the caller may see it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::{Api, accounts, alive, deliveries, endpoints, event_types, events, finish, openapi, replays};
 
@@ -42,7 +42,9 @@ fn all() -> Routes {
         .route("/v1/accounts/{id}", get(accounts::show).patch(accounts::rename).delete(accounts::delete))
         .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
         .route("/v1/endpoints/{id}", get(endpoints::show).patch(endpoints::change).delete(endpoints::delete))
-        .route("/v1/endpoints/{id}/secret", get(endpoints::secret))
+        .route("/v1/endpoints/{id}/secret", get(endpoints::reveal))
+        .route("/v1/endpoints/{id}/secret/rotate", post(endpoints::rotate))
+        .route("/v1/endpoints/{id}/secret/overlap", delete(endpoints::end_overlap))
         .route("/v1/endpoints/{id}/pause", post(endpoints::pause))
         .route("/v1/endpoints/{id}/resume", post(endpoints::resume))
         .route("/v1/endpoints/{id}/enable", post(endpoints::enable))

@@ -15,7 +15,7 @@ use crate::limits::{
     DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_MAX_IN_FLIGHT, MAX_HEADER_NAME_BYTES, MAX_HEADER_VALUE_BYTES,
 };
 use crate::schedule::RetrySchedule;
-use crate::secret::Secret;
+use crate::secret::Secrets;
 use crate::time::Timestamp;
 
 /// The small number a store gives an endpoint; rows and lanes use it, it never leaves the service.
@@ -246,8 +246,8 @@ pub struct Endpoint {
     pub livemode: bool,
     /// What can be set about it.
     pub settings: EndpointSettings,
-    /// The secret its requests are signed with.
-    pub secret: Secret,
+    /// The secret its requests are signed with; two during a rotation.
+    pub secrets: Secrets,
     /// Enabled, paused or disabled.
     pub state: State,
     /// Healthy or failing, and what is remembered to tell.

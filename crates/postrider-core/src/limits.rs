@@ -38,6 +38,11 @@ pub const MAX_HEADER_NAME_BYTES: usize = 128;
 /// The longest value of such a header, in bytes.
 pub const MAX_HEADER_VALUE_BYTES: usize = 4_096;
 
+/// How long a rotation's overlap lasts when it names no time.
+pub const DEFAULT_SECRET_OVERLAP: Duration = Duration::from_secs(24 * 3600);
+/// The longest such overlap.
+pub const MAX_SECRET_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// The longest content filter of an endpoint, in bytes of its JSON.
 pub const MAX_FILTER_BYTES: usize = 8 * 1024;
 /// How many parts (conditions, and what joins them) a filter may have.

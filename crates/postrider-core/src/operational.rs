@@ -91,7 +91,7 @@ mod tests {
     use crate::event_type::Subscription;
     use crate::id::EndpointId;
     use crate::payload;
-    use crate::secret::Secret;
+    use crate::secret::{Secret, Secrets};
 
     fn endpoint() -> Endpoint {
         let at = Timestamp::from_ms(1_500_381_476_000);
@@ -108,7 +108,7 @@ mod tests {
                     Subscription::parse(&["*"]).unwrap(),
                 )
             },
-            secret: Secret::generate(&[1; 32]),
+            secrets: Secrets::only(Secret::generate(&[1; 32])),
             state: State::Enabled,
             health: Health::default(),
             created_at: at,

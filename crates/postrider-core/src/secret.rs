@@ -6,6 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+mod rotation;
+
+pub use rotation::{NextSecret, RotationRefused, Secrets};
+
 /// What a generated secret begins with; the prefix is part of the key under the contract's signature.
 const PREFIX: &str = "whsec_";
 /// How long a secret may be, in characters.

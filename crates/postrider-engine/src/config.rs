@@ -112,5 +112,7 @@ pub(crate) const REPLAY_NAP: Duration = Duration::from_secs(1);
 pub(crate) const REPLAY_COUNTS_AT_ONCE: usize = 2;
 /// How long to wait after the store failed, before it is asked again.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// How often secrets whose overlap has ended are let go.
+pub(crate) const SETTLE_SECRETS_EVERY: Duration = Duration::from_secs(60);
 /// How often events are matched again when the configuration changed between match and commit.
 pub(crate) const MATCH_TRIES: usize = 20;

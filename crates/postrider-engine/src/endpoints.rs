@@ -5,7 +5,8 @@ use std::sync::Arc;
 use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::id::EndpointId;
 use postrider_core::operational::Operational;
-use postrider_core::secret::Secret;
+use postrider_core::secret::Secrets;
+use postrider_core::time::Timestamp;
 use postrider_store::model::{EndpointUpdate, NewEndpoint, Page, PageRequest};
 
 use crate::config::STATE_WAIT;
@@ -53,8 +54,8 @@ impl Engine {
             let _changing = inner.changes.lock().await;
             let mut endpoint = Endpoint::clone(&*inner.find_endpoint(id)?);
             apply(&mut endpoint.settings, patch);
-            check_secret_fits(&endpoint.settings, &endpoint.secret)?;
             endpoint.updated_at = inner.now();
+            check_secrets_fit(&endpoint.settings, &endpoint.secrets, endpoint.updated_at)?;
             inner.commit_settings(endpoint).await
         })
         .await
@@ -84,15 +85,10 @@ impl Engine {
         let inner = self.0.clone();
         finish_what_began(async move { inner.change_state(id, change).await }).await
     }
-
-    /// An endpoint's secret.
-    pub fn secret(&self, id: EndpointId) -> Result<Secret, EngineError> {
-        Ok(self.0.find_endpoint(id)?.secret.clone())
-    }
 }
 
 impl Inner {
-    fn find_endpoint(&self, id: EndpointId) -> Result<Arc<Endpoint>, EngineError> {
+    pub(crate) fn find_endpoint(&self, id: EndpointId) -> Result<Arc<Endpoint>, EngineError> {
         self.snapshot.load().endpoint(id).cloned().ok_or(EngineError::NotFound)
     }
 
@@ -109,15 +105,11 @@ impl Inner {
 
     async fn create_endpoint(&self, draft: EndpointDraft) -> Result<EndpointView, EngineError> {
         let EndpointDraft { account, livemode, settings, secret } = draft;
-        let secret = secret.unwrap_or_else(|| {
-            let mut random = zeroize::Zeroizing::new([0; 32]);
-            self.chance.fill(&mut *random);
-            Secret::generate(&random)
-        });
-        check_secret_fits(&settings, &secret)?;
+        let secret = secret.unwrap_or_else(|| self.generate_secret());
+        let now = self.now();
+        check_secrets_fit(&settings, &Secrets::only(secret.clone()), now)?;
         let _changing = self.changes.lock().await;
         let account_no = self.snapshot.load().account(account).ok_or(EngineError::NotFound)?.account.no;
-        let now = self.now();
         let id = EndpointId::new(now, self.chance.bits());
         let new = NewEndpoint { id, account_no, livemode, settings, secret, created_at: now };
         let (endpoint, version) = self.store.create_endpoint(new).await?;
@@ -239,9 +231,13 @@ fn apply(settings: &mut EndpointSettings, patch: EndpointPatch) {
     set(&mut settings.standard_webhooks, patch.standard_webhooks);
 }
 
-/// Standard Webhooks needs a secret that holds a key of its own kind.
-fn check_secret_fits(settings: &EndpointSettings, secret: &Secret) -> Result<(), EngineError> {
-    match secret.standard_webhooks_key() {
+/// Standard Webhooks needs secrets that hold a key of its own kind.
+fn check_secrets_fit(
+    settings: &EndpointSettings,
+    secrets: &Secrets,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    match secrets.check_standard_webhooks(now) {
         Err(why) if settings.standard_webhooks => {
             Err(EngineError::Refused { field: "standard_webhooks", detail: why.to_string() })
         }

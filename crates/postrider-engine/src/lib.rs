@@ -25,6 +25,7 @@ mod payloads;
 mod recorder;
 mod replays;
 mod routing;
+mod secrets;
 mod send;
 mod shutdown;
 mod sign;

@@ -12,7 +12,7 @@ use postrider_core::health::Health;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId};
 use postrider_core::replay::Selection;
 use postrider_core::schedule::RetrySchedule;
-use postrider_core::secret::Secret;
+use postrider_core::secret::{NextSecret, Secret};
 use postrider_core::time::Timestamp;
 use url::Url;
 
@@ -96,6 +96,15 @@ pub struct EndpointView {
     pub health: Health,
     /// How many of its deliveries are pending.
     pub backlog: u64,
+}
+
+/// An endpoint's secrets, to be shown to the operator.
+#[derive(Debug, Clone)]
+pub struct RevealedSecrets {
+    /// The secret of the contract's signature.
+    pub secret: Secret,
+    /// The new one beside it, while an overlap runs.
+    pub next: Option<NextSecret>,
 }
 
 /// Which endpoints a list shows.

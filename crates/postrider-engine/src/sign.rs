@@ -14,6 +14,7 @@ pub(crate) struct HeaderNames {
     event: HeaderName,
     delivery: HeaderName,
     signature: HeaderName,
+    signature_next: HeaderName,
 }
 
 /// The prefix does not make header names.
@@ -35,7 +36,12 @@ impl HeaderNames {
                 .filter(|_| good)
                 .ok_or_else(|| PrefixRefused(prefix.into()))
         };
-        Ok(Self { event: name("Event")?, delivery: name("Delivery")?, signature: name("Signature")? })
+        Ok(Self {
+            event: name("Event")?,
+            delivery: name("Delivery")?,
+            signature: name("Signature")?,
+            signature_next: name("Signature-Next")?,
+        })
     }
 }
 
@@ -54,16 +60,27 @@ pub(crate) fn headers(
 ) -> Vec<(HeaderName, HeaderValue)> {
     let mut guid = String::with_capacity(32);
     write!(guid, "{}", item.event).expect("writing to a string never fails");
-    let signature = postrider_signature::kasko::sign(endpoint.secret.expose(), payload);
-    let mut headers = Vec::with_capacity(6 + endpoint.settings.headers.len());
+    let secret = endpoint.secrets.signing(now);
+    let next = endpoint.secrets.next(now).map(|next| &next.secret);
+    let signature = postrider_signature::kasko::sign(secret.expose(), payload);
+    let mut headers = Vec::with_capacity(7 + endpoint.settings.headers.len());
     headers.push((names.event.clone(), visible(&item.event_type)));
     headers.push((names.delivery.clone(), visible(&guid)));
     headers.push((names.signature.clone(), visible(&signature)));
+    if let Some(next) = next {
+        let signature = postrider_signature::kasko::sign(next.expose(), payload);
+        headers.push((names.signature_next.clone(), visible(&signature)));
+    }
     if endpoint.settings.standard_webhooks
-        && let Ok(key) = endpoint.secret.standard_webhooks_key()
+        && let Ok(key) = secret.standard_webhooks_key()
     {
         let seconds = now.as_seconds();
-        let signature = postrider_signature::standard::sign(&key, &guid, seconds, payload);
+        let mut signature = postrider_signature::standard::sign(&key, &guid, seconds, payload);
+        // Standard Webhooks: several signatures stand in one header, a space between them.
+        if let Some(key) = next.and_then(|next| next.standard_webhooks_key().ok()) {
+            signature.push(' ');
+            signature.push_str(&postrider_signature::standard::sign(&key, &guid, seconds, payload));
+        }
         headers.push((HeaderName::from_static("webhook-id"), visible(&guid)));
         headers.push((HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds)));
         headers.push((HeaderName::from_static("webhook-signature"), visible(&signature)));

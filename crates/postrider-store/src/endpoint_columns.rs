@@ -5,7 +5,8 @@ use postrider_core::event_type::Subscription;
 use postrider_core::filter::Filter;
 use postrider_core::id::EndpointId;
 use postrider_core::schedule::RetrySchedule;
-use postrider_core::secret::Secret;
+use postrider_core::secret::{NextSecret, Secret, Secrets};
+use postrider_core::time::Timestamp;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -43,6 +44,19 @@ fn json(texts: &Vec<String>) -> String {
 /// The secret as its column holds it.
 pub(crate) fn sealed_secret(sealer: &Sealer, id: EndpointId, secret: &Secret) -> Vec<u8> {
     sealer.seal(place("secret", &id.to_bytes()), secret.expose().as_bytes())
+}
+
+/// The secret of a rotation as its columns hold it, with the time at which it takes over.
+pub(crate) fn sealed_next_secret(
+    sealer: &Sealer,
+    id: EndpointId,
+    secrets: &Secrets,
+) -> (Option<Vec<u8>>, Option<i64>) {
+    let sealed = secrets.next.as_ref().map(|next| {
+        let sealed = sealer.seal(place("next_secret", &id.to_bytes()), next.secret.expose().as_bytes());
+        (sealed, next.takes_over_at.as_ms())
+    });
+    sealed.unzip()
 }
 
 /// The headers as their column holds them: sealed JSON, nothing where there are none.
@@ -86,9 +100,32 @@ pub(crate) fn timeout_ms(column: i64) -> Result<u64, Unreadable> {
     u64::try_from(column).or(Err(Unreadable("endpoints.timeout_ms")))
 }
 
-pub(crate) fn open_secret(sealer: &Sealer, id: EndpointId, sealed: &[u8]) -> Result<Secret, Unreadable> {
+/// The secrets from their three columns.
+pub(crate) fn open_secrets(
+    sealer: &Sealer,
+    id: EndpointId,
+    current: &[u8],
+    next: Option<&[u8]>,
+    next_at: Option<i64>,
+) -> Result<Secrets, Unreadable> {
+    let next = match next.zip(next_at) {
+        None => None,
+        Some((sealed, at)) => Some(NextSecret {
+            secret: open_secret(sealer, id, "next_secret", sealed)?,
+            takes_over_at: Timestamp::from_ms(at),
+        }),
+    };
+    Ok(Secrets { current: open_secret(sealer, id, "secret", current)?, next })
+}
+
+fn open_secret(
+    sealer: &Sealer,
+    id: EndpointId,
+    column: &'static str,
+    sealed: &[u8],
+) -> Result<Secret, Unreadable> {
     const UNREADABLE: Unreadable = Unreadable("endpoints.secret");
-    let opened = sealer.open(place("secret", &id.to_bytes()), sealed).or(Err(UNREADABLE))?;
+    let opened = sealer.open(place(column, &id.to_bytes()), sealed).or(Err(UNREADABLE))?;
     Secret::parse(std::str::from_utf8(&opened).or(Err(UNREADABLE))?).or(Err(UNREADABLE))
 }
 

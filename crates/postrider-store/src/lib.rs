@@ -33,7 +33,7 @@ pub use crate::error::{AcceptError, StoreError};
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
-    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
 };
 
 /// A retry that is due within this time of its attempt belongs to the node that made the attempt, and waits in its memory;
@@ -67,10 +67,15 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
 
-    /// Writes an endpoint's settings and secret as given, and its state where `update` says so (health is otherwise
+    /// Writes an endpoint's settings as given, and its state where `update` says so (health is otherwise
     /// written by [`Store::record`] alone). Gives the account's new configuration version. `NotFound` where it is
     /// deleted.
     async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError>;
+
+    /// Writes an endpoint's secrets, and gives the account's new configuration version. `Conflict` where they are not
+    /// the ones that the change begins with, so that no rotation is undone by another; `NotFound` where the endpoint is
+    /// deleted.
+    async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError>;
 
     /// Deletes an endpoint and cancels its replay; the log stays. Gives the account's new configuration version.
     async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;

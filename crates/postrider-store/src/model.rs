@@ -9,7 +9,7 @@ use postrider_core::event::Event;
 use postrider_core::health::Health;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId, ReplayId};
 use postrider_core::replay::{Replay, Selection};
-use postrider_core::secret::Secret;
+use postrider_core::secret::{Secret, Secrets};
 use postrider_core::time::Timestamp;
 
 mod nodes;
@@ -71,13 +71,30 @@ pub struct NewEndpoint {
 /// What of an endpoint is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointUpdate {
-    /// Its settings and secret. Its state stays, because the service may be changing that at this moment.
+    /// Its settings. Its state stays, because the service may be changing that at this moment.
     Settings,
     /// Its state as well.
     State {
         /// Whether it begins anew with fresh health.
         fresh_health: bool,
     },
+}
+
+/// A change of an endpoint's secrets.
+#[derive(Debug, Clone)]
+pub struct SecretsChange {
+    /// The endpoint …
+    pub endpoint_no: EndpointNo,
+    /// … its public id …
+    pub endpoint: EndpointId,
+    /// … and its account.
+    pub account_no: AccountNo,
+    /// The secrets that the change begins with.
+    pub before: Secrets,
+    /// The secrets that it makes.
+    pub after: Secrets,
+    /// Now.
+    pub at: Timestamp,
 }
 
 /// An event to be accepted, with where it goes.

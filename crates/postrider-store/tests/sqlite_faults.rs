@@ -275,7 +275,7 @@ async fn the_files_never_hold_a_secret_or_a_header_value() {
     let lane = place.lane(&store).await;
     store.accept(vec![place.event(&lane, "a payload in plain text")]).await.unwrap();
     store.update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: true }).await.unwrap();
-    let secret = lane.endpoint.secret.expose().as_bytes().to_vec();
+    let secret = lane.endpoint.secrets.current.expose().as_bytes().to_vec();
     for is_closed in [false, true] {
         if is_closed {
             store.close().await;

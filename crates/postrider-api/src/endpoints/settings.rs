@@ -113,7 +113,7 @@ pub(super) fn refuse_what_never_changes(fields: &mut Fields<'_>) {
         }
     }
     if fields.has("secret") {
-        fields.refuse("secret", "can't be changed here");
+        fields.refuse("secret", "can't be changed here; the operator rotates it with POST …/secret/rotate");
     }
 }
 

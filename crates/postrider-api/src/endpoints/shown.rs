@@ -1,7 +1,8 @@
-//! An endpoint as the wire shows it. Header values are masked; the secret stands in it at creation alone.
+//! An endpoint as the wire shows it. Header values are masked; a secret stands in it when it is made or rotated alone.
 
 use postrider_core::endpoint::{CustomHeader, RateLimit};
 use postrider_core::id::{AccountId, EndpointId};
+use postrider_core::time::Timestamp;
 use postrider_engine::model::EndpointView;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
@@ -36,6 +37,9 @@ pub(super) struct Shown<'a> {
     last_success_at: Option<Time>,
     created_at: Time,
     updated_at: Time,
+    /// While two secrets sign: when the new one takes over.
+    secret_overlap_until: Option<Time>,
+    /// Shown when it is made or rotated, never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
 }
@@ -59,7 +63,7 @@ impl Serialize for Masked<'_> {
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn new(view: &'a EndpointView, secret: Option<&'a str>) -> Self {
+    pub(super) fn new(view: &'a EndpointView, secret: Option<&'a str>, now: Timestamp) -> Self {
         let endpoint = &view.endpoint;
         let settings = &endpoint.settings;
         let rate = |RateLimit { per_second, burst }| RateShown { per_second, burst };
@@ -88,6 +92,7 @@ impl<'a> Shown<'a> {
             last_success_at: view.health.last_success_at.map(Text),
             created_at: Text(endpoint.created_at),
             updated_at: Text(endpoint.updated_at),
+            secret_overlap_until: endpoint.secrets.next(now).map(|next| Text(next.takes_over_at)),
             secret,
         }
     }

@@ -87,7 +87,23 @@ fn endpoints() -> Vec<Operation> {
             .gives_nothing("Deleted"),
         of(operation("get", "/v1/endpoints/{id}/secret", "getSecret", tag, "Reveal an endpoint's secret"))
             .access(Access::Operator)
+            .about("During the overlap of a rotation it shows both secrets.")
             .gives(200, "The secret", "Secret"),
+        of(operation("post", "/v1/endpoints/{id}/secret/rotate", "rotateSecret", tag, "Give it another secret"))
+            .about(
+                "Until the overlap ends (24 hours, unless `overlap_seconds` says otherwise), the signature header is made \
+                 with the old secret, a second one, `…Signature-Next`, with the new, and `webhook-signature` carries both. \
+                 409 while an overlap runs. The answer holds the new secret.",
+            )
+            .access(Access::Operator)
+            .may_take("Rotation")
+            .or(&[409])
+            .gives(200, "Rotated", "EndpointCreated"),
+        of(operation("delete", "/v1/endpoints/{id}/secret/overlap", "endOverlap", tag, "End an overlap at once"))
+            .about("The new secret takes over now. 409 where no overlap runs.")
+            .access(Access::Operator)
+            .or(&[409])
+            .gives_nothing("The new secret alone signs"),
         by_hand("post", "/v1/endpoints/{id}/pause", "pauseEndpoint", "Hold its deliveries"),
         by_hand("post", "/v1/endpoints/{id}/resume", "resumeEndpoint", "Send a paused one's deliveries again"),
         by_hand("post", "/v1/endpoints/{id}/enable", "enableEndpoint", "Send again, with fresh health"),

@@ -24,6 +24,7 @@ async fn an_endpoint_is_shown_with_all_its_fields_and_its_defaults() {
         "state": "enabled", "disabled_reason": null, "health": "healthy", "failing_since": null,
         "next_probe_at": null, "backlog": 0, "last_success_at": null,
         "created_at": made["created_at"], "updated_at": made["updated_at"],
+        "secret_overlap_until": null,
     });
     assert_eq!(service.get(&path(&made)).await, expected);
     let mut with_secret = expected;
@@ -71,7 +72,8 @@ async fn secrets_and_header_values_are_shown_nowhere_but_where_they_must() {
     let made = service.endpoint(&account, given).await;
     let path = path(&made);
     let revealed = service.get(&format!("{path}/secret")).await;
-    assert_eq!(revealed, json!({ "secret": STANDARD_SECRET }));
+    let alone = json!({ "secret": STANDARD_SECRET, "next_secret": null, "secret_overlap_until": null });
+    assert_eq!(revealed, alone);
     for answer in [
         service.operator("GET", &path, "").await,
         service.operator("GET", "/v1/endpoints", "").await,

@@ -22,6 +22,7 @@ mod matrix;
 mod overload;
 mod refused_bodies;
 mod replays;
+mod secrets;
 mod shutdown;
 mod stream;
 mod tenancy;

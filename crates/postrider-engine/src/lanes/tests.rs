@@ -18,7 +18,7 @@ use postrider_core::endpoint::{EndpointSettings, RateLimit};
 use postrider_core::event_type::Subscription;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use postrider_core::schedule::Jitter;
-use postrider_core::secret::Secret;
+use postrider_core::secret::{Secret, Secrets};
 use proptest::prelude::*;
 
 use super::*;
@@ -38,7 +38,7 @@ fn endpoint(no: i64, account: i64, change: impl FnOnce(&mut EndpointSettings)) -
         account: AccountId::new(at(0), u128::try_from(account).unwrap()),
         livemode: true,
         settings,
-        secret: Secret::generate(&[1; 32]),
+        secrets: Secrets::only(Secret::generate(&[1; 32])),
         state: State::Enabled,
         health: Health::default(),
         created_at: at(0),

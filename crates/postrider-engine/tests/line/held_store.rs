@@ -18,7 +18,7 @@ use postrider_core::time::Timestamp;
 use postrider_store::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
-    Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
@@ -137,6 +137,7 @@ hands_on! {
     rename_account(account: AccountNo, name: &str) -> Result<Account, StoreError>;
     delete_account(account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
     create_endpoint(endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
+    set_secrets(change: SecretsChange) -> Result<i64, StoreError>;
     delete_endpoint(endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
     deleted_with_backlog() -> Result<Vec<(EndpointNo, CancelReason)>, StoreError>;
     cancel_pending(endpoint: EndpointNo, reason: CancelReason, now: Timestamp, limit: usize)

@@ -16,6 +16,8 @@ mod held_store;
 mod operational;
 #[cfg(test)]
 mod replays;
+#[cfg(test)]
+mod secrets;
 
 use std::time::Duration;
 
@@ -52,7 +54,7 @@ async fn an_event_reaches_every_endpoint_that_wants_it_byte_for_byte_and_signed(
     assert_eq!(seen.len(), 1);
     assert_eq!((&seen[0].body[..], seen[0].event_type.as_str()), (&payload[..], "policy.created"));
     assert_eq!(seen[0].guid, accepted.id.to_string());
-    let secret = all.endpoint.secret.expose();
+    let secret = all.endpoint.secrets.current.expose();
     assert_eq!(postrider_signature::kasko::verify(secret, payload, &seen[0].signature), Ok(()));
     let attempts = house.engine.attempts(&delivery).await.unwrap();
     assert_eq!((attempts.len(), attempts[0].number, attempts[0].outcome.status()), (1, 1, Some(200)));
@@ -375,7 +377,7 @@ async fn standard_webhooks_headers_come_beside_the_contract_s_and_verify() {
     let header =
         |wanted: &str| seen.headers.iter().find(|(name, _)| name == wanted).map(|(_, v)| v.clone()).unwrap();
     assert_eq!(header("webhook-id"), accepted.id.to_string());
-    let key = postrider_signature::standard::key_from_secret(endpoint.secret.expose()).unwrap();
+    let key = postrider_signature::standard::key_from_secret(endpoint.secrets.current.expose()).unwrap();
     let seconds: i64 = header("webhook-timestamp").parse().unwrap();
     let expected = postrider_signature::standard::sign(&key, &header("webhook-id"), seconds, &seen.body);
     assert_eq!(header("webhook-signature"), expected);

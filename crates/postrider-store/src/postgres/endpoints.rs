@@ -10,6 +10,7 @@ use postrider_core::health::Health;
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
 use postrider_core::replay::CancelReason;
+use postrider_core::secret::Secrets;
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
@@ -17,9 +18,9 @@ use super::configuration::{bump_version, finish};
 use super::replays;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
 use crate::columns::Unreadable;
-use crate::endpoint_columns::{Settings, sealed_headers, sealed_secret};
+use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
 use crate::error::StoreError;
-use crate::model::{EndpointUpdate, NewEndpoint};
+use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 use crate::seal::Sealer;
 use crate::{columns, endpoint_columns};
 
@@ -27,7 +28,7 @@ use crate::{columns, endpoint_columns};
 pub(super) const ALL_ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
-        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter
+        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NULL AND ($1 OR ep.account_no = ANY($2)) ORDER BY ep.no";
 
@@ -41,7 +42,7 @@ pub(super) fn endpoint(sealer: &Sealer, row: &Row) -> Result<Endpoint, Unreadabl
         account: AccountId::from_bytes(id_bytes(row, 3)),
         livemode: row.get(4),
         settings: settings(sealer, id, row)?,
-        secret: endpoint_columns::open_secret(sealer, id, row.get(9))?,
+        secrets: endpoint_columns::open_secrets(sealer, id, row.get(9), row.get(23), row.get(24))?,
         state: columns::state(row.get(17), row.get(18))?,
         health: columns::health(row.get(19))?,
         created_at: time(row, 20),
@@ -132,7 +133,7 @@ pub(super) async fn create(
         account,
         livemode,
         settings,
-        secret,
+        secrets: Secrets::only(secret),
         state,
         health,
         created_at,
@@ -142,12 +143,11 @@ pub(super) async fn create(
 }
 
 const UPDATE: &str =
-    "UPDATE endpoints SET url = $1, event_types = $2, description = $3, headers = $4, secret = $5,
+    "UPDATE endpoints SET url = $1, event_types = $2, description = $3, headers = $4, filter = $5,
         timeout_ms = $6, retry_schedule = $7, rate_per_second = $8, rate_burst = $9, max_in_flight = $10,
         ordered = $11, standard_webhooks = $12, updated_at = $15, health = coalesce($16, health),
         failing = failing AND $16 IS NULL, state = coalesce($13, state),
-        disabled_reason = CASE WHEN $13 IS NULL THEN disabled_reason ELSE $14 END,
-        filter = $18
+        disabled_reason = CASE WHEN $13 IS NULL THEN disabled_reason ELSE $14 END
     WHERE no = $17 AND deleted_at IS NULL";
 
 pub(super) async fn update(
@@ -174,7 +174,7 @@ pub(super) async fn update(
                 &columns.event_types,
                 &settings.description,
                 &sealed_headers(sealer, endpoint.id, &settings.headers),
-                &sealed_secret(sealer, endpoint.id, &endpoint.secret),
+                &settings.filter.as_ref().map(Filter::as_str),
                 &columns.timeout_ms,
                 &columns.retry_schedule,
                 &columns.rate_per_second.map(i64::from),
@@ -187,7 +187,6 @@ pub(super) async fn update(
                 &endpoint.updated_at.as_ms(),
                 &health,
                 &endpoint.no.0,
-                &settings.filter.as_ref().map(Filter::as_str),
             ],
         )
         .await?;
@@ -195,6 +194,31 @@ pub(super) async fn update(
         return Err(StoreError::NotFound.into());
     }
     finish(transaction, endpoint.account_no).await?;
+    Ok(version)
+}
+
+/// Writes an endpoint's secrets, where they are still what the change begins with.
+pub(super) async fn set_secrets(
+    client: &mut Object,
+    sealer: &Sealer,
+    change: SecretsChange,
+) -> Result<i64, Failed> {
+    let transaction = client.transaction().await?;
+    // This holds the account's row, so that nobody else changes the endpoint between the look and the commit.
+    let version = bump_version(&transaction, change.account_no).await?;
+    let (id, no) = (change.endpoint, change.endpoint_no.0);
+    let find =
+        "SELECT secret, next_secret, next_secret_at FROM endpoints WHERE no = $1 AND deleted_at IS NULL";
+    let row = transaction.query_opt(find, &[&no]).await?.ok_or(StoreError::NotFound)?;
+    if open_secrets(sealer, id, row.get(0), row.get(1), row.get(2))? != change.before {
+        return Err(StoreError::Conflict("the secret was changed by somebody else at this moment").into());
+    }
+    let (next, next_at) = sealed_next_secret(sealer, id, &change.after);
+    let current = sealed_secret(sealer, id, &change.after.current);
+    let set = "UPDATE endpoints SET secret = $2, next_secret = $3, next_secret_at = $4, updated_at = $5
+        WHERE no = $1";
+    transaction.execute(set, &[&no, &current, &next, &next_at, &change.at.as_ms()]).await?;
+    finish(transaction, change.account_no).await?;
     Ok(version)
 }
 

@@ -17,11 +17,13 @@ struct Migration {
 }
 
 /// Every migration, in order: the first makes version 1.
-const MIGRATIONS: &[Migration] =
-    &[Migration { sql: include_str!("migrations/0001_initial.sql"), works_from: 1 }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("migrations/0001_initial.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0002_secret_rotation.sql"), works_from: 1 },
+];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 1;
+pub(super) const NEWEST: i64 = 2;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -26,7 +26,7 @@ use crate::error::{AcceptError, StoreError};
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
-    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
 };
 
 /// The store was closed.
@@ -76,6 +76,11 @@ impl Store for PostgresStore {
     async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError> {
         let (shared, endpoint) = (Arc::clone(&self.shared), endpoint.clone());
         run!(self, client => endpoints::update(client, &shared.sealer, endpoint, update))
+    }
+
+    async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => endpoints::set_secrets(client, &shared.sealer, change))
     }
 
     async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError> {

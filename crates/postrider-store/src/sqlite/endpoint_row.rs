@@ -5,6 +5,7 @@ use std::time::Duration;
 use postrider_core::account::AccountNo;
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, RateLimit};
 use postrider_core::id::{AccountId, EndpointId};
+use postrider_core::secret::Secrets;
 use rusqlite::Row;
 
 use super::rows::time;
@@ -15,7 +16,7 @@ use crate::{columns, endpoint_columns};
 pub(super) const ALL_ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
-        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter
+        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NULL ORDER BY ep.no";
 
@@ -30,12 +31,17 @@ pub(super) fn endpoint(sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<Endpo
         account: AccountId::from_bytes(row.get(3)?),
         livemode: row.get(4)?,
         settings: settings(sealer, id, row)?,
-        secret: endpoint_columns::open_secret(sealer, id, &row.get::<_, Vec<u8>>(9)?)?,
+        secrets: secrets(sealer, id, row)?,
         state,
         health: columns::health(&row.get::<_, String>(19)?)?,
         created_at: time(row, 20)?,
         updated_at: time(row, 21)?,
     })
+}
+
+fn secrets(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<Secrets> {
+    let (current, next): (Vec<u8>, Option<Vec<u8>>) = (row.get(9)?, row.get(23)?);
+    Ok(endpoint_columns::open_secrets(sealer, id, &current, next.as_deref(), row.get(24)?)?)
 }
 
 fn settings(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<EndpointSettings> {

@@ -11,10 +11,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_replays.sql"),
     include_str!("migrations/0004_attempts_ended.sql"),
     include_str!("migrations/0005_filters.sql"),
+    include_str!("migrations/0006_secret_rotation.sql"),
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 5;
+pub(super) const NEWEST: i64 = 6;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -24,7 +24,7 @@ use crate::error::{AcceptError, StoreError};
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
-    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
 };
 
 impl SqliteStore {
@@ -76,6 +76,10 @@ impl Store for SqliteStore {
     async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError> {
         let endpoint = endpoint.clone();
         self.change(move |context| endpoints::update(context, &endpoint, update)).await
+    }
+
+    async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError> {
+        self.change(move |context| endpoints::set_secrets(context, &change)).await
     }
 
     async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError> {

@@ -58,6 +58,7 @@ pub(super) fn endpoints() -> Named {
         "health": one_of(&["healthy", "failing"]), "failing_since": nullable(time()),
         "next_probe_at": nullable(time()), "backlog": count(), "last_success_at": nullable(time()),
         "created_at": time(), "updated_at": time(),
+        "secret_overlap_until": nullable(time()),
     });
     let example = json!({
         "id": ENDPOINT, "account": ACCOUNT, "url": "https://crm.example/hook", "livemode": true,
@@ -66,6 +67,7 @@ pub(super) fn endpoints() -> Named {
         "max_in_flight": 10, "ordered": false, "standard_webhooks": false, "state": "enabled",
         "disabled_reason": null, "health": "healthy", "failing_since": null, "next_probe_at": null, "backlog": 0,
         "last_success_at": AT, "created_at": AT, "updated_at": AT,
+        "secret_overlap_until": null,
     });
     let endpoint = whole(with(&base, more), example);
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw2Zk3yXq1r0I=";
@@ -79,7 +81,18 @@ pub(super) fn endpoints() -> Named {
         "secret": nullable(json!({ "type": "string", "minLength": 24, "maxLength": 256, "pattern": "^[!-~]+$" })),
     });
     let example = json!({ "account": ACCOUNT, "livemode": true, "url": "https://crm.example/hook", "event_types": ["policy.*"] });
-    let input = object(with(&settings, given), &["url", "event_types"], example);
+    let input = object(with(&settings, given.clone()), &["url", "event_types"], example);
+    let revealed = whole(
+        json!({
+            "secret": text(), "next_secret": nullable(text()), "secret_overlap_until": nullable(time()),
+        }),
+        json!({ "secret": secret, "next_secret": null, "secret_overlap_until": null }),
+    );
+    let rotation = object(
+        json!({ "secret": given["secret"], "overlap_seconds": nullable(number(0, 2_592_000)) }),
+        &[],
+        json!({ "overlap_seconds": 86_400 }),
+    );
     let change = json!({ "event_types": ["*"], "max_in_flight": 50 });
     vec![
         ("Endpoint", endpoint),
@@ -87,7 +100,8 @@ pub(super) fn endpoints() -> Named {
         ("EndpointInput", input),
         ("EndpointChange", object(settings["properties"].clone(), &[], change)),
         ("Filter", filter()),
-        ("Secret", whole(json!({ "secret": text() }), json!({ "secret": secret }))),
+        ("Secret", revealed),
+        ("Rotation", rotation),
     ]
 }
 

@@ -7,16 +7,17 @@ use postrider_core::health::Health;
 use postrider_core::id::AccountId;
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
 use postrider_core::replay::CancelReason;
+use postrider_core::secret::Secrets;
 use postrider_core::time::Timestamp;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::accounts::bump_version;
 use super::replays::cancel_of_endpoint;
 use super::{Context, NotMade};
 use crate::columns;
-use crate::endpoint_columns::{Settings, sealed_headers, sealed_secret};
+use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
 use crate::error::StoreError;
-use crate::model::{EndpointUpdate, NewEndpoint};
+use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
@@ -24,11 +25,10 @@ const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, head
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17, ?18)";
 
 const UPDATE: &str =
-    "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, headers = ?4, secret = ?5,
+    "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, headers = ?4, filter = ?5,
         timeout_ms = ?6, retry_schedule = ?7, rate_per_second = ?8, rate_burst = ?9, max_in_flight = ?10,
         ordered = ?11, standard_webhooks = ?12, updated_at = ?15, health = coalesce(?16, health),
-        state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END,
-        filter = ?18
+        state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END
     WHERE no = ?17 AND deleted_at IS NULL";
 
 pub(in crate::sqlite) fn create(
@@ -74,7 +74,7 @@ pub(in crate::sqlite) fn create(
         account,
         livemode,
         settings,
-        secret,
+        secrets: Secrets::only(secret),
         state,
         health,
         created_at,
@@ -101,7 +101,7 @@ pub(in crate::sqlite) fn update(
         event_types,
         settings.description,
         sealed_headers(context.sealer, endpoint.id, &settings.headers),
-        sealed_secret(context.sealer, endpoint.id, &endpoint.secret),
+        settings.filter.as_ref().map(Filter::as_str),
         timeout_ms,
         retry_schedule,
         rate_per_second,
@@ -114,12 +114,37 @@ pub(in crate::sqlite) fn update(
         endpoint.updated_at.as_ms(),
         health,
         endpoint.no.0,
-        settings.filter.as_ref().map(Filter::as_str),
     ])?;
     if changed == 0 {
         return Err(StoreError::NotFound.into());
     }
     bump_version(context, endpoint.account_no)
+}
+
+/// Writes an endpoint's secrets, where they are still what the change begins with.
+pub(in crate::sqlite) fn set_secrets(
+    context: &mut Context<'_>,
+    change: &SecretsChange,
+) -> Result<i64, NotMade> {
+    const FIND: &str = "SELECT secret, next_secret, next_secret_at FROM endpoints
+        WHERE no = ?1 AND deleted_at IS NULL";
+    const SET: &str =
+        "UPDATE endpoints SET secret = ?2, next_secret = ?3, next_secret_at = ?4, updated_at = ?5
+        WHERE no = ?1";
+    let (sealer, id, no) = (context.sealer, change.endpoint, change.endpoint_no.0);
+    let read = |row: &Row<'_>| {
+        let (current, next): (Vec<u8>, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+        Ok(open_secrets(sealer, id, &current, next.as_deref(), row.get(2)?)?)
+    };
+    let found = context.connection.prepare_cached(FIND)?.query_row([no], read).optional()?;
+    if found.ok_or(StoreError::NotFound)? != change.before {
+        return Err(StoreError::Conflict("the secret was changed by somebody else at this moment").into());
+    }
+    let (next, next_at) = sealed_next_secret(sealer, id, &change.after);
+    let current = sealed_secret(sealer, id, &change.after.current);
+    let at = change.at.as_ms();
+    context.connection.prepare_cached(SET)?.execute(params![no, current, next, next_at, at])?;
+    bump_version(context, change.account_no)
 }
 
 pub(in crate::sqlite) fn delete(

@@ -1,0 +1,3 @@
+-- The new secret of a rotation (sealed), which signs beside the old one until it takes over at this time.
+ALTER TABLE endpoints ADD COLUMN next_secret BLOB;
+ALTER TABLE endpoints ADD COLUMN next_secret_at INTEGER CHECK ((next_secret_at IS NULL) = (next_secret IS NULL));
