@@ -170,7 +170,7 @@ fn created(visit: &Visit, view: &EndpointView) -> Markup {
         div.card {
             p { "This is its secret. Give it to the receiver now: requests are signed with it, and it is " strong { "shown here once" } "." }
             button.copy.small.js-only type="button" data-copy="#secret" { "Copy" }
-            pre #secret { (view.endpoint.secret.expose()) }
+            pre #secret { (view.endpoint.secrets.current.expose()) }
             p { a.button.primary href=(visit.link(&format!("/endpoints/{id}"))) { "To the endpoint" } }
         }
     }

@@ -16,7 +16,7 @@ pub(crate) async fn show(visit: Visit) -> Answer {
 /// Shows it.
 pub(crate) async fn reveal(visit: Visit) -> Answer {
     let view = names::find_endpoint(&visit)?;
-    let secret = visit.engine().secret(view.endpoint.id)?;
+    let secret = visit.engine().secrets(view.endpoint.id)?.secret;
     tracing::info!(endpoint = %view.endpoint.id, "the operator read an endpoint's secret");
     page(&visit, &view, Some(secret.expose()))
 }
