@@ -155,7 +155,7 @@ async fn the_signature_checker_tells_right_from_wrong() {
     let (account, endpoint) = service.account("Acme").await;
     let delivery = service.send(account, PAYLOAD).await;
     service.until_attempted(delivery, 1).await;
-    let secret = service.engine.secret(endpoint).unwrap().expose().to_owned();
+    let secret = service.engine.secrets(endpoint).unwrap().secret.expose().to_owned();
     let sent = service.receiver.arrived()[0].0["x-kasko-signature"].to_str().unwrap().to_owned();
     let visitor = Visitor::operator(&service).await;
     let path = format!("/deliveries/{delivery}/signature");
