@@ -1,0 +1,272 @@
+//! Nodes on one database, and receivers that note who sent what to them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use postrider_core::attempt::{Outcome, RequestLog, Timings};
+use postrider_core::delivery::Status;
+use postrider_core::endpoint::EndpointSettings;
+use postrider_core::event_type::Subscription;
+use postrider_core::health::HealthRules;
+use postrider_core::id::{AccountId, EndpointId};
+use postrider_engine::environment::{SystemChance, SystemClock};
+use postrider_engine::model::{Accepted, EndpointDraft, Submission};
+use postrider_engine::{Engine, EngineConfig, Parts, key_sha256};
+use postrider_pgtemp::{Cluster, Proxy};
+use postrider_sender::{AttemptReport, AttemptRequest, Transport};
+use postrider_store::postgres::{PostgresOptions, PostgresStore};
+use postrider_store::seal::MasterKey;
+
+/// A lapse that tests wait for, and that a busy machine does not miss.
+pub(crate) const SOON: Duration = Duration::from_secs(3);
+/// One that none waits for.
+const NEVER: Duration = Duration::from_secs(600);
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a receiver does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reply {
+    Status(u16),
+    /// It does not answer at all.
+    Never,
+}
+
+/// One request as a receiver saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) node: usize,
+    pub(crate) host: String,
+    pub(crate) guid: String,
+}
+
+/// The guids that a host has got, by the first time.
+pub(crate) fn in_order_of_first(seen: &[Seen], host: &str) -> Vec<String> {
+    let mut guids = Vec::new();
+    for seen in seen.iter().filter(|seen| seen.host == host) {
+        if !guids.contains(&seen.guid) {
+            guids.push(seen.guid.clone());
+        }
+    }
+    guids
+}
+
+#[derive(Default)]
+struct Receivers {
+    seen: Mutex<Vec<Seen>>,
+    has_recovered: AtomicBool,
+}
+
+/// An empty database, the key that its nodes share, and the receivers.
+pub(crate) struct Database {
+    url: String,
+    key: MasterKey,
+    receivers: Arc<Receivers>,
+    nodes: Mutex<usize>,
+}
+
+type Script = Box<dyn Fn(&Seen, usize) -> Reply + Send + Sync>;
+
+struct Scripted {
+    node: usize,
+    script: Script,
+    receivers: Arc<Receivers>,
+}
+
+#[async_trait]
+impl Transport for Scripted {
+    async fn attempt(&self, request: AttemptRequest) -> AttemptReport {
+        tokio::task::yield_now().await;
+        let guid = request.headers.iter().find(|(name, _)| name == "x-kasko-delivery");
+        let seen = Seen {
+            node: self.node,
+            host: request.url.host_str().unwrap().to_owned(),
+            guid: guid.unwrap().1.to_str().unwrap().to_owned(),
+        };
+        let before = {
+            let mut all = self.receivers.seen.lock().unwrap();
+            let before =
+                all.iter().filter(|other| other.guid == seen.guid && other.host == seen.host).count();
+            all.push(seen.clone());
+            before
+        };
+        let Reply::Status(status) = (self.script)(&seen, before) else {
+            return std::future::pending().await;
+        };
+        AttemptReport {
+            outcome: Outcome::Answered { status, retry_after: None },
+            timings: Timings { total_us: 1_000, ..Timings::default() },
+            request: RequestLog {
+                url: request.url.to_string(),
+                headers: std::iter::empty::<(&str, &str)>().collect(),
+            },
+            response: None,
+            not_made: false,
+        }
+    }
+}
+
+impl Database {
+    pub(crate) fn new() -> Self {
+        let url = Cluster::shared().database().unwrap();
+        Self { url, key: MasterKey::generate(), receivers: Arc::default(), nodes: Mutex::new(0) }
+    }
+
+    pub(crate) async fn node(&self, script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Node {
+        self.node_with(NEVER, script).await
+    }
+
+    pub(crate) async fn node_with(
+        &self,
+        lapse: Duration,
+        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Node {
+        self.start(&self.url, lapse, Box::new(script), None).await
+    }
+
+    pub(crate) async fn node_through_proxy(
+        &self,
+        lapse: Duration,
+        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Node {
+        let port = self.url.rsplit_once(':').unwrap().1.split('/').next().unwrap().parse().unwrap();
+        let proxy = Proxy::start(port).unwrap();
+        let url = proxy.url(&self.url);
+        self.start(&url, lapse, Box::new(script), Some(proxy)).await
+    }
+
+    /// One whose receivers fail until [`Self::recover`].
+    pub(crate) async fn node_failing(&self) -> Node {
+        let receivers = Arc::clone(&self.receivers);
+        self.node(move |_, _| {
+            Reply::Status(if receivers.has_recovered.load(Ordering::SeqCst) { 200 } else { 500 })
+        })
+        .await
+    }
+
+    pub(crate) fn recover(&self) {
+        self.receivers.has_recovered.store(true, Ordering::SeqCst);
+    }
+
+    async fn start(&self, url: &str, lapse: Duration, script: Script, proxy: Option<Proxy>) -> Node {
+        let node = {
+            let mut nodes = self.nodes.lock().unwrap();
+            *nodes += 1;
+            *nodes
+        };
+        let patience = if lapse == NEVER { Duration::from_secs(60) } else { lapse };
+        let options = PostgresOptions { connections: 6, lapse, patience, ..PostgresOptions::default() };
+        let store = Arc::new(PostgresStore::connect(url, &self.key, options).await.unwrap());
+        let transport = Scripted { node, script, receivers: Arc::clone(&self.receivers) };
+        let config = EngineConfig {
+            operator_key_sha256: Some(key_sha256("op_test")),
+            retry_schedule: "1s,1s,1s,1s,1s,1s,1s,1s,1s,1s".parse().unwrap(),
+            health_rules: HealthRules {
+                over: Duration::ZERO,
+                probe_delays: vec![Duration::from_secs(1)],
+                ..HealthRules::default()
+            },
+            ..EngineConfig::default()
+        };
+        let parts = Parts {
+            store,
+            transport: Arc::new(transport),
+            clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
+        };
+        Node { engine: Engine::start(config, parts).await.unwrap(), proxy }
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.receivers.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn guids(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.guid).collect()
+    }
+
+    /// Waits until the receivers have seen so many requests.
+    pub(crate) async fn until_seen(&self, count: usize) {
+        looking(async || self.receivers.seen.lock().unwrap().len() >= count).await;
+    }
+}
+
+/// An engine on the database.
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    proxy: Option<Proxy>,
+}
+
+impl Node {
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().unwrap()
+    }
+
+    pub(crate) async fn account(&self) -> AccountId {
+        self.engine.create_account("Account".to_owned()).await.unwrap().account.id
+    }
+
+    pub(crate) async fn endpoint(
+        &self,
+        account: AccountId,
+        host: &str,
+        change: impl FnOnce(&mut EndpointSettings),
+    ) -> EndpointId {
+        let url = format!("https://{host}/").parse().unwrap();
+        let mut settings = EndpointSettings::new(url, Subscription::parse(&["*"]).unwrap());
+        change(&mut settings);
+        let draft = EndpointDraft { account, livemode: true, settings, secret: None };
+        self.engine.create_endpoint(draft).await.unwrap().endpoint.id
+    }
+
+    pub(crate) async fn send(&self, account: AccountId) -> Accepted {
+        let payload = Bytes::from_static(br#"{"livemode": true}"#);
+        let submission = Submission { account, event_type: "policy.created", livemode: true, payload };
+        self.engine.ingest(vec![submission]).await.unwrap().remove(0)
+    }
+
+    /// Waits until this node knows an account that was made elsewhere.
+    pub(crate) async fn until_known(&self, account: AccountId) {
+        self.until(|engine| engine.account(account).is_ok()).await;
+    }
+
+    pub(crate) async fn until(&self, what: impl Fn(&Engine) -> bool) {
+        looking(async || what(&self.engine)).await;
+    }
+
+    pub(crate) async fn until_async(&self, what: impl AsyncFn(&Self) -> bool) {
+        looking(async || what(self).await).await;
+    }
+
+    /// Waits until all deliveries of an event are delivered.
+    pub(crate) async fn until_ended(&self, accepted: &Accepted) {
+        for (id, _) in &accepted.deliveries {
+            looking(async || {
+                self.engine.delivery(*id).await.is_ok_and(|delivery| delivery.status == Status::Delivered)
+            })
+            .await;
+        }
+    }
+
+    pub(crate) async fn number(&self) -> i64 {
+        self.number_if_any().await.unwrap()
+    }
+
+    pub(crate) async fn number_if_any(&self) -> Option<i64> {
+        self.engine.nodes().await.ok()?.into_iter().find(|node| node.is_self).map(|node| node.no)
+    }
+}
+
+/// Looks until it holds.
+async fn looking(holds: impl AsyncFn() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    let until = async {
+        while !holds().await {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until).await.expect("it comes to hold");
+}
