@@ -23,6 +23,7 @@ mod event_types;
 mod events;
 mod fields;
 mod finish;
+mod nodes;
 mod openapi;
 mod owner;
 mod problem;

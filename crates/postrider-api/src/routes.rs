@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 
-use crate::{Api, accounts, alive, deliveries, endpoints, event_types, events, finish, openapi, replays};
+use crate::{
+    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, nodes, openapi, replays,
+};
 
 /// Routes, with their paths as they were given: a router does not tell them.
 #[derive(Default)]
@@ -60,6 +62,7 @@ fn all() -> Routes {
         .route("/v1/deliveries/stream", get(deliveries::stream))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
+        .route("/v1/nodes", get(nodes::list))
         .route("/v1/replays", get(replays::list).post(replays::create))
         .route("/v1/replays/{id}", get(replays::show))
         .route("/v1/replays/{id}/cancel", post(replays::cancel))

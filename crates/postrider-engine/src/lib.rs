@@ -68,7 +68,7 @@ use crate::snapshot::Snapshot;
 
 /// What stores take and give, for those who call the engine's lists.
 pub use postrider_store::model::{
-    AttemptPlace, DeliveryFilter, EventFilter, Page, PageRequest, ReplayFilter,
+    AttemptPlace, DeliveryFilter, EventFilter, Node, Page, PageRequest, ReplayFilter,
 };
 
 /// The handle of the running service; cheap to clone.
@@ -114,6 +114,8 @@ struct Inner {
     refill: Notify,
     /// Wakes the task that cancels what is pending for deleted endpoints.
     cancel: Notify,
+    /// Lets the reading of due retries begin at once.
+    due: Notify,
     /// Wakes the task that asks for endpoints that need one place.
     places: Notify,
     /// Wakes the task that takes replays further, once one is made or cancelled.

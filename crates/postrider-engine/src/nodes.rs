@@ -38,8 +38,11 @@ impl Engine {
 pub(crate) async fn follow(inner: Arc<Inner>) {
     let mut unread: BTreeSet<AccountNo> = BTreeSet::new();
     loop {
-        let News { started_over, may_send_again, changed, free } = inner.store.news().await;
+        let News { started_over, may_send_again, others_are_gone, changed, free } = inner.store.news().await;
         unread.extend(changed);
+        if started_over || others_are_gone {
+            inner.due.notify_one();
+        }
         {
             let mut lanes = inner.lanes();
             if started_over {

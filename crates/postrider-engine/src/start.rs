@@ -100,6 +100,7 @@ impl Engine {
             refill: Notify::new(),
             cancel: Notify::new(),
             places: Notify::new(),
+            due: Notify::new(),
             replays: Notify::new(),
             replay_counts: Semaphore::new(REPLAY_COUNTS_AT_ONCE),
             handed_over: AtomicU64::new(0),

@@ -26,7 +26,8 @@ impl Database {
 #[async_trait]
 impl Backend for Database {
     async fn open(&self) -> Arc<dyn Store> {
-        let options = PostgresOptions { connections: 4, ..PostgresOptions::default() };
+        let patience = std::time::Duration::from_secs(60);
+        let options = PostgresOptions { connections: 4, patience, ..PostgresOptions::default() };
         Arc::new(PostgresStore::connect(&self.url, &self.key, options).await.unwrap())
     }
 }

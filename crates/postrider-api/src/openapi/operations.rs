@@ -237,6 +237,10 @@ fn service() -> Vec<Operation> {
             .gives(200, "It is", "Status"),
         open(operation("get", "/readyz", "isReady", tag, "Whether events can be accepted"))
             .gives(200, "They can", "Status"),
+        operation("get", "/v1/nodes", "listNodes", tag, "The nodes that serve from this store")
+            .about("Each start of a process is a node of its own. On SQLite there is one.")
+            .access(Access::Operator)
+            .lists("Node"),
         open(operation("get", "/openapi.json", "getDescription", tag, "This description")).gives_as(
             200,
             "OpenAPI 3.1",

@@ -140,8 +140,27 @@ fn general() -> Named {
     vec![
         ("Problem", problem),
         ("Nothing", nothing),
+        ("Node", node()),
         ("Status", whole(json!({ "status": one_of(&["ok", "ready"]) }), json!({ "status": "ok" }))),
     ]
+}
+
+fn node() -> Value {
+    whole(
+        json!({
+            "id": { "type": "string", "pattern": "^node_[0-9]+$" }, "name": text(), "version": text(),
+            "this": { "type": "boolean", "description": "Whether it is the one that answers" },
+            "started_at": time(), "seen_at": time(),
+            "pending": { "type": "integer", "minimum": 0, "description": "Pending deliveries that it has taken on" },
+            "leases": {
+                "type": "integer", "minimum": 0, "description": "Endpoints that only it may send to just now",
+            },
+        }),
+        json!({
+            "id": "node_7", "name": "postrider-4711", "version": "0.1.0", "this": true, "started_at": AT, "seen_at": AT,
+            "pending": 12, "leases": 3,
+        }),
+    )
 }
 
 fn accounts() -> Named {

@@ -19,6 +19,7 @@ mod http;
 mod keys;
 mod lists;
 mod matrix;
+mod nodes;
 mod overload;
 mod refused_bodies;
 mod replays;

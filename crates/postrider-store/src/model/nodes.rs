@@ -13,6 +13,8 @@ pub struct News {
     pub started_over: bool,
     /// It is certain again that this node is alive, see [`crate::Store::may_send`].
     pub may_send_again: bool,
+    /// Nodes are gone, and what they had waiting for a time is nobody's now.
+    pub others_are_gone: bool,
     /// Accounts in which something has changed, deleted ones included.
     pub changed: BTreeSet<AccountNo>,
     /// Endpoints with pending deliveries that are no node's.

@@ -5,13 +5,13 @@
 //! alive: whoever declares a node dead waits for that lock and sees what was committed under it, and after that no
 //! statement of the dead node commits anything.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use deadpool_postgres::{GenericClient, Object};
 use postrider_core::delivery::DeliverySeq;
 use uuid::Uuid;
 
-use super::rows::{Failed, to_i64, uuid};
+use super::rows::{Failed, uuid};
 use super::shared::Shared;
 use super::wake;
 use crate::error::{AcceptError, StoreError};
@@ -22,6 +22,8 @@ pub(super) type Accepted = Result<Vec<DeliverySeq>, AcceptError>;
 
 /// `stale` are the accounts whose configuration is newer than an event was matched by, or that are deleted. The versions
 /// are read after the requests came in: an endpoint that was there when a request came in is never missed.
+///
+/// What one part needs of another is looked up in an array by its place: there is nothing to join that has no index.
 ///
 /// The answer has a row for the node where it is alive, one for each stale account, and one for each delivery.
 const ACCEPT: &str = "WITH me AS MATERIALIZED (
@@ -34,32 +36,36 @@ const ACCEPT: &str = "WITH me AS MATERIALIZED (
         SELECT no FROM me WHERE NOT EXISTS (SELECT FROM stale)
     ), e AS MATERIALIZED (
         SELECT nextval('numbers') AS seq, x.* FROM (
-            SELECT u.* FROM go, unnest($4::uuid[], $5::bigint[], $6::boolean[], $7::bigint[], $8::text[], $9::bytea[])
-                WITH ORDINALITY AS u(id, account_no, livemode, created_at, type, payload, place)
+            SELECT u.* FROM go, unnest($4::uuid[], $5::bigint[], $6::boolean[], $7::bigint[], $8::text[], $9::bytea[],
+                $10::integer[], $11::integer[]) WITH ORDINALITY
+                AS u(id, account_no, livemode, created_at, type, payload, first_place, last_place, place)
             ORDER BY u.place
         ) x
+    ), e_numbers AS MATERIALIZED (
+        SELECT array_agg(seq ORDER BY place) AS at FROM e
     ), d AS MATERIALIZED (
         SELECT nextval('numbers') AS seq, x.* FROM (
-            SELECT u.id, u.endpoint_no, u.place, u.event_place, e.seq AS event_seq, e.account_no, e.livemode,
-                e.created_at, CASE WHEN u.is_own THEN $1 END AS owner
-            FROM unnest($10::uuid[], $11::bigint[], $12::bigint[], $13::boolean[])
-                WITH ORDINALITY AS u(id, event_place, endpoint_no, is_own, place)
-                JOIN e ON e.place = u.event_place
+            SELECT u.*, e_numbers.at[u.event_place] AS event_seq
+            FROM go, e_numbers, unnest($12::uuid[], $13::integer[], $14::bigint[], $15::boolean[], $16::bigint[],
+                $17::boolean[], $18::bigint[]) WITH ORDINALITY
+                AS u(id, event_place, endpoint_no, is_own, account_no, livemode, created_at, place)
             ORDER BY u.place
         ) x
+    ), d_numbers AS MATERIALIZED (
+        SELECT array_agg(seq ORDER BY place) AS at FROM d
     ), new_events AS (
         INSERT INTO events (seq, id, account_no, livemode, created_at, first_delivery_seq, last_delivery_seq, type,
             payload)
-        SELECT e.seq, e.id, e.account_no, e.livemode, e.created_at, own.first, own.last, e.type, e.payload
-        FROM e LEFT JOIN (
-            SELECT event_place, min(seq) AS first, max(seq) AS last FROM d GROUP BY event_place
-        ) own ON own.event_place = e.place
+        SELECT e.seq, e.id, e.account_no, e.livemode, e.created_at, d_numbers.at[e.first_place],
+            d_numbers.at[e.last_place], e.type, e.payload
+        FROM e, d_numbers
     ), new_deliveries AS (
         INSERT INTO deliveries (seq, id, event_seq, endpoint_no, account_no, livemode, created_at, updated_at, status,
             attempts)
         SELECT seq, id, event_seq, endpoint_no, account_no, livemode, created_at, created_at, 0, 0 FROM d
     ), queued AS (
-        INSERT INTO queue (seq, event_seq, endpoint_no, owner) SELECT seq, event_seq, endpoint_no, owner FROM d
+        INSERT INTO queue (seq, event_seq, endpoint_no, owner)
+        SELECT seq, event_seq, endpoint_no, CASE WHEN is_own THEN $1 END FROM d
     )
     SELECT 0::bigint AS kind, no, 0::bigint AS place FROM me
     UNION ALL SELECT 1, no, 0 FROM stale
@@ -71,36 +77,62 @@ const STALE: i64 = 1;
 /// Rows as arrays of columns.
 #[derive(Default)]
 struct Columns<'a> {
+    /// Each account, with the oldest version that one of its events was matched by.
+    versions: BTreeMap<i64, i64>,
     ids: Vec<Uuid>,
     account_nos: Vec<i64>,
-    versions: Vec<i64>,
     livemodes: Vec<bool>,
     created_ats: Vec<i64>,
     types: Vec<&'a str>,
     payloads: Vec<&'a [u8]>,
-    delivery_ids: Vec<Uuid>,
-    event_places: Vec<i64>,
+    /// Where an event's deliveries stand among all, counted from 1.
+    first_places: Vec<Option<i32>>,
+    last_places: Vec<Option<i32>>,
+    deliveries: Deliveries,
+}
+
+#[derive(Default)]
+struct Deliveries {
+    ids: Vec<Uuid>,
+    event_places: Vec<i32>,
     endpoint_nos: Vec<i64>,
     are_own: Vec<bool>,
+    account_nos: Vec<i64>,
+    livemodes: Vec<bool>,
+    created_ats: Vec<i64>,
 }
 
 impl<'a> Columns<'a> {
     fn add(&mut self, NewEvent { event, config_version, deliveries }: &'a NewEvent) {
+        let (account_no, created_at) = (event.account_no.0, event.created_at.as_ms());
+        let oldest = self.versions.entry(account_no).or_insert(*config_version);
+        *oldest = (*oldest).min(*config_version);
         self.ids.push(uuid(event.id.to_bytes()));
-        self.account_nos.push(event.account_no.0);
-        self.versions.push(*config_version);
+        self.account_nos.push(account_no);
         self.livemodes.push(event.livemode);
-        self.created_ats.push(event.created_at.as_ms());
+        self.created_ats.push(created_at);
         self.types.push(&event.event_type);
         self.payloads.push(&event.payload);
-        let place = to_i64(self.ids.len());
+        let of_event = &mut self.deliveries;
+        let first = place(of_event.ids.len() + 1);
         for delivery in deliveries {
-            self.delivery_ids.push(uuid(delivery.id.to_bytes()));
-            self.event_places.push(place);
-            self.endpoint_nos.push(delivery.endpoint_no.0);
-            self.are_own.push(delivery.is_own);
+            of_event.ids.push(uuid(delivery.id.to_bytes()));
+            of_event.event_places.push(place(self.ids.len()));
+            of_event.endpoint_nos.push(delivery.endpoint_no.0);
+            of_event.are_own.push(delivery.is_own);
+            of_event.account_nos.push(account_no);
+            of_event.livemodes.push(event.livemode);
+            of_event.created_ats.push(created_at);
         }
+        let has_any = !deliveries.is_empty();
+        self.first_places.push(has_any.then_some(first));
+        self.last_places.push(has_any.then_some(place(of_event.ids.len())));
     }
+}
+
+/// A place in an array; a request's limit is far below what it can tell.
+fn place(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// Accepts requests, each all or nothing; an error has accepted none of them.
@@ -140,7 +172,7 @@ pub(super) async fn accept_in(
             refused.extend(stale);
             continue;
         }
-        if columns.are_own.contains(&false) {
+        if columns.deliveries.are_own.contains(&false) {
             wake::others(client).await?;
         }
         let mut seqs = seqs.into_iter();
@@ -162,28 +194,35 @@ struct Answer {
 
 async fn insert(client: &impl GenericClient, me: i64, columns: &Columns<'_>) -> Result<Answer, Failed> {
     let insert = client.prepare_cached(ACCEPT).await?;
+    let (accounts, versions): (Vec<i64>, Vec<i64>) = columns.versions.iter().unzip();
+    let deliveries = &columns.deliveries;
     let rows = client
         .query(
             &insert,
             &[
                 &me,
-                &columns.account_nos,
-                &columns.versions,
+                &accounts,
+                &versions,
                 &columns.ids,
                 &columns.account_nos,
                 &columns.livemodes,
                 &columns.created_ats,
                 &columns.types,
                 &columns.payloads,
-                &columns.delivery_ids,
-                &columns.event_places,
-                &columns.endpoint_nos,
-                &columns.are_own,
+                &columns.first_places,
+                &columns.last_places,
+                &deliveries.ids,
+                &deliveries.event_places,
+                &deliveries.endpoint_nos,
+                &deliveries.are_own,
+                &deliveries.account_nos,
+                &deliveries.livemodes,
+                &deliveries.created_ats,
             ],
         )
         .await?;
     let (mut is_alive, mut stale) = (false, Vec::new());
-    let mut numbered: Vec<(i64, DeliverySeq)> = Vec::with_capacity(columns.delivery_ids.len());
+    let mut numbered: Vec<(i64, DeliverySeq)> = Vec::with_capacity(deliveries.ids.len());
     for row in rows {
         match row.get::<_, i64>(0) {
             ALIVE => is_alive = true,

@@ -81,7 +81,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// What every connection is told. A commit has reached the disk when it returns, whatever the server's default is; and
 /// every query here is led by an index, which a plan made while the tables were still empty might not see.
-const SETTINGS: &str = "-c synchronous_commit=on -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s \
+const SETTINGS: &str = "-c synchronous_commit=on -c statement_timeout=60s \
     -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
 
 /// How the server is reached.
@@ -89,7 +89,10 @@ pub(super) fn config(url: &str, options: &PostgresOptions) -> Result<(Config, Tl
     let wanted = tls::wanted(url).map_err(ConnectError::Url)?;
     let mut config: Config = wanted.url.parse().map_err(|error| ConnectError::Url(chain(&error)))?;
     let given = config.get_options().unwrap_or_default().to_owned();
-    config.options(format!("{given} {SETTINGS}").trim());
+    // A node that freezes within a transaction must not hold its locks until it is taken over.
+    let idle_ms = (options.lapse / 2).clamp(Duration::from_secs(1), Duration::from_secs(60)).as_millis();
+    let idle = format!("-c idle_in_transaction_session_timeout={idle_ms}");
+    config.options(format!("{given} {SETTINGS} {idle}").trim());
     if config.get_hosts().len() > 1 {
         // Of several hosts it is the one that can be written.
         config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);

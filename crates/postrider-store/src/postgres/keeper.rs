@@ -76,6 +76,7 @@ impl Keeper {
     pub(super) async fn beat(&mut self) -> Result<(), Failed> {
         self.beats += 1;
         let was_certain = self.shared.is_surely_alive();
+        let gone_before = self.shared.membership().gone;
         let lapsed = match nodes::beat(&self.shared, self.lapse).await {
             Ok(lapsed) => lapsed,
             Err(Failed::Refused(StoreError::LeaseLost)) => return self.start_over().await,
@@ -95,11 +96,19 @@ impl Keeper {
             self.shared.tell(|news| news.may_send_again = true);
         }
         if now.duration_since(steady_since) >= self.lapse {
+            let mut has_taken_over = false;
             for no in lapsed {
                 if nodes::take_over(&self.shared, no, self.lapse).await? {
                     tracing::warn!(node = no, "a node has not been heard of; what it left is taken over");
+                    has_taken_over = true;
                 }
             }
+            if has_taken_over {
+                nodes::beat(&self.shared, self.lapse).await?;
+            }
+        }
+        if self.shared.membership().gone.iter().any(|no| !gone_before.contains(no)) {
+            self.shared.tell(|news| news.others_are_gone = true);
         }
         if self.beats.is_multiple_of(FORGET_EVERY) {
             nodes::forget_gone(&self.shared).await?;

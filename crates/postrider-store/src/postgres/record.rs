@@ -36,16 +36,15 @@ const RECORD: &str = "WITH me AS MATERIALIZED (
     ), ended AS (
         DELETE FROM queue q USING o
         WHERE o.status <> 0 AND q.seq = o.seq AND q.owner = $1 AND q.attempts <= o.attempts
-        RETURNING q.seq
+        RETURNING q.seq, o.status, o.attempts, o.at
     ), gone_on AS (
         UPDATE queue q SET attempts = o.attempts, used = o.used, next_attempt_at = o.next_attempt_at,
             owner = CASE WHEN o.is_own THEN $1 END
         FROM o WHERE o.status = 0 AND q.seq = o.seq AND q.owner = $1 AND q.attempts <= o.attempts
-        RETURNING q.seq
+        RETURNING q.seq, o.status, o.attempts, o.at
     ), told AS (
-        UPDATE deliveries d SET status = o.status, attempts = o.attempts, updated_at = o.at
-        FROM o JOIN (SELECT seq FROM ended UNION ALL SELECT seq FROM gone_on) mine ON mine.seq = o.seq
-        WHERE d.seq = o.seq
+        UPDATE deliveries d SET status = mine.status, attempts = mine.attempts, updated_at = mine.at
+        FROM (SELECT * FROM ended UNION ALL SELECT * FROM gone_on) mine WHERE d.seq = mine.seq
     ), logged AS (
         INSERT INTO attempts AS kept (delivery_seq, number, probe, started_at, dns_us, connect_us, tls_us,
             first_byte_us, total_us, status, retry_after_ms, failure_code, failure_detail, request_url,
