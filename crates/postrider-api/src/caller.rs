@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
-use postrider_core::id::AccountId;
+use postrider_core::id::{AccountId, KeyId};
 use postrider_engine::Engine;
 use postrider_engine::model::Principal;
 
@@ -32,6 +32,14 @@ impl Caller {
         match engine.authenticate(&key) {
             Some(principal) => Ok(Self(principal)),
             None => Err(refused("the key is not known here; it may have been revoked or mistyped")),
+        }
+    }
+
+    /// The account key's name; none for the operator.
+    pub(crate) fn key(self) -> Option<KeyId> {
+        match self.0 {
+            Principal::Operator => None,
+            Principal::Account { key, .. } => Some(key),
         }
     }
 

@@ -18,11 +18,13 @@ mod call;
 mod caller;
 mod deliveries;
 mod drain;
+mod edge;
 mod endpoints;
 mod event_types;
 mod events;
 mod fields;
 mod finish;
+mod metrics;
 mod nodes;
 mod openapi;
 mod owner;
@@ -39,6 +41,7 @@ pub use routes::paths;
 pub use server::serve;
 
 use deliveries::StreamSlots;
+use edge::Edge;
 use server::Phase;
 
 /// How much the surface takes on at once, and for how long it waits.
@@ -56,6 +59,10 @@ pub struct ApiOptions {
     pub body_memory_bytes: usize,
     /// How long running requests are waited for at shutdown.
     pub grace: Duration,
+    /// How many requests one account key may make per second; 0 is no limit. The operator's key has none.
+    pub rate_limit_per_second: u32,
+    /// How many unknown keys an address may try before the answers to further ones are held back.
+    pub free_failed_keys: u32,
     /// How many streams are open at once; a quarter of them for one account.
     pub max_streams: usize,
     /// How often a stream says that it is still there. The key is looked at as often: a revoked one ends its streams.
@@ -74,6 +81,8 @@ impl Default for ApiOptions {
             write_timeout: Duration::from_secs(30),
             body_memory_bytes: 64 * 1024 * 1024,
             grace: Duration::from_secs(20),
+            rate_limit_per_second: 0,
+            free_failed_keys: 10,
             max_streams: 128,
             stream_heartbeat: Duration::from_secs(15),
             beside: None,
@@ -87,6 +96,7 @@ struct Api {
     body_timeout: Duration,
     /// A permit for each KiB of request bodies held at once.
     body_memory: Arc<Semaphore>,
+    edge: Edge,
     streams: StreamSlots,
     stream_heartbeat: Duration,
     /// Told when the server stops, so that streams end then.
@@ -99,6 +109,7 @@ impl Api {
             engine,
             body_timeout: options.body_timeout,
             body_memory: body::memory(options.body_memory_bytes),
+            edge: Edge::new(options.rate_limit_per_second, options.free_failed_keys),
             streams: StreamSlots::new(options.max_streams),
             stream_heartbeat: options.stream_heartbeat,
             phase,

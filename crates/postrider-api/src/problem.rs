@@ -28,6 +28,7 @@ pub(crate) enum Code {
     UnsupportedMediaType,
     Invalid,
     TooManyDeliveries,
+    RateLimited,
     Internal,
     Overloaded,
     ShuttingDown,
@@ -50,6 +51,7 @@ impl Code {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid => "invalid",
             Self::TooManyDeliveries => "too_many_deliveries",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::ShuttingDown => "shutting_down",
@@ -69,6 +71,7 @@ impl Code {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid | Self::TooManyDeliveries => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::ShuttingDown | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -77,7 +80,7 @@ impl Code {
     /// After how many seconds it makes sense to try again.
     fn retry_after(self) -> Option<&'static str> {
         match self {
-            Self::Overloaded => Some("1"),
+            Self::Overloaded | Self::RateLimited => Some("1"),
             Self::ShuttingDown | Self::Unavailable => Some("5"),
             _ => None,
         }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::{
-    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, nodes, openapi, replays,
+    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, metrics, nodes, openapi, replays,
 };
 
 /// Routes, with their paths as they were given: a router does not tell them.
@@ -38,6 +38,7 @@ fn all() -> Routes {
     Routes::default()
         .route("/openapi.json", get(openapi::description))
         .route("/docs", get(openapi::page))
+        .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(alive::healthz))
         .route("/readyz", get(alive::readyz))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))

@@ -11,13 +11,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
-use http::Method;
+use http::{Method, StatusCode, header};
 use hyper::body::Incoming;
 use postrider_engine::Engine;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower_service::Service as _;
 
 use crate::call::Call;
+use crate::caller::Caller;
+use crate::edge::Counted;
+use crate::problem::{Code, Problem};
 use crate::server::Phase;
 use crate::{Api, ApiOptions, drain, events, finish, routes};
 
@@ -44,6 +48,42 @@ impl Surface {
         Self { peer: Some(peer), ..self.clone() }
     }
 
+    /// Answers a request within the limits at the edge.
+    async fn answer(self, request: Request) -> Response {
+        let (api, peer) = (Arc::clone(&self.api), self.peer);
+        // A wrong key is someone's guess; none at all is not.
+        let has_key = request.headers().contains_key(header::AUTHORIZATION);
+        let counted = self.count(&request);
+        let mut response = match counted {
+            Some(counted) if !counted.may_pass => {
+                Problem::new(Code::RateLimited, "the key has made as many requests this second as it may")
+                    .into_response()
+            }
+            _ => self.route(request).await,
+        };
+        if let Some(counted) = counted {
+            counted.write(response.headers_mut());
+        }
+        if response.status() == StatusCode::UNAUTHORIZED
+            && has_key
+            && let Some(peer) = peer
+            && !api.edge.hold_back(peer.ip()).await
+        {
+            let detail = "too many unknown keys are being tried; try again later";
+            return Problem::new(Code::RateLimited, detail).into_response();
+        }
+        response
+    }
+
+    /// Counts a request with an account's key, where these are limited.
+    fn count(&self, request: &Request) -> Option<Counted> {
+        if !self.api.edge.is_limiting() {
+            return None;
+        }
+        let key = Caller::of(request.headers(), &self.api.engine).ok()?.key()?;
+        self.api.edge.count(key, Instant::now())
+    }
+
     async fn route(mut self, mut request: Request) -> Response {
         if request.method() == Method::POST && request.uri().path() == EVENTS {
             return match Call::unnamed(request, &self.api) {
@@ -68,7 +108,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Surface {
         let surface = self.clone();
         Box::pin(async move {
             let request = drain::watch(request);
-            Ok(finish::finish(request, |request| surface.route(request)).await)
+            Ok(finish::finish(request, |request| surface.answer(request)).await)
         })
     }
 }

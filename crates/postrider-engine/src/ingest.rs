@@ -58,6 +58,7 @@ impl Inner {
             let left = self.leave_to_others(&mut events);
             match self.store.accept(events).await {
                 Ok(seqs) => {
+                    self.meters.accepted(accepted.len(), seqs.len());
                     self.enter_lanes(items, &seqs, &left).await;
                     return Ok(accepted);
                 }

@@ -7,6 +7,7 @@
 mod bucket;
 pub(crate) mod clock;
 mod finish;
+mod gauges;
 mod known;
 mod lane;
 mod places;
@@ -27,6 +28,7 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_core::time::Timestamp;
 
 pub(crate) use self::finish::{Attempted, Finished};
+pub use self::gauges::LaneGauges;
 pub(crate) use self::lane::Item;
 use self::lane::{Eligible, Lane, Spilled};
 use self::retries::Retries;

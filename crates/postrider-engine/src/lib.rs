@@ -18,6 +18,7 @@ mod ingest;
 mod keys;
 mod lanes;
 mod log;
+mod meters;
 pub mod model;
 mod nodes;
 mod observe;
@@ -51,15 +52,19 @@ pub use crate::config::EngineConfig;
 pub use crate::error::EngineError;
 pub use crate::feed::{AttemptFeed, FeedEnd};
 pub use crate::keys::{generate_operator_key, key_sha256};
+pub use crate::lanes::LaneGauges;
+pub use crate::meters::{Commits, Figures, PHASES};
 pub use crate::observe::{AttemptSeen, FollowingStep};
 pub use crate::routing::Routing;
 pub use crate::sign::{PrefixRefused, check_header_prefix};
 pub use crate::start::{Parts, StartError};
+pub use postrider_store::figures::Counted as HistogramRead;
 
 use crate::announce::Announcement;
 use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
+use crate::meters::Meters;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::recorder::Outcomes;
@@ -100,6 +105,7 @@ struct Inner {
     event_types: HashSet<Arc<str>>,
     outcomes: mpsc::Sender<Outcomes>,
     observers: Observers,
+    meters: Meters,
     /// Operational events on their way to be accepted.
     announcements: mpsc::Sender<Announcement>,
     /// Set once, when the service begins to stop.

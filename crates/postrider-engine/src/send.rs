@@ -184,6 +184,7 @@ impl Inner {
         let mut finished = lanes.finish(dispatch, &Attempted { outcome: &outcome, took, now, jitter });
         let Finished { next, progress, change, .. } = finished;
         let logged = outcome.clone();
+        self.meters.attempted(&outcome, &timings, probe, next);
         let attempt = Attempt {
             number: progress.attempts,
             probe,

@@ -17,6 +17,7 @@ use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE, REPLAY_COUNTS_AT_ONCE};
 use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
+use crate::meters::Meters;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::sign::{HeaderNames, PrefixRefused};
@@ -92,6 +93,7 @@ impl Engine {
             lanes: Mutex::new(lanes),
             outcomes,
             observers: Observers::default(),
+            meters: Meters::default(),
             announcements,
             stopping: AtomicBool::new(false),
             shortage_said_ms: AtomicI64::new(0),

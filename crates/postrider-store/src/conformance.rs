@@ -61,6 +61,7 @@ macro_rules! store_conformance {
             lanes::what_waits_for_a_time_is_due_then_and_paged,
             lanes::payloads_come_in_the_order_asked,
             lanes::backlogs_count_what_is_pending,
+            lanes::the_oldest_pending_delivery_is_found_wherever_it_waits,
             lanes::cancelling_goes_in_slices_from_the_oldest,
             lanes::what_is_deleted_leaves_its_backlog_to_be_cancelled,
             lanes::a_finished_delivery_can_be_resent,

@@ -10,6 +10,7 @@ mod columns;
 pub mod conformance;
 mod endpoint_columns;
 pub mod error;
+pub mod figures;
 pub mod model;
 pub mod postgres;
 pub mod seal;
@@ -30,6 +31,7 @@ use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
+use crate::figures::StoreFigures;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
@@ -199,6 +201,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// A delivery's attempts, oldest first.
     async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+
+    /// When the oldest delivery that is pending was accepted; none where none is.
+    async fn oldest_pending(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// What is counted of this store's commits, where it counts them.
+    fn figures(&self) -> Option<Arc<StoreFigures>> {
+        None
+    }
 
     /// Attempts by when they ended, the earliest first, strictly behind `after`, of the deliveries that `filter` wants
     /// as they are now. The part may be short, or empty, although there is more: a call reads a bounded number of rows.

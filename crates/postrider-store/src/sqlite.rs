@@ -39,6 +39,7 @@ use self::open::{FileLock, Opened};
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::error::OpenError;
+use crate::figures::StoreFigures;
 use crate::seal::{MasterKey, Sealer};
 
 /// How long another program may hold the file before a write is refused, unless the options say otherwise.
@@ -97,6 +98,7 @@ pub struct SqliteStore {
     change_space: Arc<Semaphore>,
     readers: Arc<Readers>,
     sealer: Arc<Sealer>,
+    figures: Arc<StoreFigures>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Notified when the writer has closed its connection and let go of the file.
     writer_is_gone: Arc<Semaphore>,
@@ -115,16 +117,19 @@ impl SqliteStore {
         let inbox =
             Inbox::new(AcceptLimits { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes });
         let writer_is_gone = Arc::new(Semaphore::new(0));
+        let figures = Arc::new(StoreFigures::default());
         let thread = Thread {
             inbox: Arc::clone(&inbox),
             sealer: Arc::clone(&sealer),
             is_gone: Arc::clone(&writer_is_gone),
             checkpoints: (Copier::start(path, options.busy_patience)?, options.checkpoint_pages),
             list_after: options.list_after,
+            figures: Arc::clone(&figures),
         };
         let writer = thread.start(path, connection, lock)?;
         let record_queue = u32::try_from(options.record_queue.max(1)).unwrap_or(u32::MAX);
         Ok(Self {
+            figures,
             inbox,
             record_space: Arc::new(Semaphore::new(options.record_queue.max(1))),
             record_queue,
@@ -161,6 +166,7 @@ struct Thread {
     is_gone: Arc<Semaphore>,
     checkpoints: (Copier, u32),
     list_after: u32,
+    figures: Arc<StoreFigures>,
 }
 
 impl Thread {
@@ -172,7 +178,7 @@ impl Thread {
             let _gone = Gone { inbox: Arc::clone(&self.inbox), is_gone: Arc::clone(&self.is_gone) };
             let _lock = lock;
             let connection = connection;
-            match Writer::new(&connection, self.sealer, self.checkpoints, self.list_after) {
+            match Writer::new(&connection, self.sealer, self.checkpoints, self.list_after, self.figures) {
                 Ok(mut writer) => {
                     drop(tell.send(Ok(())));
                     writer.run(&self.inbox);

@@ -42,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) header_prefix: String,
     pub(crate) retention_days: u32,
     pub(crate) max_in_flight: usize,
+    pub(crate) rate_limit_per_second: u32,
     pub(crate) shutdown_grace: Duration,
     pub(crate) dashboard: DashboardOptions,
     pub(crate) log_format: LogFormat,
@@ -67,6 +68,7 @@ impl Config {
             header_prefix: header_prefix(layers)?,
             retention_days: within("retention_days", layers, 1, 3_650)?,
             max_in_flight: max_in_flight(layers, files)?,
+            rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
             dashboard: dashboard::read(layers)?,
             log_format: match layers.get("log_format").text.as_str() {

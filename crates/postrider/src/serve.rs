@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use postrider_api::ApiOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -56,7 +57,10 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
             left => tracing::warn!(left, "requests still in flight are made again after the next start"),
         }
     };
-    let options = running::api_options(files, &engine, config.dashboard);
+    let options = ApiOptions {
+        rate_limit_per_second: config.rate_limit_per_second,
+        ..running::api_options(files, &engine, config.dashboard)
+    };
     let served = postrider_api::serve(listener, engine.clone(), options, drained).await;
     engine.close().await;
     served.context("the listener failed")?;

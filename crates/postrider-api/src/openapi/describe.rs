@@ -218,6 +218,11 @@ pub(super) fn headers() -> Value {
             "description": "After how many seconds it makes sense to try again",
             "schema": { "type": "integer", "minimum": 1 },
         },
+        "RateLimit": {
+            "description": "What the key has left this second (draft-ietf-httpapi-ratelimit-headers); on every answer to an account key where requests are limited",
+            "schema": { "type": "string" },
+        },
+        "RateLimit-Policy": { "description": "How much that is at most", "schema": { "type": "string" } },
         "WWW-Authenticate": {
             "description": "The ways to send a key", "required": true, "schema": { "type": "string" },
         },
@@ -245,6 +250,11 @@ pub(super) fn problems() -> Value {
         let mut headers = request_id();
         if status == 503 || status == 429 {
             headers["Retry-After"] = json!({ "$ref": "#/components/headers/Retry-After" });
+        }
+        if status == 429 {
+            for name in ["RateLimit", "RateLimit-Policy"] {
+                headers[name] = json!({ "$ref": format!("#/components/headers/{name}") });
+            }
         }
         if status == 401 {
             headers["WWW-Authenticate"] = json!({ "$ref": "#/components/headers/WWW-Authenticate" });

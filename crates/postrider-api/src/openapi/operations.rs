@@ -241,6 +241,10 @@ fn service() -> Vec<Operation> {
             .about("Each start of a process is a node of its own. On SQLite there is one.")
             .access(Access::Operator)
             .lists("Node"),
+        operation("get", "/metrics", "getMetrics", tag, "Figures for Prometheus")
+            .about("docs/operations.md tells what to alert on.")
+            .access(Access::Operator)
+            .gives_as(200, "The text format, version 0.0.4", "text/plain", json!({ "type": "string" })),
         open(operation("get", "/openapi.json", "getDescription", tag, "This description")).gives_as(
             200,
             "OpenAPI 3.1",

@@ -158,7 +158,11 @@ impl Answer {
             assert!(!error["detail"].as_str().unwrap().is_empty(), "{problem}");
         }
         let retry_after = self.header("retry-after");
-        assert_eq!(self.status == 503, retry_after.is_some_and(|s| s.parse::<u32>().is_ok()), "{problem}");
+        assert_eq!(
+            matches!(self.status, 429 | 503),
+            retry_after.is_some_and(|s| s.parse::<u32>().is_ok()),
+            "{problem}"
+        );
         assert_eq!(self.status == 401, self.header("www-authenticate").is_some(), "{problem}");
     }
 }

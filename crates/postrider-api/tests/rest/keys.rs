@@ -1,5 +1,7 @@
 //! Who may call at all: Bearer and Basic, and what is neither.
 
+use postrider_api::ApiOptions;
+
 use crate::harness::Service;
 
 /// `op_the_operators_key_of_this_test:` in base64.
@@ -21,7 +23,8 @@ async fn a_key_counts_as_bearer_or_as_the_user_name_of_basic() {
 
 #[tokio::test]
 async fn without_a_known_key_the_answer_is_401_whatever_is_asked() {
-    let service = Service::start().await;
+    let service =
+        Service::start_with(ApiOptions { free_failed_keys: u32::MAX, ..ApiOptions::default() }).await;
     let unknown: &[&[(&str, &str)]] = &[
         &[],
         &[("Authorization", "Bearer nobody")],

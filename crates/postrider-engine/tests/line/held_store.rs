@@ -164,6 +164,7 @@ hands_on! {
     delivery(id: DeliveryId) -> Result<Delivery, StoreError>;
     deliveries(filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>, StoreError>;
     attempts(delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+    oldest_pending() -> Result<Option<Timestamp>, StoreError>;
     attempts_ended(after: AttemptPlace, filter: DeliveryFilter, limit: usize) -> Result<EndedPart, StoreError>;
     prune(before: Timestamp, after: i64, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
     check_writable() -> Result<(), StoreError>;

@@ -233,3 +233,25 @@ pub async fn what_is_pending_or_gone_cannot_be_resent(backend: &dyn Backend) {
     world.store.resend(twice).await.unwrap();
     assert!(matches!(world.store.resend(twice).await, Err(StoreError::Conflict(_))));
 }
+
+/// Ready or waiting for a time, first or last endpoint; none where nothing is pending.
+pub async fn the_oldest_pending_delivery_is_found_wherever_it_waits(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    assert_eq!(world.store.oldest_pending().await.unwrap(), None);
+    let (first, second) = (world.lane().await, world.lane().await);
+    let mut accepted = Vec::new();
+    for lane in [&second, &first, &second, &first] {
+        accepted.push(world.accept(lane).await);
+    }
+    let mut created = Vec::new();
+    for accepted in &accepted {
+        created.push(world.store.delivery(accepted.id).await.unwrap().created_at);
+    }
+    let later = world.now().plus(Duration::from_secs(3_600));
+    world.record(accepted[1], 1, Next::RetryAt(later)).await;
+    for (index, expected) in created.into_iter().enumerate() {
+        assert_eq!(world.store.oldest_pending().await.unwrap(), Some(expected), "of {index} that are done");
+        world.record(accepted[index], 2, Next::Delivered).await;
+    }
+    assert_eq!(world.store.oldest_pending().await.unwrap(), None);
+}

@@ -1,6 +1,7 @@
 //! Group commit: while one group is on its way, the next one gathers. There is no timer and no wait.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use postrider_core::delivery::DeliverySeq;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -76,7 +77,10 @@ pub(super) async fn accepting(shared: Arc<Shared>, mut jobs: mpsc::UnboundedRece
 
 async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut bool) {
     let requests: Vec<&[NewEvent]> = group.iter().map(|job| job.events.as_slice()).collect();
-    match accept::accept(shared, &requests).await {
+    let began = Instant::now();
+    let accepted = accept::accept(shared, &requests).await;
+    shared.figures.committed(began.elapsed(), group.len(), accepted.is_ok());
+    match accepted {
         Ok(answers) => {
             say_whether_it_works(is_failing, None);
             for (job, answer) in group.into_iter().zip(answers) {

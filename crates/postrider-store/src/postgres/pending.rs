@@ -44,6 +44,13 @@ pub(super) async fn backlogs(client: &mut Object, me: i64, gone: &[i64]) -> Resu
     Ok(lanes.into_iter().map(backlog).collect())
 }
 
+/// When the oldest pending delivery of all nodes was accepted.
+pub(super) async fn oldest(client: &mut Object) -> Result<Option<Timestamp>, Failed> {
+    let sql = "SELECT d.created_at FROM queue q JOIN deliveries d ON d.seq = q.seq ORDER BY q.seq LIMIT 1";
+    let row = client.query_opt(sql, &[]).await?;
+    Ok(row.map(|row| Timestamp::from_ms(row.get(0))))
+}
+
 pub(super) async fn with_ready(
     client: &mut Object,
     me: i64,

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{MutexGuard, Notify};
 
 use super::rows::Failed;
+use crate::figures::StoreFigures;
 use crate::model::News;
 use crate::seal::Sealer;
 
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) sealer: Sealer,
     /// How long one call to the database may take before its connection is given up.
     pub(super) patience: Duration,
+    pub(super) figures: Arc<StoreFigures>,
     /// The number of this node; a new one whenever it was taken for dead.
     me: AtomicI64,
     /// Held while deliveries become this node's, whether new or taken over: so a read of its rows that sees one number
@@ -55,6 +57,7 @@ impl Shared {
             pool,
             sealer,
             patience,
+            figures: Arc::default(),
             me: AtomicI64::new(me),
             numbering: tokio::sync::Mutex::new(()),
             membership: Mutex::new(membership),

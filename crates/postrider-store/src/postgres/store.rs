@@ -1,6 +1,7 @@
 //! [`Store`] for PostgreSQL: each call becomes a statement or a short transaction on a connection of the pool.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
+use crate::figures::StoreFigures;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
@@ -124,7 +126,10 @@ impl Store for PostgresStore {
     }
 
     async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
-        Ok(record::record(&self.shared, &batch).await?)
+        let began = Instant::now();
+        let recorded = record::record(&self.shared, &batch).await;
+        self.shared.figures.committed(began.elapsed(), batch.records.len(), recorded.is_ok());
+        Ok(recorded?)
     }
 
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
@@ -180,6 +185,14 @@ impl Store for PostgresStore {
 
     async fn replays(&self, filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError> {
         run!(self, client => replays::replays(client, filter, page))
+    }
+
+    async fn oldest_pending(&self) -> Result<Option<Timestamp>, StoreError> {
+        run!(self, client => pending::oldest(client))
+    }
+
+    fn figures(&self) -> Option<Arc<StoreFigures>> {
+        Some(Arc::clone(&self.shared.figures))
     }
 
     async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError> {

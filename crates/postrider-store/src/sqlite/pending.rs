@@ -214,3 +214,45 @@ pub(super) fn payload(connection: &Connection, event_seq: i64) -> rusqlite::Resu
 pub(super) fn to_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
+
+/// The lowest number that is pending, by a look for each endpoint that has any: the walk goes from one endpoint to the
+/// next within each of the two indexes.
+macro_rules! oldest {
+    ($index:literal, $which:literal) => {
+        concat!(
+            "WITH RECURSIVE lane(no) AS (
+                SELECT min(endpoint_no) FROM deliveries INDEXED BY ",
+            $index,
+            " WHERE status = 0 AND next_attempt_at ",
+            $which,
+            " UNION ALL
+                SELECT (SELECT min(endpoint_no) FROM deliveries INDEXED BY ",
+            $index,
+            " WHERE status = 0 AND next_attempt_at ",
+            $which,
+            " AND endpoint_no > lane.no)
+                FROM lane WHERE lane.no IS NOT NULL
+            )
+            SELECT min((SELECT min(seq) FROM deliveries INDEXED BY ",
+            $index,
+            " WHERE status = 0 AND next_attempt_at ",
+            $which,
+            " AND endpoint_no = lane.no)) FROM lane WHERE lane.no IS NOT NULL"
+        )
+    };
+}
+
+pub(super) const OLDEST_READY: &str = oldest!("deliveries_ready", "IS NULL");
+pub(super) const OLDEST_WAITING: &str = oldest!("deliveries_waiting", "IS NOT NULL");
+
+/// When the oldest pending delivery was accepted.
+pub(super) fn oldest(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let mut oldest: Option<i64> = None;
+    for select in [OLDEST_READY, OLDEST_WAITING] {
+        let found: Option<i64> = connection.prepare_cached(select)?.query_row([], |row| row.get(0))?;
+        oldest = [oldest, found].into_iter().flatten().min();
+    }
+    let Some(seq) = oldest else { return Ok(None) };
+    let mut select = connection.prepare_cached("SELECT created_at FROM deliveries WHERE seq = ?1")?;
+    select.query_row([seq], |row| super::rows::time(row, 0)).optional()
+}

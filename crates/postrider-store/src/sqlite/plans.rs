@@ -130,7 +130,15 @@ fn attempts_are_followed_along_their_index() {
 #[test]
 fn no_query_sorts_or_walks_the_log() {
     let connection = database();
-    for sql in [PENDING_OF, pending::DELETED_WITH_BACKLOG, UNLIST_EVENT, UNLIST_DELIVERIES, DELETE_REPLAYS] {
+    for sql in [
+        PENDING_OF,
+        pending::OLDEST_READY,
+        pending::OLDEST_WAITING,
+        pending::DELETED_WITH_BACKLOG,
+        UNLIST_EVENT,
+        UNLIST_DELIVERIES,
+        DELETE_REPLAYS,
+    ] {
         for step in plan(&connection, sql) {
             let walks_the_log =
                 ["SCAN d", "SCAN events", "SCAN replays"].iter().any(|scan| step.starts_with(scan));

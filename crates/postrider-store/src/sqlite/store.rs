@@ -21,6 +21,7 @@ use super::readers::unavailable;
 use super::{log, pending, replaying};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
+use crate::figures::StoreFigures;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
@@ -223,6 +224,14 @@ impl Store for SqliteStore {
 
     async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
         self.readers.read(move |connection| log::attempts(connection, delivery)).await
+    }
+
+    async fn oldest_pending(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(pending::oldest).await
+    }
+
+    fn figures(&self) -> Option<Arc<StoreFigures>> {
+        Some(Arc::clone(&self.figures))
     }
 
     async fn attempts_ended(

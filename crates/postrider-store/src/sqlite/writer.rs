@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use postrider_core::account::AccountNo;
 use rusqlite::Connection;
@@ -16,6 +17,7 @@ use super::hot::{Hot, Numbers};
 use super::inbox::{AcceptJob, Batch, Inbox};
 use super::late_lists::LateLists;
 use crate::error::{AcceptError, StoreError};
+use crate::figures::StoreFigures;
 use crate::model::NewEvent;
 use crate::seal::Sealer;
 
@@ -29,6 +31,7 @@ pub(super) struct Writer<'c> {
     versions: HashMap<AccountNo, i64>,
     checkpoints: Checkpoints<'c>,
     late_lists: LateLists<'c>,
+    figures: Arc<StoreFigures>,
     /// Whether the last transaction failed, so that an outage is told once and not per batch.
     is_failing: bool,
 }
@@ -60,6 +63,7 @@ impl<'c> Writer<'c> {
         sealer: Arc<Sealer>,
         checkpoints: (Copier, u32),
         list_after: u32,
+        figures: Arc<StoreFigures>,
     ) -> rusqlite::Result<Self> {
         let mut versions = HashMap::new();
         let mut accounts =
@@ -76,6 +80,7 @@ impl<'c> Writer<'c> {
             versions,
             checkpoints: Checkpoints::new(connection, checkpoints.0, checkpoints.1)?,
             late_lists: LateLists::new(connection, list_after)?,
+            figures,
             is_failing: false,
         })
     }
@@ -89,10 +94,13 @@ impl<'c> Writer<'c> {
     }
 
     fn process(&mut self, mut batch: Batch) {
+        let (began, requests) =
+            (Instant::now(), batch.accepts.len() + batch.records.len() + batch.changes.len());
         let mut outcome = self.transact(&mut batch, Care::Together);
         if outcome.as_ref().is_err_and(concerns_one_job) {
             outcome = self.transact(&mut batch, Care::OneByOne);
         }
+        self.figures.committed(began.elapsed(), requests, outcome.is_ok());
         match outcome {
             Ok(answers) => {
                 if std::mem::take(&mut self.is_failing) {

@@ -45,6 +45,10 @@ pub(crate) struct ServeFlags {
     /// [env: POSTRIDER_MAX_IN_FLIGHT]
     #[arg(long, value_name = "N")]
     pub(crate) max_in_flight: Option<String>,
+    /// How many requests one account key may make per second; the operator's key has no limit [default: 0, which is
+    /// no limit] [env: POSTRIDER_RATE_LIMIT_PER_SECOND]
+    #[arg(long, value_name = "N")]
+    pub(crate) rate_limit_per_second: Option<String>,
     /// How long requests in flight may take to end at shutdown, in seconds [default: 20]
     /// [env: POSTRIDER_SHUTDOWN_GRACE_SECONDS]
     #[arg(long, value_name = "SECONDS")]
@@ -91,6 +95,7 @@ impl ServeFlags {
             "header_prefix" => &self.header_prefix,
             "retention_days" => &self.retention_days,
             "max_in_flight" => &self.max_in_flight,
+            "rate_limit_per_second" => &self.rate_limit_per_second,
             "shutdown_grace_seconds" => &self.shutdown_grace_seconds,
             "portal_title" => &self.portal_title,
             "portal_logo" => &self.portal_logo,
