@@ -6,7 +6,8 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::{
-    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, metrics, nodes, openapi, replays,
+    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, metrics, nodes, openapi,
+    replays,
 };
 
 /// Routes, with their paths as they were given: a router does not tell them.
