@@ -80,7 +80,7 @@ pub(crate) async fn delete(call: Call) -> Answer {
 }
 
 /// The account in the path. To an account key others are not there, and its own is not its to handle.
-fn named(call: &Call) -> Result<AccountId, Problem> {
+pub(crate) fn named(call: &Call) -> Result<AccountId, Problem> {
     let id = call.id()?;
     if call.caller.bounds().is_some_and(|(own, _)| own != id) {
         return Err(Problem::not_found());

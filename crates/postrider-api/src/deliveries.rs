@@ -1,4 +1,4 @@
-//! `/v1/deliveries`: the log, each delivery with its attempts, and sending one again by hand.
+//! `/v1/deliveries`: the log, each delivery with its attempts, and sending one again or cancelling it by hand.
 
 mod shown;
 mod slots;
@@ -68,6 +68,14 @@ pub(crate) async fn resend(mut call: Call) -> Answer {
     let made = call.engine().resend(before.id).await?;
     let waiting_for = Reasons::new(call.engine()).of(&made);
     Ok(answer::json(StatusCode::ACCEPTED, &Shown::new(&made, waiting_for)))
+}
+
+pub(crate) async fn cancel(mut call: Call) -> Answer {
+    let before = find(&call).await?;
+    call.no_query()?;
+    call.no_fields().await?;
+    let cancelled = call.engine().cancel_delivery(before.id).await?;
+    Ok(answer::json(StatusCode::OK, &Shown::new(&cancelled, None)))
 }
 
 /// The delivery in the path, if the caller may see it.

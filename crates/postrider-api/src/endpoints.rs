@@ -5,6 +5,8 @@ mod secrets;
 mod settings;
 mod shown;
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use postrider_core::endpoint::State;
 use postrider_core::id::EndpointId;
@@ -13,6 +15,7 @@ use postrider_engine::model::{EndpointDraft, EndpointFilter, EndpointView, State
 use crate::answer::{self, Answer, List};
 use crate::body::Limit;
 use crate::call::Call;
+use crate::events::{About, AcceptedShown};
 use crate::fields::Fields;
 use crate::owner::{self, NO_SUCH_ACCOUNT};
 use crate::problem::Problem;
@@ -102,6 +105,22 @@ pub(crate) async fn delete(call: Call) -> Answer {
     call.no_query()?;
     call.engine().delete_endpoint(view.endpoint.id).await?;
     Ok(answer::nothing())
+}
+
+pub(crate) async fn test(mut call: Call) -> Answer {
+    let view = find(&call)?;
+    call.no_query()?;
+    let body = call.body(Limit::Request).await?;
+    let event_type = if body.is_empty() {
+        None
+    } else {
+        let mut fields = Fields::parse(body.text()?, &["event_type"])?;
+        let event_type = fields.text("event_type").flatten().map(Cow::into_owned);
+        fields.finish()?;
+        event_type
+    };
+    let (submission, accepted) = call.engine().send_test(view.endpoint.id, event_type.as_deref()).await?;
+    Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(About::of(&submission), &accepted)))
 }
 
 pub(crate) async fn pause(call: Call) -> Answer {

@@ -21,7 +21,8 @@ use crate::fields::Fields;
 use crate::owner::NO_SUCH_ACCOUNT;
 use crate::problem::Problem;
 use crate::query::Walked;
-use shown::{AcceptedShown, Results, Shown};
+pub(crate) use shown::{About, AcceptedShown};
+use shown::{Results, Shown};
 
 pub(crate) async fn create(mut call: Call) -> Answer {
     call.no_query()?;
@@ -31,7 +32,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     fields.finish()?;
     // Whatever keeps a submission from being made was noted as a fault.
     let submission = submission.ok_or_else(|| Problem::invalid(Vec::new()))?;
-    let about = shown::About::of(&submission);
+    let about = About::of(&submission);
     let accepted = accept(&call, vec![submission], "/account").await?;
     let only = accepted.into_iter().next().ok_or_else(|| Problem::from(EngineError::NotFound))?;
     Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(about, &only)))
@@ -46,7 +47,7 @@ pub(crate) async fn create_batch(mut call: Call) -> Answer {
     fields.finish()?;
     let submissions =
         submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default())?;
-    let abouts: Vec<_> = submissions.iter().map(shown::About::of).collect();
+    let abouts: Vec<_> = submissions.iter().map(About::of).collect();
     let accepted = accept(&call, submissions, "/events").await?;
     let results =
         abouts.into_iter().zip(&accepted).map(|(about, one)| AcceptedShown::new(about, one)).collect();

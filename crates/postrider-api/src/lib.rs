@@ -24,6 +24,7 @@ mod event_types;
 mod events;
 mod fields;
 mod finish;
+mod keys;
 mod metrics;
 mod nodes;
 mod openapi;

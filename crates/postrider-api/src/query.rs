@@ -18,6 +18,7 @@ use crate::problem::{Code, Problem};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Walked {
     Accounts,
+    Keys,
     Endpoints,
     EventTypes,
     Events,
@@ -29,6 +30,7 @@ impl Walked {
     fn letter(self) -> char {
         match self {
             Self::Accounts => 'a',
+            Self::Keys => 'k',
             Self::Endpoints => 'p',
             Self::EventTypes => 't',
             Self::Events => 'e',

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::{
-    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, metrics, nodes, openapi,
+    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, keys, metrics, nodes, openapi,
     replays,
 };
 
@@ -44,6 +44,8 @@ fn all() -> Routes {
         .route("/readyz", get(alive::readyz))
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/v1/accounts/{id}", get(accounts::show).patch(accounts::rename).delete(accounts::delete))
+        .route("/v1/accounts/{id}/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
         .route("/v1/endpoints/{id}", get(endpoints::show).patch(endpoints::change).delete(endpoints::delete))
         .route("/v1/endpoints/{id}/secret", get(endpoints::reveal))
@@ -53,6 +55,7 @@ fn all() -> Routes {
         .route("/v1/endpoints/{id}/resume", post(endpoints::resume))
         .route("/v1/endpoints/{id}/enable", post(endpoints::enable))
         .route("/v1/endpoints/{id}/disable", post(endpoints::disable))
+        .route("/v1/endpoints/{id}/test", post(endpoints::test))
         .route("/v1/event-types", get(event_types::list))
         .route("/v1/event-types/{id}", get(event_types::show))
         .route("/v1/events", get(events::list).post(events::create))
@@ -64,6 +67,7 @@ fn all() -> Routes {
         .route("/v1/deliveries/stream", get(deliveries::stream))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
+        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/replays", get(replays::list).post(replays::create))
         .route("/v1/replays/{id}", get(replays::show))

@@ -36,4 +36,6 @@ pub struct AccountKey {
     pub sha256: [u8; 32],
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was last used, to about a minute.
+    pub last_used_at: Option<Timestamp>,
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::payload::Shape;
+use crate::payload::{self, Shape};
 
 /// Who raises events of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,18 @@ impl EventType {
         let validator = compiled(&parsed).expect("a built-in schema is a JSON Schema");
         let shape = Shape::of_payload(&parsed);
         Self { name, description, schema, example, raised_by, validator, shape }
+    }
+
+    /// The example with its `livemode`, where it has one, set to this mode.
+    pub fn example_in_mode(&self, livemode: bool) -> String {
+        let Some(mut example) = payload::value(self.example) else { return self.example.to_owned() };
+        match example.get_mut("livemode") {
+            Some(mode) if *mode != Value::Bool(livemode) => {
+                *mode = Value::Bool(livemode);
+                example.to_string()
+            }
+            _ => self.example.to_owned(),
+        }
     }
 
     /// The compiled schema.

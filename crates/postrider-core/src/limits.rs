@@ -21,6 +21,8 @@ pub const MAX_VIOLATIONS: usize = 50;
 
 /// How many endpoints an account may have.
 pub const MAX_ENDPOINTS_PER_ACCOUNT: usize = 1_000;
+/// How many keys an account may have.
+pub const MAX_KEYS_PER_ACCOUNT: usize = 100;
 /// The longest account name, in characters.
 pub const MAX_NAME_CHARS: usize = 200;
 /// The longest endpoint description, in characters.

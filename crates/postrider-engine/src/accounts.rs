@@ -100,7 +100,14 @@ impl Inner {
             self.store.create_account(NewAccount { id, name, created_at: now, keys: keys.clone() }).await?;
         self.change_snapshot(|snapshot| {
             for NewKey { id, livemode, sha256 } in keys {
-                snapshot.put_key(AccountKey { id, account: account.no, livemode, sha256, created_at: now });
+                snapshot.put_key(AccountKey {
+                    id,
+                    account: account.no,
+                    livemode,
+                    sha256,
+                    created_at: now,
+                    last_used_at: None,
+                });
             }
             snapshot.put_account(account.clone());
         });

@@ -114,5 +114,9 @@ pub(crate) const REPLAY_COUNTS_AT_ONCE: usize = 2;
 pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How often secrets whose overlap has ended are let go.
 pub(crate) const SETTLE_SECRETS_EVERY: Duration = Duration::from_secs(60);
+/// How often it is written down when keys were last used …
+pub(crate) const NOTE_KEY_USES_EVERY: Duration = Duration::from_secs(60);
+/// … so many keys in one commit.
+pub(crate) const KEY_USES_SLICE: usize = 500;
 /// How often events are matched again when the configuration changed between match and commit.
 pub(crate) const MATCH_TRIES: usize = 20;

@@ -8,7 +8,7 @@ use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::event::Event;
 use postrider_core::filter::Content;
-use postrider_core::id::{DeliveryId, EventId};
+use postrider_core::id::{DeliveryId, EndpointId, EventId};
 use postrider_core::limits::MAX_DELIVERIES_PER_REQUEST;
 use postrider_store::AcceptError;
 use postrider_store::model::{NewDelivery, NewEvent, PendingDelivery};
@@ -51,10 +51,19 @@ impl Inner {
         self: Arc<Self>,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Accepted>, EngineError> {
+        self.ingest_to(submissions, None).await
+    }
+
+    /// The same, to this endpoint alone where one is named, whatever it wants.
+    pub(crate) async fn ingest_to(
+        self: Arc<Self>,
+        submissions: Vec<Submission>,
+        only: Option<EndpointId>,
+    ) -> Result<Vec<Accepted>, EngineError> {
         let now = self.now();
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {
-            let Matched { mut events, items, accepted } = self.match_all(&submissions, &ids)?;
+            let Matched { mut events, items, accepted } = self.match_all(&submissions, &ids, only)?;
             let left = self.leave_to_others(&mut events);
             match self.store.accept(events).await {
                 Ok(seqs) => {
@@ -70,7 +79,12 @@ impl Inner {
     }
 
     /// For each event its endpoints, by one snapshot.
-    fn match_all(&self, submissions: &[Submission], ids: &[EventId]) -> Result<Matched, EngineError> {
+    fn match_all(
+        &self,
+        submissions: &[Submission],
+        ids: &[EventId],
+        only: Option<EndpointId>,
+    ) -> Result<Matched, EngineError> {
         let snapshot = self.snapshot.load();
         let now = self.now();
         let room = submissions.len();
@@ -95,10 +109,10 @@ impl Inner {
             let mut told = Vec::new();
             // Read only where an endpoint has a filter.
             let content = Content::of(&submission.payload);
-            let wanting = entry
-                .endpoints
-                .iter()
-                .filter(|endpoint| endpoint.wants(submission.event_type, submission.livemode, &content));
+            let wanting = entry.endpoints.iter().filter(|endpoint| match only {
+                Some(only) => endpoint.id == only,
+                None => endpoint.wants(submission.event_type, submission.livemode, &content),
+            });
             for endpoint in wanting {
                 let id = DeliveryId::new(now, self.chance.bits());
                 deliveries.push(NewDelivery { id, endpoint_no: endpoint.no, is_own: true });

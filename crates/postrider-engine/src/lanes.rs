@@ -5,6 +5,7 @@
 //! holds a bounded part of each backlog; the rest stays in the store and is asked for through [`Lanes::take_refill`].
 
 mod bucket;
+mod cancelled;
 pub(crate) mod clock;
 mod finish;
 mod gauges;

@@ -32,6 +32,7 @@ mod shutdown;
 mod sign;
 mod snapshot;
 mod start;
+mod testing;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};

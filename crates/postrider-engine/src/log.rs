@@ -67,6 +67,22 @@ impl Engine {
         self.delivery(new_id).await
     }
 
+    /// Cancels a pending delivery: it is not tried again. A request that is in flight ends by itself, and its attempt is
+    /// logged.
+    ///
+    /// `Conflict` where it has come to its end.
+    pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Delivery, EngineError> {
+        let inner = self.0.clone();
+        finish_what_began(async move {
+            let now = inner.now();
+            let (no, seq) = inner.store.cancel_delivery(id, now).await?;
+            inner.pump_after(now, |lanes| lanes.cancelled(no, seq, now));
+            Ok(())
+        })
+        .await?;
+        self.delivery(id).await
+    }
+
     /// Whether events can be accepted just now: the store is writable, and the service is not stopping.
     pub async fn check_ready(&self) -> Result<(), EngineError> {
         if self.0.stopping.load(std::sync::atomic::Ordering::Relaxed) {

@@ -45,6 +45,21 @@ pub struct CreatedAccount {
     pub test_key: String,
 }
 
+/// An account's key as it is shown: never the key itself.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyView {
+    /// Its public name.
+    pub id: KeyId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The mode it sees.
+    pub livemode: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Option<Timestamp>,
+}
+
 /// An endpoint to be made.
 #[derive(Debug)]
 pub struct EndpointDraft {

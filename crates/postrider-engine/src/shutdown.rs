@@ -14,6 +14,8 @@ const LAST_RECORDS: Duration = Duration::from_secs(5);
 const LAST_ANNOUNCEMENTS: Duration = Duration::from_secs(5);
 /// How long leaving to others what is not in flight may take; the rest is theirs when the store closes.
 const STEP_DOWN: Duration = Duration::from_secs(5);
+/// How long writing down the last uses of keys may take.
+const LAST_NOTES: Duration = Duration::from_secs(2);
 /// How long the store may take to close. What it has committed is durable without that.
 const CLOSE_STORE: Duration = Duration::from_secs(10);
 
@@ -53,6 +55,9 @@ impl Engine {
     pub async fn close(&self) {
         self.0.end_announcer().await;
         self.0.end_tasks().await;
+        if tokio::time::timeout(LAST_NOTES, self.0.note_key_uses()).await.is_err() {
+            tracing::warn!("it could not be written down in time when keys were last used");
+        }
         if tokio::time::timeout(CLOSE_STORE, self.0.store.close()).await.is_err() {
             tracing::error!(
                 "the store did not close in time; what it committed is there after the next start"

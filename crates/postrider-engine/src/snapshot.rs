@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
-use postrider_core::id::{AccountId, EndpointId};
+use postrider_core::id::{AccountId, EndpointId, KeyId};
+use postrider_core::time::Timestamp;
 use postrider_store::model::Configuration;
 
 /// An account with its endpoints.
@@ -16,12 +18,35 @@ pub(crate) struct AccountEntry {
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
 }
 
+/// A key with what is remembered of its use.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyEntry {
+    pub(crate) key: AccountKey,
+    pub(crate) used: Arc<KeyUse>,
+}
+
+/// When a key was last used. Written by every request, so that it is outside everything that is swapped.
+#[derive(Debug, Default)]
+pub(crate) struct KeyUse {
+    /// In milliseconds since 1970; 0: never.
+    pub(crate) at_ms: AtomicI64,
+    /// What of it the store knows.
+    pub(crate) noted_ms: AtomicI64,
+}
+
+impl KeyEntry {
+    fn new(key: AccountKey) -> Self {
+        let noted = key.last_used_at.map_or(0, Timestamp::as_ms);
+        Self { key, used: Arc::new(KeyUse { at_ms: noted.into(), noted_ms: noted.into() }) }
+    }
+}
+
 /// The configuration at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
     accounts: BTreeMap<AccountNo, Arc<AccountEntry>>,
     account_nos: HashMap<AccountId, AccountNo>,
-    keys: HashMap<[u8; 32], AccountKey>,
+    keys: HashMap<[u8; 32], KeyEntry>,
     endpoints: BTreeMap<EndpointNo, Arc<Endpoint>>,
     endpoint_nos: HashMap<EndpointId, EndpointNo>,
 }
@@ -46,9 +71,13 @@ impl Snapshot {
         self.accounts.get(self.account_nos.get(&id)?)
     }
 
-    pub(crate) fn key(&self, sha256: &[u8; 32]) -> Option<(&AccountKey, AccountId)> {
-        let key = self.keys.get(sha256)?;
-        Some((key, self.accounts.get(&key.account)?.account.id))
+    pub(crate) fn key(&self, sha256: &[u8; 32]) -> Option<(&KeyEntry, AccountId)> {
+        let entry = self.keys.get(sha256)?;
+        Some((entry, self.accounts.get(&entry.key.account)?.account.id))
+    }
+
+    pub(crate) fn all_keys(&self) -> impl Iterator<Item = &KeyEntry> {
+        self.keys.values()
     }
 
     pub(crate) fn endpoint(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
@@ -80,7 +109,11 @@ impl Snapshot {
     }
 
     pub(crate) fn put_key(&mut self, key: AccountKey) {
-        self.keys.insert(key.sha256, key);
+        self.keys.insert(key.sha256, KeyEntry::new(key));
+    }
+
+    pub(crate) fn remove_key(&mut self, id: KeyId) {
+        self.keys.retain(|_, entry| entry.key.id != id);
     }
 
     /// Puts in an endpoint or its changed self, with its account's new version.
@@ -109,7 +142,7 @@ impl Snapshot {
         let Some(entry) = self.account_nos.remove(&id).and_then(|no| self.accounts.remove(&no)) else {
             return Vec::new();
         };
-        self.keys.retain(|_, key| key.account != entry.account.no);
+        self.keys.retain(|_, known| known.key.account != entry.account.no);
         for endpoint in &entry.endpoints {
             self.endpoint_nos.remove(&endpoint.id);
             self.endpoints.remove(&endpoint.no);
@@ -125,13 +158,21 @@ impl Snapshot {
         endpoints: &[Arc<Endpoint>],
     ) -> Vec<Arc<Endpoint>> {
         let mut before = Vec::new();
+        let keys_before = self.keys.clone();
         for no in nos {
             if let Some(id) = self.accounts.get(no).map(|entry| entry.account.id) {
                 before.extend(self.remove_account(id));
             }
         }
         loaded.accounts.iter().cloned().for_each(|account| self.put_account(account));
-        loaded.keys.iter().cloned().for_each(|key| self.put_key(key));
+        for key in &loaded.keys {
+            self.put_key(key.clone());
+            // What is not noted yet must not be forgotten.
+            if let (Some(entry), Some(known)) = (self.keys.get_mut(&key.sha256), keys_before.get(&key.sha256))
+            {
+                entry.used = known.used.clone();
+            }
+        }
         for endpoint in endpoints {
             let version = self.accounts.get(&endpoint.account_no).map_or(0, |e| e.account.config_version);
             self.put_endpoint(endpoint.clone(), version);

@@ -22,7 +22,7 @@ use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
-use crate::{Engine, EngineConfig, Inner, announce, background, nodes, recorder, replays, secrets};
+use crate::{Engine, EngineConfig, Inner, announce, background, keys, nodes, recorder, replays, secrets};
 
 /// What the engine works with, so that a test can replace each.
 pub struct Parts {
@@ -135,6 +135,7 @@ impl Inner {
             tokio::spawn(background::prune(self.clone())),
             tokio::spawn(replays::run(self.clone())),
             tokio::spawn(secrets::settle(self.clone())),
+            tokio::spawn(keys::note_uses(self.clone())),
         ];
         if self.store.is_shared() {
             tasks.push(tokio::spawn(nodes::follow(self.clone())));

@@ -17,6 +17,10 @@ pub(crate) struct Unreadable(pub(crate) &'static str);
 /// Why a replay is not made.
 pub(crate) const REPLAY_RUNS: &str =
     "a replay of this endpoint is running; wait until it is done, or cancel it";
+/// Why a key is not made.
+pub(crate) const KEYS_ARE_FULL: &str = "the account has as many keys as it may have; revoke one first";
+/// Why a delivery is not cancelled.
+pub(crate) const HAS_ENDED: &str = "the delivery has come to its end; only a pending one can be cancelled";
 /// See [`REPLAY_RUNS`].
 pub(crate) const ACCOUNT_IS_FULL: &str =
     "as many replays of this account are running as may run at once; wait until one is done, or cancel one";

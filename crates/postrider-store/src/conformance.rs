@@ -9,6 +9,7 @@ pub mod accepting;
 pub mod attempts;
 pub mod choosing;
 pub mod configuring;
+pub mod credentials;
 pub mod ending;
 pub mod lanes;
 pub mod listing;
@@ -63,6 +64,7 @@ macro_rules! store_conformance {
             lanes::backlogs_count_what_is_pending,
             lanes::the_oldest_pending_delivery_is_found_wherever_it_waits,
             lanes::cancelling_goes_in_slices_from_the_oldest,
+            lanes::one_pending_delivery_is_cancelled_and_no_other,
             lanes::what_is_deleted_leaves_its_backlog_to_be_cancelled,
             lanes::a_finished_delivery_can_be_resent,
             lanes::what_is_pending_or_gone_cannot_be_resent,
@@ -83,12 +85,13 @@ macro_rules! store_conformance {
             replaying::a_deleted_endpoint_or_account_ends_its_replays,
             replaying::replays_are_listed_newest_first_and_paged,
             configuring::accounts_and_keys_survive_a_reopen,
+            credentials::keys_are_made_noted_and_revoked,
             configuring::a_deleted_account_is_gone_with_its_keys_and_endpoints,
             configuring::every_setting_of_an_endpoint_survives,
             configuring::an_update_writes_everything_but_health_and_secrets,
             configuring::a_change_of_settings_leaves_the_state,
-            configuring::secrets_change_only_from_what_they_were_and_survive,
-            configuring::a_change_of_settings_or_state_leaves_the_secrets,
+            credentials::secrets_change_only_from_what_they_were_and_survive,
+            credentials::a_change_of_settings_or_state_leaves_the_secrets,
             configuring::each_change_raises_the_version,
             configuring::what_is_not_there_cannot_be_changed,
             configuring::an_account_has_so_many_endpoints_and_no_more,

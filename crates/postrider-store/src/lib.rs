@@ -21,12 +21,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use postrider_core::account::{Account, AccountNo};
+use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 
@@ -34,8 +34,9 @@ pub use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
-    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
+    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page, PageRequest,
+    PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    SecretsChange,
 };
 
 /// A retry that is due within this time of its attempt belongs to the node that made the attempt, and waits in its memory;
@@ -65,6 +66,20 @@ pub trait Store: Send + Sync + 'static {
     /// cancelled afterwards, in slices, through [`Store::cancel_pending`].
     async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
 
+    /// Makes a key of an account. `NotFound` where the account is deleted, `Conflict` where it has as many as it may have.
+    async fn create_key(
+        &self,
+        account: AccountNo,
+        key: NewKey,
+        now: Timestamp,
+    ) -> Result<AccountKey, StoreError>;
+
+    /// Revokes a key. `NotFound` where there is none.
+    async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Writes when keys were last used; an earlier time than the one that is there changes nothing.
+    async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
+
     /// Makes an endpoint, and gives it with its number and the account's new configuration version.
     /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
@@ -93,6 +108,14 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError>;
+
+    /// Cancels one pending delivery by hand, and gives its endpoint and its number. `NotFound` where it is not there,
+    /// `Conflict` where it has come to its end.
+    async fn cancel_delivery(
+        &self,
+        id: DeliveryId,
+        now: Timestamp,
+    ) -> Result<(EndpointNo, DeliverySeq), StoreError>;
 
     /// Commits events and all their deliveries, all or nothing, and gives each delivery's sequence number in
     /// the order of `events` and their `deliveries`. Concurrent calls share commits.

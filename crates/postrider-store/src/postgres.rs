@@ -4,6 +4,7 @@
 //! itself: a node that freezes in the middle holds no lock. Everything else is a short transaction of its own.
 
 mod accept;
+mod account_keys;
 mod attempts;
 mod batches;
 mod configuration;

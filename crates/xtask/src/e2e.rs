@@ -9,6 +9,7 @@ mod php;
 mod process;
 mod records;
 mod rest;
+mod rotation;
 mod schemathesis;
 mod service;
 mod webhook;
@@ -25,13 +26,17 @@ use service::Service;
 type Case = (&'static str, fn(&Service) -> Result<()>);
 
 /// Every case, in the order of running.
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     ("the_php_sample_takes_the_four_examples_byte_for_byte", cases::php_takes_the_examples),
     ("the_php_sample_takes_awkward_json_byte_for_byte", cases::php_takes_awkward_json),
     ("debians_webhook_takes_every_event_byte_for_byte", cases::webhook_takes_every_event),
     ("debians_webhook_refuses_a_wrong_secret", cases::webhook_refuses_a_wrong_secret),
     ("live_and_test_events_keep_to_their_own_endpoints", cases::modes_are_kept_apart),
     ("an_endpoint_gets_only_the_types_it_asked_for", cases::types_are_filtered),
+    (
+        "the_php_sample_moves_to_a_rotated_secret_under_load_and_refuses_nothing",
+        rotation::a_rotation_under_load_refuses_nothing,
+    ),
 ];
 
 /// The run as a step of the suite, with the binary that the tests built.

@@ -43,14 +43,14 @@ pub(super) fn payload(event: &Event) -> Result<&RawValue, Problem> {
 
 /// What an answer repeats of a submission, which is on its way into the store by then.
 #[derive(Clone, Copy)]
-pub(super) struct About {
+pub(crate) struct About {
     account: AccountId,
     event_type: &'static str,
     livemode: bool,
 }
 
 impl About {
-    pub(super) fn of(submission: &Submission) -> Self {
+    pub(crate) fn of(submission: &Submission) -> Self {
         let Submission { account, event_type, livemode, .. } = *submission;
         Self { account, event_type, livemode }
     }
@@ -58,7 +58,7 @@ impl About {
 
 /// What was made of one submission.
 #[derive(Serialize)]
-pub(super) struct AcceptedShown {
+pub(crate) struct AcceptedShown {
     id: Text<EventId>,
     account: Text<AccountId>,
     r#type: &'static str,
@@ -74,7 +74,7 @@ struct Bound {
 }
 
 impl AcceptedShown {
-    pub(super) fn new(about: About, accepted: &Accepted) -> Self {
+    pub(crate) fn new(about: About, accepted: &Accepted) -> Self {
         let bound =
             |(id, endpoint): &(DeliveryId, EndpointId)| Bound { id: Text(*id), endpoint: Text(*endpoint) };
         Self {

@@ -52,6 +52,20 @@ fn accounts() -> Vec<Operation> {
             .about("Its endpoints and keys go with it, and what is pending is cancelled; the log stays.")
             .or(&[409])
             .gives_nothing("Deleted"),
+        of(operation("get", "/v1/accounts/{id}/keys", "listKeys", tag, "An account's keys, newest first"))
+            .about("The keys themselves are shown when they are made, never again.")
+            .pages('k')
+            .lists("Key"),
+        of(operation("post", "/v1/accounts/{id}/keys", "createKey", tag, "Issue a further key"))
+            .about("The key is shown in this answer alone.")
+            .takes("KeyInput")
+            .or(&[409])
+            .gives(201, "Issued", "KeyCreated"),
+        operation("delete", "/v1/keys/{id}", "revokeKey", tag, "Revoke a key")
+            .about("It stops at once.")
+            .access(Access::Operator)
+            .of("The key's name", id("key_"))
+            .gives_nothing("Revoked"),
     ]
 }
 
@@ -104,6 +118,14 @@ fn endpoints() -> Vec<Operation> {
             .access(Access::Operator)
             .or(&[409])
             .gives_nothing("The new secret alone signs"),
+        of(operation("post", "/v1/endpoints/{id}/test", "testEndpoint", tag, "Send it an example"))
+            .about(
+                "Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it \
+                 subscribed. Without `event_type` it is the first type that it subscribed. 409 where it is disabled.",
+            )
+            .may_take("Test")
+            .or(&[409])
+            .gives(202, "Accepted", "Accepted"),
         by_hand("post", "/v1/endpoints/{id}/pause", "pauseEndpoint", "Hold its deliveries"),
         by_hand("post", "/v1/endpoints/{id}/resume", "resumeEndpoint", "Send a paused one's deliveries again"),
         by_hand("post", "/v1/endpoints/{id}/enable", "enableEndpoint", "Send again, with fresh health"),
@@ -193,6 +215,11 @@ fn deliveries() -> Vec<Operation> {
             .may_take("Nothing")
             .or(&[409])
             .gives(202, "The new delivery", "Delivery"),
+        of(operation("post", "/v1/deliveries/{id}/cancel", "cancelDelivery", tag, "Cancel a pending one"))
+            .about("It is not tried again. A request that is in flight ends by itself, and its attempt is logged.")
+            .may_take("Nothing")
+            .or(&[409])
+            .gives(200, "The delivery", "Delivery"),
     ]
 }
 

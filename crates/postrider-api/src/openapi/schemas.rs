@@ -181,5 +181,26 @@ fn accounts() -> Named {
     );
     let name = json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$" });
     let input = object(json!({ "name": name }), &["name"], json!({ "name": "Acme insurance" }));
-    vec![("Account", account), ("AccountCreated", created), ("AccountInput", input)]
+    let key = whole(
+        json!({
+            "id": id("key_"), "account": account_id(), "livemode": flag(), "created_at": time(),
+            "last_used_at": nullable(time()),
+        }),
+        json!({
+            "id": "key_0197f2b3c4d57e6f8a9b0c1d2e3f4a60", "account": ACCOUNT, "livemode": true, "created_at": AT,
+            "last_used_at": AT,
+        }),
+    );
+    let secret_key = json!({ "type": "string", "pattern": "^sk_(live|test)_" });
+    let issued = json!({ "secret_key": "sk_live_0b1c…", "last_used_at": null });
+    let key_created = whole(with(&key, json!({ "secret_key": secret_key })), example_with(&key, issued));
+    let key_input = object(json!({ "livemode": flag() }), &["livemode"], json!({ "livemode": true }));
+    vec![
+        ("Account", account),
+        ("AccountCreated", created),
+        ("AccountInput", input),
+        ("Key", key),
+        ("KeyCreated", key_created),
+        ("KeyInput", key_input),
+    ]
 }

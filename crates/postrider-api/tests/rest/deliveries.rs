@@ -149,6 +149,36 @@ async fn what_is_pending_or_bound_for_a_disabled_endpoint_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_pending_delivery_is_cancelled_once_and_never_sent_afterwards() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    let endpoint = service.endpoint(&account, json!({})).await;
+    let path = format!("/v1/endpoints/{}", endpoint["id"].as_str().unwrap());
+    service.operator("POST", &format!("{path}/pause"), "").await;
+    let event = service.event(&account).await;
+    let id = event["deliveries"][0]["id"].as_str().unwrap();
+    let cancel = format!("/v1/deliveries/{id}/cancel");
+    for (body, status) in [("nonsense", 400), (r#"{"why":1}"#, 422), ("[]", 422)] {
+        assert_eq!(service.operator("POST", &cancel, body).await.status, status, "{body}");
+    }
+    // An account's key cancels what is its own.
+    let cancelled = service.call(&account.test_key, "POST", &cancel, "").await;
+    assert_eq!(cancelled.status, 200, "{}", cancelled.text());
+    let cancelled = cancelled.json();
+    assert_eq!((&cancelled["status"], &cancelled["reason"]), (&json!("cancelled"), &json!("operator")));
+    assert_eq!((&cancelled["next_attempt_at"], &cancelled["waiting_for"]), (&Value::Null, &Value::Null));
+    let again = service.operator("POST", &cancel, "").await;
+    assert_eq!((again.status, again.code().as_str()), (409, "conflict"), "{}", again.text());
+    assert_eq!(service.get(&path).await["backlog"], 0);
+    service.receivers.answer_with(200);
+    service.operator("POST", &format!("{path}/resume"), "").await;
+    let later = service.event(&account).await;
+    service.wait_for_delivery(&later["deliveries"][0]["id"], |d| d["status"] == "delivered").await;
+    assert_eq!(service.receivers.bodies().len(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_a_delivery_is_not_there() {
     let service = Service::start().await;
     for id in ["nonsense", "dlv_", "dlv_01935b2c8a0170008000000000000000"] {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is a test")]
 
+mod account_keys;
 mod accounts;
 mod bad_events;
 mod batch;
@@ -29,3 +30,4 @@ mod secrets;
 mod shutdown;
 mod stream;
 mod tenancy;
+mod testing;

@@ -44,6 +44,7 @@ impl Lanes {
         let Dispatch { endpoint, item, probe, .. } = dispatch;
         let no = endpoint.no;
         self.land(no, item.seq, probe);
+        let was_cancelled = self.was_cancelled(no, item.seq);
         let Some(lane) = self.lanes.get_mut(&no) else {
             return self.finish_without_lane(&item, attempted.outcome);
         };
@@ -76,9 +77,15 @@ impl Lanes {
         });
         let item = Item { progress: decision.progress, ..item };
         let seq = item.seq;
-        let released = self.place(no, item, decision.next, attempted.now);
+        let next = if was_cancelled { next_of_cancelled(attempted.outcome) } else { decision.next };
+        let released = if was_cancelled {
+            self.forget_payload(&item);
+            true
+        } else {
+            self.place(no, item, next, attempted.now)
+        };
         if let Some(lane) = self.lanes.get_mut(&no) {
-            let is_over = matches!(decision.next, Next::Delivered | Next::Exhausted);
+            let is_over = was_cancelled || matches!(next, Next::Delivered | Next::Exhausted);
             lane.known.attempted(seq, !released, is_over);
         }
         if disabled {
@@ -86,7 +93,7 @@ impl Lanes {
         }
         self.want_refill(no);
         self.settle(no, attempted.now);
-        let Decision { next, progress, change, .. } = decision;
+        let Decision { progress, change, .. } = decision;
         // Requests that were in flight besides come to the same: it is disabled, and told, once.
         let change = change.filter(|change| disabled || !matches!(change, HealthChange::Disable(_)));
         Finished { next, progress, change, health }
@@ -104,6 +111,9 @@ impl Lanes {
     /// and is tried again after [`BROKEN_OFF_PAUSE`].
     pub(crate) fn break_off(&mut self, no: EndpointNo, mut item: Item, probe: bool, now: Timestamp) {
         self.land(no, item.seq, probe);
+        if self.was_cancelled(no, item.seq) {
+            return self.let_go(no, &item, now);
+        }
         let due = now.plus(BROKEN_OFF_PAUSE);
         item.not_before = Some(due);
         let Some(lane) = self.lanes.get_mut(&no) else { return self.forget_payload(&item) };
@@ -167,7 +177,7 @@ impl Lanes {
     fn finish_without_lane(&mut self, item: &Item, outcome: &Outcome) -> Finished {
         self.forget_payload(item);
         let attempts = item.progress.attempts.saturating_add(1);
-        let next = if outcome.is_received() { Next::Delivered } else { Next::Waits };
+        let next = next_of_cancelled(outcome);
         Finished { next, progress: Progress { attempts, ..item.progress }, change: None, health: None }
     }
 
@@ -175,6 +185,9 @@ impl Lanes {
     pub(crate) fn give_back(&mut self, dispatch: Dispatch, now: Timestamp) {
         let Dispatch { endpoint, item, probe, .. } = dispatch;
         self.land(endpoint.no, item.seq, probe);
+        if self.was_cancelled(endpoint.no, item.seq) {
+            return self.let_go(endpoint.no, &item, now);
+        }
         if let Some(lane) = self.lanes.get_mut(&endpoint.no) {
             lane.insert_sorted(item);
             self.settle(endpoint.no, now);
@@ -184,8 +197,9 @@ impl Lanes {
     /// A delivery that is in the store no more leaves its lane.
     pub(crate) fn vanish(&mut self, dispatch: Dispatch, now: Timestamp) {
         let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
+        let is_known = !self.lanes.get(&no).is_some_and(|lane| lane.cancelled.contains(&seq));
         self.give_back(dispatch, now);
-        if let Some(lane) = self.lanes.get_mut(&no) {
+        if is_known && let Some(lane) = self.lanes.get_mut(&no) {
             lane.queue.retain(|item| item.seq != seq);
             lane.backlog -= 1;
             self.loaded = self.loaded.saturating_sub(usize::from(lane.known.forget(seq)));
@@ -213,6 +227,12 @@ impl Lanes {
             self.leave_to_others(no);
         }
     }
+}
+
+/// What follows for a delivery that is cancelled in the store, or about to be: a 2xx is still a 2xx, and nothing else is
+/// tried again.
+fn next_of_cancelled(outcome: &Outcome) -> Next {
+    if outcome.is_received() { Next::Delivered } else { Next::Waits }
 }
 
 /// Whether a lane's health changed so that a restart should know of it.

@@ -94,6 +94,11 @@ impl Known {
         (!goes_on && self.forget(seq)).then_some(LetGo { was_dropped: dropped })
     }
 
+    /// Whether a delivery has come to its end, and the store does not know yet.
+    pub(super) fn is_over(&self, seq: DeliverySeq) -> bool {
+        self.unrecorded.get(&seq).is_some_and(|unrecorded| unrecorded.is_over)
+    }
+
     /// How many outcomes are not committed yet.
     pub(super) fn unrecorded(&self) -> usize {
         self.unrecorded.len()

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of other lanes; shares and fairness are in `lanes.rs`.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,6 +70,8 @@ pub(super) struct Lane {
     /// Every delivery of the lane that memory knows, whether it is queued or not.
     pub(super) known: Known,
     pub(super) in_flight: u32,
+    /// Those in flight that were cancelled meanwhile.
+    pub(super) cancelled: HashSet<DeliverySeq>,
     /// How many may be in flight just now; between 1 and the endpoint's own cap.
     window: u32,
     /// When the receiver last answered quickly.
@@ -115,6 +117,7 @@ impl Lane {
             queue: VecDeque::new(),
             known: Known::default(),
             in_flight: 0,
+            cancelled: HashSet::new(),
             window: FIRST_WINDOW,
             quick_at: None,
             slow: false,

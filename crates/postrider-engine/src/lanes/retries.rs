@@ -67,6 +67,17 @@ impl Retries {
         }
     }
 
+    /// Takes out one delivery.
+    pub(super) fn remove(&mut self, no: EndpointNo, seq: DeliverySeq) -> Option<Item> {
+        let keys = self.by_lane.get_mut(&no)?;
+        let key = keys.iter().find(|(_, waits)| *waits == seq).copied()?;
+        keys.remove(&key);
+        if keys.is_empty() {
+            self.by_lane.remove(&no);
+        }
+        self.by_time.remove(&key).map(|(_, item)| item)
+    }
+
     /// Takes out all of one lane's.
     pub(super) fn remove_lane(&mut self, no: EndpointNo) -> Vec<Item> {
         let keys = self.by_lane.remove(&no).unwrap_or_default();

@@ -121,6 +121,11 @@ impl Shares {
         self.watched.push_back((now, no, seq));
     }
 
+    /// Whether a delivery's request is in flight.
+    pub(super) fn is_in_flight(&self, seq: DeliverySeq) -> bool {
+        self.flights.contains_key(&seq)
+    }
+
     /// A request has ended. None where it was not in flight (any more).
     pub(super) fn end(&mut self, seq: DeliverySeq) -> Option<Landed> {
         let flight = self.flights.remove(&seq)?;

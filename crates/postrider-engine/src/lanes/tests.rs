@@ -1,6 +1,7 @@
 //! The lanes as a pure structure: no clock, no store, no socket. What is tested stands in the files below.
 
 mod backlog;
+mod cancelling;
 mod health;
 mod history;
 mod places;

@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use postrider_core::account::{Account, AccountNo};
+use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::{Attempt, Outcome};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use postrider_store::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
-    Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
+    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest, PendingDelivery,
+    Pruned, Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    SecretsChange,
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
@@ -136,12 +137,16 @@ hands_on! {
     create_account(account: NewAccount) -> Result<Account, StoreError>;
     rename_account(account: AccountNo, name: &str) -> Result<Account, StoreError>;
     delete_account(account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
+    create_key(account: AccountNo, key: NewKey, now: Timestamp) -> Result<AccountKey, StoreError>;
+    revoke_key(key: KeyId, now: Timestamp) -> Result<(), StoreError>;
+    note_key_uses(uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
     create_endpoint(endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
     set_secrets(change: SecretsChange) -> Result<i64, StoreError>;
     delete_endpoint(endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
     deleted_with_backlog() -> Result<Vec<(EndpointNo, CancelReason)>, StoreError>;
     cancel_pending(endpoint: EndpointNo, reason: CancelReason, now: Timestamp, limit: usize)
         -> Result<usize, StoreError>;
+    cancel_delivery(id: DeliveryId, now: Timestamp) -> Result<(EndpointNo, DeliverySeq), StoreError>;
     accept(events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
     resend(resend: NewResend) -> Result<PendingDelivery, StoreError>;
     replay_range(endpoint: EndpointNo, selection: Selection) -> Result<ReplayRange, StoreError>;

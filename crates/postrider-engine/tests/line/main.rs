@@ -13,6 +13,8 @@ mod harness;
 #[cfg(test)]
 mod held_store;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod operational;
 #[cfg(test)]
 mod replays;

@@ -12,13 +12,13 @@ use postrider_core::filter::Filter;
 use postrider_core::health::{FailureRun, Health};
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
 use postrider_core::schedule::RetrySchedule;
-use postrider_core::secret::{NextSecret, Secret, Secrets};
+use postrider_core::secret::Secrets;
 use zeroize::Zeroizing;
 
 use super::Backend;
 use super::world::{World, settings};
 use crate::StoreError;
-use crate::model::{EndpointUpdate, HealthUpdate, NewAccount, NewEndpoint, RecordBatch, SecretsChange};
+use crate::model::{EndpointUpdate, HealthUpdate, NewAccount, NewEndpoint, RecordBatch};
 
 /// Their order, their fields, their keys.
 pub async fn accounts_and_keys_survive_a_reopen(backend: &dyn Backend) {
@@ -170,61 +170,6 @@ pub async fn a_change_of_settings_leaves_the_state(backend: &dyn Backend) {
     let endpoint = world.reopen().await.store.load().await.unwrap().endpoints.remove(0);
     assert_eq!(endpoint.state, State::Disabled(DisabledReason::Gone));
     assert_eq!(endpoint.settings.description, "patched");
-}
-
-/// Each rotation begins with what is there: of two at the same moment one is refused.
-pub async fn secrets_change_only_from_what_they_were_and_survive(backend: &dyn Backend) {
-    let world = World::new(backend).await;
-    let lane = world.lane().await;
-    let first = lane.endpoint.secrets.clone();
-    let next = NextSecret {
-        secret: Secret::parse("another-secret-of-24-or-more").unwrap(),
-        takes_over_at: world.now(),
-    };
-    let overlapping = Secrets { next: Some(next.clone()), ..first.clone() };
-    let change = |before: &Secrets, after: &Secrets| SecretsChange {
-        endpoint_no: lane.endpoint.no,
-        endpoint: lane.endpoint.id,
-        account_no: lane.account.no,
-        before: before.clone(),
-        after: after.clone(),
-        at: world.now(),
-    };
-    let rotation = change(&first, &overlapping);
-    let version = world.store.set_secrets(rotation.clone()).await.unwrap();
-    assert!(version > lane.version);
-    assert!(matches!(world.store.set_secrets(rotation.clone()).await, Err(StoreError::Conflict(_))));
-    let over = Secrets::only(next.secret);
-    let end = change(&overlapping, &over);
-
-    let world = world.reopen().await;
-    let stored = world.store.load().await.unwrap().endpoints.remove(0);
-    assert_eq!((&stored.secrets, stored.updated_at), (&overlapping, rotation.at));
-    world.store.set_secrets(end).await.unwrap();
-    assert_eq!(world.store.load().await.unwrap().endpoints[0].secrets, over);
-    world.store.delete_endpoint(lane.endpoint.no, world.now()).await.unwrap();
-    let too_late = SecretsChange { before: over, after: first, ..rotation };
-    assert!(matches!(world.store.set_secrets(too_late).await, Err(StoreError::NotFound)));
-}
-
-/// Whoever changes something else may not know of the newest rotation.
-pub async fn a_change_of_settings_or_state_leaves_the_secrets(backend: &dyn Backend) {
-    let world = World::new(backend).await;
-    let lane = world.lane().await;
-    let after = Secrets::only(Secret::generate(&[9; 32]));
-    let change = SecretsChange {
-        endpoint_no: lane.endpoint.no,
-        endpoint: lane.endpoint.id,
-        account_no: lane.account.no,
-        before: lane.endpoint.secrets.clone(),
-        after: after.clone(),
-        at: world.now(),
-    };
-    world.store.set_secrets(change).await.unwrap();
-    for update in [EndpointUpdate::Settings, EndpointUpdate::State { fresh_health: true }] {
-        world.store.update_endpoint(&lane.endpoint, update).await.unwrap();
-        assert_eq!(world.store.load().await.unwrap().endpoints[0].secrets, after);
-    }
 }
 
 /// And what is loaded tells the version that the change gave.

@@ -156,6 +156,35 @@ pub async fn cancelling_goes_in_slices_from_the_oldest(backend: &dyn Backend) {
     assert_eq!(world.store.due(world.now(), None, 10).await.unwrap().len(), 0);
 }
 
+/// Whether it is ready or waits; once, and only while it is pending.
+pub async fn one_pending_delivery_is_cancelled_and_no_other(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let [ready, waits, done, stays] = world.accept_many(&lane, 4).await.try_into().unwrap();
+    world.record(waits, 1, Next::RetryAt(world.now())).await;
+    world.record(done, 1, Next::Delivered).await;
+    let now = world.now();
+    for cancelled in [ready, waits] {
+        let found = world.store.cancel_delivery(cancelled.id, now).await.unwrap();
+        assert_eq!(found, (lane.endpoint.no, cancelled.seq));
+    }
+    let world = world.reopen().await;
+    for cancelled in [ready, waits] {
+        let shown = world.store.delivery(cancelled.id).await.unwrap();
+        assert_eq!((shown.status, shown.cancel_reason), (Status::Cancelled, Some(CancelReason::Operator)));
+        assert_eq!((shown.finished_at, shown.next_attempt_at), (Some(now), None));
+    }
+    for over in [ready, waits, done] {
+        let refused = world.store.cancel_delivery(over.id, world.now()).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))));
+    }
+    let unknown = world.store.cancel_delivery(world.delivery_id(), world.now()).await;
+    assert!(matches!(unknown, Err(StoreError::NotFound)));
+    assert_eq!(seqs(&world.store.ready(lane.endpoint.no, 10).await.unwrap()), [stays.seq]);
+    assert!(world.store.waiting(lane.endpoint.no, 10).await.unwrap().is_empty());
+    assert_eq!(world.store.delivery(done.id).await.unwrap().status, Status::Delivered);
+}
+
 /// What is pending at deleted endpoints and accounts is told after a restart too, until it is cancelled.
 pub async fn what_is_deleted_leaves_its_backlog_to_be_cancelled(backend: &dyn Backend) {
     let world = World::new(backend).await;

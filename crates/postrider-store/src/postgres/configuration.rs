@@ -10,7 +10,7 @@ use postrider_core::replay::CancelReason;
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::rows::{Failed, id_bytes, time, uuid};
+use super::rows::{Failed, id_bytes, optional_time, time, uuid};
 use super::shared::Shared;
 use super::{endpoints, replays, wake};
 use crate::columns::Unreadable;
@@ -40,6 +40,7 @@ fn account_key(row: &Row) -> Result<AccountKey, Unreadable> {
         livemode: row.get(2),
         sha256: sha256.try_into().or(Err(Unreadable("account_keys.sha256")))?,
         created_at: time(row, 4),
+        last_used_at: optional_time(row, 5),
     })
 }
 
@@ -77,7 +78,7 @@ async fn load_in(
         "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE deleted_at IS NULL AND ($1 OR no = ANY($2)) ORDER BY no"
     );
     let accounts = client.query(&sql, &[&all, &only]).await?.iter().map(account).collect();
-    let sql = "SELECT id, account_no, livemode, sha256, created_at FROM account_keys
+    let sql = "SELECT id, account_no, livemode, sha256, created_at, last_used_at FROM account_keys
         WHERE revoked_at IS NULL AND ($1 OR account_no = ANY($2)) ORDER BY id";
     let keys = client.query(sql, &[&all, &only]).await?;
     let keys = keys.iter().map(account_key).collect::<Result<_, _>>()?;

@@ -12,8 +12,10 @@ use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::rows::{Failed, id_bytes, optional_time, to_i64, to_u32};
+use super::rows::{Failed, id_bytes, optional_time, to_i64, to_u32, uuid};
 use super::shared::Shared;
+use crate::columns::HAS_ENDED;
+use crate::error::StoreError;
 use crate::model::{LaneBacklog, PendingDelivery};
 
 /// How many payload bytes one query gives inline; later rows leave them to `payloads`.
@@ -339,6 +341,28 @@ pub(super) async fn cancel_oldest(
     let cancelled =
         client.execute(&sql, &[&endpoint_no, &limit, &before, &reason.as_str(), &now.as_ms()]).await?;
     Ok(usize::try_from(cancelled).unwrap_or(usize::MAX))
+}
+
+/// Cancels one pending delivery by hand.
+pub(super) async fn cancel(
+    client: &mut Object,
+    id: DeliveryId,
+    now: Timestamp,
+) -> Result<(EndpointNo, DeliverySeq), Failed> {
+    let id = uuid(id.to_bytes());
+    let sql = "WITH found AS MATERIALIZED (SELECT seq, endpoint_no FROM deliveries WHERE id = $1), gone AS (
+            DELETE FROM queue q USING found WHERE q.seq = found.seq RETURNING q.seq
+        ), cancelled AS (
+            UPDATE deliveries d SET status = 3, cancel_reason = $2, updated_at = $3
+            FROM gone WHERE d.seq = gone.seq RETURNING d.seq
+        )
+        SELECT endpoint_no, seq, EXISTS (SELECT FROM cancelled) FROM found";
+    let row = client.query_opt(sql, &[&id, &CancelReason::Operator.as_str(), &now.as_ms()]).await?;
+    let row = row.ok_or(StoreError::NotFound)?;
+    if !row.get::<_, bool>(2) {
+        return Err(StoreError::Conflict(HAS_ENDED).into());
+    }
+    Ok((EndpointNo(row.get(0)), DeliverySeq(row.get(1))))
 }
 
 /// Deleted endpoints with pending deliveries, with the reason to cancel them.

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use postrider_core::account::{Account, AccountNo};
+use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -19,16 +19,17 @@ use super::batches::{self, AcceptJob};
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
-    PostgresStore, attempts, configuration, endpoints, lists, nodes, pending, record, replaying, replays,
-    retention,
+    PostgresStore, account_keys, attempts, configuration, endpoints, lists, nodes, pending, record,
+    replaying, replays, retention,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, News, Node, Page, PageRequest, PendingDelivery,
-    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
+    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page, PageRequest,
+    PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    SecretsChange,
 };
 
 /// The store was closed.
@@ -70,6 +71,23 @@ impl Store for PostgresStore {
         run!(self, client => configuration::delete_account(client, account, now))
     }
 
+    async fn create_key(
+        &self,
+        account: AccountNo,
+        key: NewKey,
+        now: Timestamp,
+    ) -> Result<AccountKey, StoreError> {
+        run!(self, client => account_keys::create(client, account, key, now))
+    }
+
+    async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError> {
+        run!(self, client => account_keys::revoke(client, key, now))
+    }
+
+    async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
+        run!(self, client => account_keys::note_uses(client, uses))
+    }
+
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {
         let shared = Arc::clone(&self.shared);
         run!(self, client => endpoints::create(client, &shared.sealer, endpoint))
@@ -102,6 +120,14 @@ impl Store for PostgresStore {
     ) -> Result<usize, StoreError> {
         let limit = to_i64(limit);
         run!(self, client => pending::cancel_oldest(&*client, endpoint.0, None, reason, now, limit))
+    }
+
+    async fn cancel_delivery(
+        &self,
+        id: DeliveryId,
+        now: Timestamp,
+    ) -> Result<(EndpointNo, DeliverySeq), StoreError> {
+        run!(self, client => pending::cancel(client, id, now))
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {

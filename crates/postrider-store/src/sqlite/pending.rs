@@ -23,7 +23,7 @@ pub(super) fn load(connection: &Connection, sealer: &Sealer) -> rusqlite::Result
     let accounts = connection.prepare_cached(&sql)?.query_map([], account)?.collect::<Result<_, _>>()?;
     let keys = connection
         .prepare_cached(
-            "SELECT id, account_no, livemode, sha256, created_at FROM account_keys
+            "SELECT id, account_no, livemode, sha256, created_at, last_used_at FROM account_keys
              WHERE revoked_at IS NULL ORDER BY id",
         )?
         .query_map([], account_key)?
@@ -42,6 +42,7 @@ fn account_key(row: &Row<'_>) -> rusqlite::Result<AccountKey> {
         livemode: row.get(2)?,
         sha256: row.get(3)?,
         created_at: time(row, 4)?,
+        last_used_at: optional_time(row, 5)?,
     })
 }
 

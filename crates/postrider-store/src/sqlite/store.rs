@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use postrider_core::account::{Account, AccountNo};
+use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -24,8 +24,8 @@ use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewReplay, NewResend, Page, PageRequest, PendingDelivery, Pruned,
-    RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
+    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest, PendingDelivery,
+    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
 };
 
 impl SqliteStore {
@@ -70,6 +70,23 @@ impl Store for SqliteStore {
         self.change(move |context| accounts::delete(context, account, now)).await
     }
 
+    async fn create_key(
+        &self,
+        account: AccountNo,
+        key: NewKey,
+        now: Timestamp,
+    ) -> Result<AccountKey, StoreError> {
+        self.change(move |context| accounts::create_key(context, account, &key, now)).await
+    }
+
+    async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError> {
+        self.change(move |context| accounts::revoke_key(context, key, now)).await
+    }
+
+    async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
+        self.change(move |context| accounts::note_key_uses(context, &uses)).await
+    }
+
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {
         self.change(move |context| endpoints::create(context, endpoint)).await
     }
@@ -100,6 +117,14 @@ impl Store for SqliteStore {
     ) -> Result<usize, StoreError> {
         self.change(move |context| changes::deliveries::cancel_pending(context, endpoint, reason, now, limit))
             .await
+    }
+
+    async fn cancel_delivery(
+        &self,
+        id: DeliveryId,
+        now: Timestamp,
+    ) -> Result<(EndpointNo, DeliverySeq), StoreError> {
+        self.change(move |context| changes::deliveries::cancel(context, id, now)).await
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {

@@ -4,7 +4,7 @@
 //! comments, which become "refuse" and "write it down". The lines that verify stay as they are.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
@@ -26,11 +26,30 @@ foreach (getallheaders() as $header => $value) { $lines .= "$header: $value\n"; 
 file_put_contents("RECORDS/$name.headers", $lines);
 file_put_contents("RECORDS/$name.body", $payload);"#;
 
+/// The sample's line that takes the signature …
+const HEADER_LINE: &str = r#"$sig_header = $_SERVER["HTTP_X_KASKO_SIGNATURE"];"#;
+/// … and the one that takes its place together with a new secret.
+const ROTATING_LINE: &str =
+    "$sig_header = $_SERVER['HTTP_X_KASKO_SIGNATURE_NEXT'] ?? $_SERVER['HTTP_X_KASKO_SIGNATURE'];";
+
 /// A running PHP receiver.
 pub(super) struct Php {
     /// What it accepted.
     pub(super) records: Records,
+    script: PathBuf,
     _process: Process,
+}
+
+impl Php {
+    /// Deploys another secret while requests come in, with the line that is right during an overlap and after it.
+    pub(super) fn deploy(&self, secret: &str) -> Result<()> {
+        let script = filled_in(secret, &self.records.folder().display().to_string())?;
+        ensure!(script.matches(HEADER_LINE).count() == 1, "the sample has not one `{HEADER_LINE}`");
+        // At once, as a deployment is: PHP reads the script for every request.
+        let fresh = self.script.with_extension("fresh");
+        std::fs::write(&fresh, script.replace(HEADER_LINE, ROTATING_LINE))?;
+        Ok(std::fs::rename(fresh, &self.script)?)
+    }
 }
 
 /// A place at which a receiver will be; its endpoint is made before it, for the secret comes from there.
@@ -55,7 +74,7 @@ impl Place {
         let arguments = ["-S", &self.address.to_string(), &script.display().to_string()].map(str::to_owned);
         let mut process = Process::start(name, folder, Path::new("php"), &arguments)?;
         process.wait_until_listening(self.address)?;
-        Ok(Php { records, _process: process })
+        Ok(Php { records, script, _process: process })
     }
 }
 

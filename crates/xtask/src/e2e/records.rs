@@ -50,6 +50,13 @@ impl Records {
         record.prove_headers(event, &accepted.guid).with_context(|| format!("of {}", event.kind))
     }
 
+    /// Whether an event's request carried a second signature.
+    pub(super) fn has_next_signature(&self, accepted: &Accepted) -> Result<bool> {
+        let bodies = self.bodies(&accepted.guid)?;
+        let body = bodies.first().context("it was not written down")?;
+        Ok(Record::read(body)?.header("x-kasko-signature-next").is_some())
+    }
+
     fn bodies(&self, guid: &str) -> Result<Vec<PathBuf>> {
         let mut bodies = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {

@@ -98,6 +98,18 @@ impl Rest {
         Ok(Endpoint { id: text(&made, "/id")?, secret: text(&made, "/secret")? })
     }
 
+    /// Rotates an endpoint's secret with an overlap and gives the new one.
+    pub(super) fn rotate(&self, endpoint: &Endpoint, overlap_seconds: u32) -> Result<String> {
+        let path = format!("/v1/endpoints/{}/secret/rotate", endpoint.id);
+        let rotated = self.post(&path, 200, &json!({ "overlap_seconds": overlap_seconds }).to_string())?;
+        text(&rotated, "/secret")
+    }
+
+    /// Whether two secrets sign an endpoint's requests just now.
+    pub(super) fn overlaps(&self, endpoint: &Endpoint) -> Result<bool> {
+        Ok(self.get(&format!("/v1/endpoints/{}", endpoint.id))?["secret_overlap_until"].is_string())
+    }
+
     /// Hands an event in, as the operator does: with the account named.
     pub(super) fn event(&self, account: &Account, event: &Event) -> Result<Accepted> {
         self.hand_in(&format!(

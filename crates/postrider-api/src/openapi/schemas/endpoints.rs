@@ -93,6 +93,11 @@ pub(super) fn endpoints() -> Named {
         &[],
         json!({ "overlap_seconds": 86_400 }),
     );
+    let test = object(
+        json!({ "event_type": nullable(json!({ "type": "string", "maxLength": 128 })) }),
+        &[],
+        json!({ "event_type": "policy.created" }),
+    );
     let change = json!({ "event_types": ["*"], "max_in_flight": 50 });
     vec![
         ("Endpoint", endpoint),
@@ -102,6 +107,7 @@ pub(super) fn endpoints() -> Named {
         ("Filter", filter()),
         ("Secret", revealed),
         ("Rotation", rotation),
+        ("Test", test),
     ]
 }
 

@@ -1,15 +1,17 @@
 //! Accounts, their keys and the operator's key. Every change of an account bumps its configuration version.
 
-use postrider_core::account::{Account, AccountNo};
-use postrider_core::id::AccountId;
+use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::id::{AccountId, KeyId};
+use postrider_core::limits::MAX_KEYS_PER_ACCOUNT;
 use postrider_core::replay::CancelReason;
 use postrider_core::time::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::replays::cancel_of_account;
 use super::{Context, NotMade};
+use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
-use crate::model::NewAccount;
+use crate::model::{NewAccount, NewKey};
 
 /// The columns that [`account`] reads.
 pub(in crate::sqlite) const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
@@ -77,6 +79,57 @@ pub(in crate::sqlite) fn delete(
     )?;
     cancel_of_account(context, no, CancelReason::AccountDeleted, now)?;
     context.versions.push((no, None));
+    Ok(())
+}
+
+/// Makes a key of an account.
+pub(in crate::sqlite) fn create_key(
+    context: &mut Context<'_>,
+    no: AccountNo,
+    new: &NewKey,
+    now: Timestamp,
+) -> Result<AccountKey, NotMade> {
+    // One row for an account that is there.
+    const COUNT: &str =
+        "SELECT (SELECT count(*) FROM account_keys WHERE account_no = ?1 AND revoked_at IS NULL)
+        FROM accounts WHERE no = ?1 AND deleted_at IS NULL";
+    let count = context.connection.prepare_cached(COUNT)?.query_row([no.0], |row| row.get::<_, i64>(0));
+    let count = count.optional()?.ok_or(StoreError::NotFound)?;
+    if usize::try_from(count).unwrap_or(usize::MAX) >= MAX_KEYS_PER_ACCOUNT {
+        return Err(StoreError::Conflict(KEYS_ARE_FULL).into());
+    }
+    let NewKey { id, livemode, sha256 } = *new;
+    context
+        .connection
+        .prepare_cached(
+            "INSERT INTO account_keys (id, account_no, livemode, sha256, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![id.to_bytes(), no.0, livemode, sha256, now.as_ms()])?;
+    Ok(AccountKey { id, account: no, livemode, sha256, created_at: now, last_used_at: None })
+}
+
+pub(in crate::sqlite) fn revoke_key(
+    context: &mut Context<'_>,
+    id: KeyId,
+    now: Timestamp,
+) -> Result<(), NotMade> {
+    let sql = "UPDATE account_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+    match context.connection.execute(sql, params![id.to_bytes(), now.as_ms()])? {
+        0 => Err(StoreError::NotFound.into()),
+        _ => Ok(()),
+    }
+}
+
+pub(in crate::sqlite) fn note_key_uses(
+    context: &mut Context<'_>,
+    uses: &[(KeyId, Timestamp)],
+) -> Result<(), NotMade> {
+    let mut note = context.connection.prepare_cached(
+        "UPDATE account_keys SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at < ?2, true)",
+    )?;
+    for (id, at) in uses {
+        note.execute(params![id.to_bytes(), at.as_ms()])?;
+    }
     Ok(())
 }
 

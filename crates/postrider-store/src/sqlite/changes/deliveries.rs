@@ -7,7 +7,7 @@ use postrider_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Context, NotMade};
-use crate::columns;
+use crate::columns::{self, HAS_ENDED};
 use crate::error::StoreError;
 use crate::model::{NewResend, PendingDelivery};
 use crate::sqlite::pending::payload;
@@ -89,6 +89,26 @@ pub(in crate::sqlite) const RESENDABLE: &str =
     CROSS JOIN events ev ON ev.seq = d.event_seq
     CROSS JOIN endpoints ep ON ep.no = d.endpoint_no AND ep.deleted_at IS NULL
     WHERE d.seq = ?1";
+
+/// Cancels one pending delivery by hand.
+pub(in crate::sqlite) fn cancel(
+    context: &mut Context<'_>,
+    id: DeliveryId,
+    now: Timestamp,
+) -> Result<(EndpointNo, DeliverySeq), NotMade> {
+    let mut find =
+        context.connection.prepare_cached("SELECT endpoint_no, seq FROM deliveries WHERE id = ?1")?;
+    let read = |row: &rusqlite::Row<'_>| Ok((EndpointNo(row.get(0)?), DeliverySeq(row.get(1)?)));
+    let (endpoint_no, seq) = find.query_row([id.to_bytes()], read).optional()?.ok_or(StoreError::NotFound)?;
+    let mut cancel = context.connection.prepare_cached(
+        "UPDATE deliveries SET status = 3, cancel_reason = ?2, updated_at = ?3, next_attempt_at = NULL
+         WHERE seq = ?1 AND status = 0",
+    )?;
+    if cancel.execute(params![seq.0, CancelReason::Operator.as_str(), now.as_ms()])? == 0 {
+        return Err(StoreError::Conflict(HAS_ENDED).into());
+    }
+    Ok((endpoint_no, seq))
+}
 
 /// Cancels the oldest `limit` pending deliveries of an endpoint and gives how many it were.
 pub(in crate::sqlite) fn cancel_pending(

@@ -1,0 +1,51 @@
+//! A delivery that is cancelled by hand leaves its lane, wherever it stands there.
+
+use postrider_core::delivery::DeliverySeq;
+use postrider_core::endpoint::EndpointNo;
+use postrider_core::time::Timestamp;
+
+use super::Lanes;
+use super::lane::Item;
+
+impl Lanes {
+    /// A delivery was cancelled in the store: it is not sent any more. A request of it that is in flight ends by itself,
+    /// and no other follows.
+    pub(crate) fn cancelled(&mut self, no: EndpointNo, seq: DeliverySeq, now: Timestamp) {
+        let waited = self.retries.remove(no, seq);
+        let is_in_flight = self.shares.is_in_flight(seq);
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        if !lane.known.is_over(seq) {
+            lane.backlog -= 1;
+        }
+        // What a read that is on its way brings of it is not taken in.
+        if let Some(since) = &mut self.let_go_during_due {
+            since.insert(seq);
+        }
+        if is_in_flight {
+            lane.cancelled.insert(seq);
+            return;
+        }
+        let queued = lane.queue.iter().position(|item| item.seq == seq).and_then(|at| lane.queue.remove(at));
+        self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(seq)));
+        if let Some(item) = waited.or(queued) {
+            self.forget_payload(&item);
+        }
+        self.want_refill(no);
+        self.settle(no, now);
+    }
+
+    /// Whether a delivery was cancelled while its request was in flight; told once.
+    pub(super) fn was_cancelled(&mut self, no: EndpointNo, seq: DeliverySeq) -> bool {
+        self.lanes.get_mut(&no).is_some_and(|lane| lane.cancelled.remove(&seq))
+    }
+
+    /// A cancelled delivery, none of whose requests is in flight any more, leaves memory.
+    pub(super) fn let_go(&mut self, no: EndpointNo, item: &Item, now: Timestamp) {
+        self.forget_payload(item);
+        if let Some(lane) = self.lanes.get_mut(&no) {
+            self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
+        }
+        self.want_refill(no);
+        self.settle(no, now);
+    }
+}

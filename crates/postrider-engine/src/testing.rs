@@ -1,0 +1,67 @@
+//! Sending an endpoint an example, so that its owner sees whether it receives.
+
+use bytes::Bytes;
+use postrider_core::catalogue::{EventType, RaisedBy};
+use postrider_core::endpoint::{Endpoint, State};
+use postrider_core::id::{AccountId, EndpointId};
+use postrider_core::payload;
+
+use crate::going_on::finish_what_began;
+use crate::model::{Accepted, Submission};
+use crate::{Engine, EngineError};
+
+impl Engine {
+    /// Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it subscribed. Without
+    /// a name it is the first type that it subscribed. Gives what was handed in, and what was made of it.
+    ///
+    /// `Conflict` where the endpoint is disabled, `Refused` where there is no such type.
+    pub async fn send_test(
+        &self,
+        id: EndpointId,
+        event_type: Option<&str>,
+    ) -> Result<(Submission, Accepted), EngineError> {
+        let view = self.endpoint(id)?;
+        let endpoint = &view.endpoint;
+        if matches!(view.state, State::Disabled(_)) {
+            return Err(EngineError::Conflict("the endpoint is disabled; enable it first"));
+        }
+        if self.is_stopping() {
+            return Err(EngineError::ShuttingDown);
+        }
+        let event_type = self.type_to_test(endpoint, event_type)?;
+        let example = event_type.example_in_mode(endpoint.livemode);
+        // An example is valid by its schema; that it has a mode which is not the endpoint's can still be.
+        let livemode = payload::check(event_type, &example, Some(endpoint.livemode)).map_err(|faults| {
+            let why =
+                faults.first().map(|fault| format!("{} {}", fault.pointer, fault.detail)).unwrap_or_default();
+            let detail = format!("the example of \"{}\" can't be sent: {why}", event_type.name);
+            EngineError::Refused { field: "event_type", detail }
+        })?;
+        let submission = Submission {
+            account: endpoint.account,
+            event_type: event_type.name,
+            livemode,
+            payload: Bytes::from(example),
+        };
+        let (inner, handed_in) = (self.0.clone(), submission.clone());
+        let accepted =
+            finish_what_began(async move { inner.ingest_to(vec![handed_in], Some(id)).await }).await?;
+        let accepted = accepted.into_iter().next().ok_or(EngineError::NotFound)?;
+        Ok((submission, accepted))
+    }
+
+    fn type_to_test(&self, endpoint: &Endpoint, name: Option<&str>) -> Result<&EventType, EngineError> {
+        let is_operators = endpoint.account == AccountId::OPERATOR;
+        let raised_by = if is_operators { RaisedBy::Service } else { RaisedBy::Platform };
+        let mut fitting = self.catalogue().all().iter().filter(|known| known.raised_by == raised_by);
+        let subscription = &endpoint.settings.subscription;
+        let found = match name {
+            Some(name) => fitting.find(|known| known.name == name),
+            None => fitting.clone().find(|known| subscription.matches(known.name)).or_else(|| fitting.next()),
+        };
+        found.ok_or_else(|| {
+            let detail = "is no event type that can be sent to this endpoint".to_owned();
+            EngineError::Refused { field: "event_type", detail }
+        })
+    }
+}

@@ -1,0 +1,3 @@
+-- When a key was last used, written behind and to about a minute.
+ALTER TABLE account_keys ADD COLUMN last_used_at INTEGER;
+CREATE INDEX account_keys_account ON account_keys (account_no);
