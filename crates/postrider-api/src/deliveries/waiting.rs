@@ -51,8 +51,8 @@ fn held(view: &EndpointView) -> Option<String> {
 fn next(view: &EndpointView, delivery: &Delivery, now: Timestamp) -> String {
     if let Some(failing) = view.health.failing {
         return format!(
-            "the endpoint is failing; one delivery is tried as a probe at {}",
-            failing.next_probe_at
+            "the endpoint is failing since {}; the next probe, of one of its deliveries, is at {}",
+            failing.since, failing.next_probe_at
         );
     }
     match (view.health.closed_until.filter(|until| *until > now), delivery.next_attempt_at) {

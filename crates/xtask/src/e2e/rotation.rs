@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, ensure};
 use super::events;
 use super::php::{Php, Place};
 use super::process::wait_for;
-use super::rest::{Accepted, Account, Endpoint};
+use super::rest::{Accepted, Account, Endpoint, Rest};
 use super::service::Service;
 
 /// How many hand in events at once, each the next one when the last is delivered.
@@ -30,8 +30,9 @@ pub(super) fn a_rotation_under_load_refuses_nothing(service: &Service) -> Result
     let endpoint = service.rest.endpoint(&account, &place.url(), false, &["*"], None)?;
     let php = place.start(&service.folder, "php-rotation", &endpoint.secret)?;
     let load = Load { delivered: Mutex::default(), is_over: AtomicBool::new(false) };
+    let rest = &service.rest;
     std::thread::scope(|scope| -> Result<()> {
-        let loaders: Vec<_> = (0..LOADERS).map(|_| scope.spawn(|| load.run(service, &account))).collect();
+        let loaders: Vec<_> = (0..LOADERS).map(|_| scope.spawn(|| load.run(rest, &account))).collect();
         let story = rotate(service, &endpoint, &php, &load);
         load.is_over.store(true, Ordering::Relaxed);
         for loader in loaders {
@@ -63,11 +64,11 @@ fn rotate(service: &Service, endpoint: &Endpoint, php: &Php, load: &Load) -> Res
 
 impl Load {
     /// Hands in one event after the other; each must be delivered at its first attempt.
-    fn run(&self, service: &Service, account: &Account) -> Result<()> {
+    fn run(&self, rest: &Rest, account: &Account) -> Result<()> {
         let event = &events::examples()[0];
         while !self.is_over.load(Ordering::Relaxed) {
-            let accepted = service.rest.event(account, event)?;
-            service.rest.wait_until_delivered(&accepted)?;
+            let accepted = rest.event(account, event)?;
+            rest.wait_until_delivered(&accepted)?;
             self.delivered.lock().unwrap_or_else(PoisonError::into_inner).push(accepted);
         }
         Ok(())
