@@ -8,6 +8,8 @@ use super::{
 };
 use crate::openapi::describe::schema;
 
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw2Zk3yXq1r0I=";
+
 /// What can be set about an endpoint, and what of it is shown in another form.
 fn settings() -> Value {
     json!({
@@ -70,10 +72,9 @@ pub(super) fn endpoints() -> Named {
         "secret_overlap_until": null,
     });
     let endpoint = whole(with(&base, more), example);
-    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw2Zk3yXq1r0I=";
     let created = whole(
         with(&endpoint, json!({ "secret": text() })),
-        example_with(&endpoint, json!({ "secret": secret })),
+        example_with(&endpoint, json!({ "secret": SECRET })),
     );
     let settings = json!({ "properties": settings() });
     let given = json!({
@@ -82,11 +83,26 @@ pub(super) fn endpoints() -> Named {
     });
     let example = json!({ "account": ACCOUNT, "livemode": true, "url": "https://crm.example/hook", "event_types": ["policy.*"] });
     let input = object(with(&settings, given.clone()), &["url", "event_types"], example);
+    let change = json!({ "event_types": ["*"], "max_in_flight": 50 });
+    vec![
+        ("Endpoint", endpoint),
+        ("EndpointCreated", created),
+        ("EndpointInput", input),
+        ("EndpointChange", object(settings["properties"].clone(), &[], change)),
+        ("Filter", filter()),
+    ]
+    .into_iter()
+    .chain(calls(&given))
+    .collect()
+}
+
+/// What is said about an endpoint beside its settings.
+fn calls(given: &Value) -> Named {
     let revealed = whole(
         json!({
             "secret": text(), "next_secret": nullable(text()), "secret_overlap_until": nullable(time()),
         }),
-        json!({ "secret": secret, "next_secret": null, "secret_overlap_until": null }),
+        json!({ "secret": SECRET, "next_secret": null, "secret_overlap_until": null }),
     );
     let rotation = object(
         json!({ "secret": given["secret"], "overlap_seconds": nullable(number(0, 2_592_000)) }),
@@ -98,17 +114,7 @@ pub(super) fn endpoints() -> Named {
         &[],
         json!({ "event_type": "policy.created" }),
     );
-    let change = json!({ "event_types": ["*"], "max_in_flight": 50 });
-    vec![
-        ("Endpoint", endpoint),
-        ("EndpointCreated", created),
-        ("EndpointInput", input),
-        ("EndpointChange", object(settings["properties"].clone(), &[], change)),
-        ("Filter", filter()),
-        ("Secret", revealed),
-        ("Rotation", rotation),
-        ("Test", test),
-    ]
+    vec![("Secret", revealed), ("Rotation", rotation), ("Test", test)]
 }
 
 fn filter() -> Value {
