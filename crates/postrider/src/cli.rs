@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::flags::ServeFlags;
-use crate::{demo, doctor, migrate, receive, serve, signing, terminal, trigger};
+use crate::resources::{
+    AccountsCommand, DeliveriesCommand, EndpointsCommand, EventTypesCommand, EventsCommand, ModeArgs,
+    ReplaysCommand,
+};
+use crate::{demo, doctor, listen, migrate, receive, serve, signing, terminal, trigger};
 
 /// Delivers webhooks: takes events in over HTTP, and sends each, signed, to every endpoint that subscribed.
 #[derive(Debug, Parser)]
@@ -26,6 +30,26 @@ enum Command {
     Trigger(TriggerArgs),
     /// Run a small receiver on this machine, subscribe it, and print each webhook that arrives
     Receive(ReceiveArgs),
+    /// Forward live deliveries to a port on this machine, and print each answer
+    Listen(Box<ListenArgs>),
+    /// Accounts: list, show, create, rename, delete
+    #[command(subcommand)]
+    Accounts(AccountsCommand),
+    /// Endpoints: list, show, create, change, rotate, pause, resume, …
+    #[command(subcommand)]
+    Endpoints(EndpointsCommand),
+    /// Event types: list, show
+    #[command(subcommand)]
+    EventTypes(EventTypesCommand),
+    /// Events: list, show, payload, routing
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Deliveries: list, show, resend
+    #[command(subcommand)]
+    Deliveries(DeliveriesCommand),
+    /// Replays: list, show, create, cancel
+    #[command(subcommand)]
+    Replays(ReplaysCommand),
     /// Compute the signature of a body
     Sign(SignArgs),
     /// Check the signature of a body
@@ -38,6 +62,8 @@ enum Command {
     Openapi,
     /// Measure this program on this machine beside the bare limit: throughput, latency, memory (half a minute)
     Bench(postrider_bench::ShortArgs),
+    /// Print a script that completes these commands in your shell
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +151,41 @@ pub(crate) struct ReceiveArgs {
     pub(crate) client: ClientArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// Where to forward to, such as http://127.0.0.1:3000/webhooks
+    #[arg(long, value_name = "URL", value_parser = listen::target)]
+    pub(crate) forward_to: hyper::Uri,
+    /// Which event types to forward (names, groups such as policy.*, or *)
+    #[arg(long = "types", value_name = "TYPES", value_delimiter = ',', default_value = "*")]
+    pub(crate) types: Vec<String>,
+    /// Only deliveries of this account
+    #[arg(long, value_name = "acc_…")]
+    pub(crate) account: Option<String>,
+    /// Only deliveries to this endpoint
+    #[arg(long, value_name = "ep_…")]
+    pub(crate) endpoint: Option<String>,
+    #[command(flatten)]
+    pub(crate) mode: ModeArgs,
+    /// The secret to sign with; without it, one is made and shown
+    #[arg(long, env = "POSTRIDER_SECRET", hide_env_values = true)]
+    pub(crate) secret: Option<String>,
+    /// What the contract's headers begin with
+    #[arg(long, env = "POSTRIDER_HEADER_PREFIX", default_value = "X-KASKO-")]
+    pub(crate) header_prefix: String,
+    /// Forward to another machine as well as to this one
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
 /// The secret of `sign` and `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct SecretArgs {
@@ -180,6 +241,13 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Trigger(args) => trigger::run(&args),
         Command::Receive(args) => receive::run(&args),
+        Command::Listen(args) => listen::run(*args),
+        Command::Accounts(command) => command.run(),
+        Command::Endpoints(command) => command.run(),
+        Command::EventTypes(command) => command.run(),
+        Command::Events(command) => command.run(),
+        Command::Deliveries(command) => command.run(),
+        Command::Replays(command) => command.run(),
         Command::Sign(args) => signing::sign(&args),
         Command::Verify(args) => signing::verify(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -189,5 +257,21 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(args) => postrider_bench::run_short(args, "bench"),
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "postrider", &mut script);
+            terminal::say(String::from_utf8_lossy(&script).trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_put_together_right() {
+        Cli::command().debug_assert();
     }
 }

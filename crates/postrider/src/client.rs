@@ -59,6 +59,22 @@ impl Client {
         self.read(request.send(body), path)
     }
 
+    /// PATCH of JSON text, answered in JSON.
+    pub(crate) fn patch(&self, path: &str, body: &str) -> anyhow::Result<Value> {
+        let request = self
+            .agent
+            .patch(format!("{}{path}", self.base))
+            .header("Authorization", self.bearer())
+            .header("Content-Type", "application/json");
+        self.read(request.send(body), path)
+    }
+
+    /// GET, answered in bytes that are taken as they are.
+    pub(crate) fn get_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", self.bearer());
+        self.take(request.call(), path)
+    }
+
     /// DELETE.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
         let request =
@@ -72,24 +88,58 @@ impl Client {
 
     /// The answer's JSON, or its problem in words.
     fn read(&self, answer: Result<Response<ureq::Body>, ureq::Error>, path: &str) -> anyhow::Result<Value> {
+        let bytes = self.take(answer, path)?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).with_context(|| format!("{path}: the answer is not JSON"))
+    }
+
+    /// The answer's bytes, or its problem in words.
+    fn take(&self, answer: Result<Response<ureq::Body>, ureq::Error>, path: &str) -> anyhow::Result<Vec<u8>> {
         let mut answer =
             answer.with_context(|| format!("no answer from {}; is the service running there?", self.base))?;
-        let text = answer
-            .body_mut()
-            .read_to_string()
-            .with_context(|| format!("{path}: the answer can't be read"))?;
+        let bytes =
+            answer.body_mut().read_to_vec().with_context(|| format!("{path}: the answer can't be read"))?;
         if answer.status().is_success() {
-            if text.is_empty() {
-                return Ok(Value::Null);
-            }
-            return serde_json::from_str(&text).with_context(|| format!("{path}: the answer is not JSON"));
+            return Ok(bytes);
         }
-        bail!("{}", problem_in_words(answer.status().as_u16(), &text))
+        bail!("{}", problem_in_words(answer.status().as_u16(), &String::from_utf8_lossy(&bytes)))
     }
 }
 
+/// `/v1/KIND/ID`, whatever stands in the id.
+pub(crate) fn path_of(kind: &str, id: &str) -> String {
+    format!("/v1/{kind}/{}", encoded(id))
+}
+
+/// A path with those parameters that have a value.
+pub(crate) fn path_with(path: &str, parameters: &[(&str, Option<String>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let mut whole = path.to_owned();
+    for (index, (name, value)) in given.enumerate() {
+        let before = if index == 0 { '?' } else { '&' };
+        whole.push_str(&format!("{before}{name}={}", encoded(value)));
+    }
+    whole
+}
+
+/// A text as a part of a path or a query: all but RFC 3986's unreserved characters are encoded.
+fn encoded(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => whole.push(char::from(byte)),
+            // A lone dot would be a step within the path.
+            b'.' if text.bytes().any(|byte| byte != b'.') => whole.push('.'),
+            other => whole.push_str(&format!("%{other:02X}")),
+        }
+    }
+    whole
+}
+
 /// A problem document as a person reads it.
-fn problem_in_words(status: u16, text: &str) -> String {
+pub(crate) fn problem_in_words(status: u16, text: &str) -> String {
     let Ok(problem) = serde_json::from_str::<Value>(text) else {
         return format!("the service answered {status}");
     };
@@ -103,4 +153,19 @@ fn problem_in_words(status: u16, text: &str) -> String {
         words.push_str(&format!("\n  {} {}", part("pointer"), part("detail")));
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_leaves_its_place_in_a_path_or_a_query() {
+        assert_eq!(path_of("event-types", "policy.created"), "/v1/event-types/policy.created");
+        assert_eq!(path_of("accounts", "../x?y#z"), "/v1/accounts/..%2Fx%3Fy%23z");
+        assert_eq!(path_of("accounts", ".."), "/v1/accounts/%2E%2E");
+        let parameters = [("a", None), ("b", Some("1&c=2 ü".to_owned())), ("d", Some(String::new()))];
+        assert_eq!(path_with("/v1/x", &parameters), "/v1/x?b=1%26c%3D2%20%C3%BC&d=");
+        assert_eq!(path_with("/v1/x", &[("a", None)]), "/v1/x");
+    }
 }

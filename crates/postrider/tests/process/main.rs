@@ -13,6 +13,8 @@ mod fleet;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod listen;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod midway;
@@ -20,6 +22,8 @@ mod midway;
 mod postgres;
 #[cfg(test)]
 mod receiver;
+#[cfg(test)]
+mod resources;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

@@ -1,0 +1,21 @@
+//! The commands over the REST surface: each is one call, and shows its answer. Thin on purpose: what is right and what is
+//! not, the service says.
+
+mod accounts;
+mod deliveries;
+mod endpoints;
+mod event_types;
+mod events;
+mod replays;
+mod shared;
+mod show;
+mod table;
+
+pub(crate) use accounts::AccountsCommand;
+pub(crate) use deliveries::DeliveriesCommand;
+pub(crate) use endpoints::EndpointsCommand;
+pub(crate) use event_types::EventTypesCommand;
+pub(crate) use events::EventsCommand;
+pub(crate) use replays::ReplaysCommand;
+pub(crate) use shared::ModeArgs;
+pub(crate) use table::printable;
