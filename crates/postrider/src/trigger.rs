@@ -90,7 +90,8 @@ fn watch(client: &Client, delivery: &Value) -> anyhow::Result<bool> {
         let attempts = seen.get("attempts").and_then(Value::as_array).cloned().unwrap_or_default();
         let status = text(&seen, "status");
         if let Some(last) = attempts.last() {
-            let received = status == "delivered";
+            // The delivery may have been read a moment before this attempt was.
+            let received = status == "delivered" || text(last, "outcome") == "received";
             let sign = if received { paint(GOOD, "✓") } else { paint(BAD, "✗") };
             say(format!("  {sign} {endpoint}  {}  {}", outcome(last), paint(DIM, &id)));
             if let Some(next) = seen.get("next_attempt_at").and_then(Value::as_str) {
