@@ -74,6 +74,8 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
         ),
         (events::OF_ACCOUNT_UNLISTED, &["SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (deliveries::UNLISTED, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (deliveries::STATUS_OF, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (deliveries::TYPE_OF, &["SEARCH d USING INTEGER PRIMARY KEY (rowid=?)", EVENT]),
         (events::OF_ALL, &["SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
         (ATTEMPTS_OF, &["SEARCH attempts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
     ] {
