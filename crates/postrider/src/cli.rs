@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::flags::ServeFlags;
 use crate::resources::{
-    AccountsCommand, DeliveriesCommand, EndpointsCommand, EventTypesCommand, EventsCommand, ModeArgs,
-    ReplaysCommand,
+    AccountsCommand, DeliveriesCommand, EndpointsCommand, EventTypesCommand, EventsCommand, KeysCommand,
+    ModeArgs, ReplaysCommand,
 };
 use crate::{demo, doctor, listen, migrate, receive, serve, signing, terminal, trigger};
 
@@ -35,7 +35,10 @@ enum Command {
     /// Accounts: list, show, create, rename, delete
     #[command(subcommand)]
     Accounts(AccountsCommand),
-    /// Endpoints: list, show, create, change, rotate, pause, resume, …
+    /// Keys of accounts: list, create, revoke
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Endpoints: list, show, create, change, rotate, test, pause, resume, …
     #[command(subcommand)]
     Endpoints(EndpointsCommand),
     /// Event types: list, show
@@ -44,7 +47,7 @@ enum Command {
     /// Events: list, show, payload, routing
     #[command(subcommand)]
     Events(EventsCommand),
-    /// Deliveries: list, show, resend
+    /// Deliveries: list, show, resend, cancel
     #[command(subcommand)]
     Deliveries(DeliveriesCommand),
     /// Replays: list, show, create, cancel
@@ -243,6 +246,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Receive(args) => receive::run(&args),
         Command::Listen(args) => listen::run(*args),
         Command::Accounts(command) => command.run(),
+        Command::Keys(command) => command.run(),
         Command::Endpoints(command) => command.run(),
         Command::EventTypes(command) => command.run(),
         Command::Events(command) => command.run(),

@@ -38,6 +38,13 @@ pub(crate) enum DeliveriesCommand {
         #[command(flatten)]
         common: Common,
     },
+    /// Give up a pending delivery
+    Cancel {
+        #[arg(value_name = "dlv_…", value_parser = id)]
+        delivery: String,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 /// Which deliveries to list.
@@ -90,6 +97,9 @@ impl DeliveriesCommand {
             Self::Show { delivery, common } => common.show(&path_of("deliveries", &delivery)),
             Self::Resend { delivery, common } => {
                 common.post(&format!("{}/resend", path_of("deliveries", &delivery)), &json!({}))
+            }
+            Self::Cancel { delivery, common } => {
+                common.post(&format!("{}/cancel", path_of("deliveries", &delivery)), &json!({}))
             }
         }
     }

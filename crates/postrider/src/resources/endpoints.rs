@@ -51,6 +51,16 @@ pub(crate) enum EndpointsCommand {
     Rotate(Rotation),
     /// End the overlap of a rotation at once: only the new secret signs from then on
     EndOverlap(One),
+    /// Send an example to an endpoint, and to it alone
+    Test {
+        #[arg(value_name = "ep_…", value_parser = id)]
+        endpoint: String,
+        /// The example's event type; without it, the first that the endpoint subscribed
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Hold an endpoint's deliveries
     Pause(One),
     /// Send to a paused endpoint again
@@ -227,6 +237,10 @@ impl EndpointsCommand {
             Self::EndOverlap(One { endpoint, common }) => {
                 let path = format!("{}/secret/overlap", path_of("endpoints", &endpoint));
                 common.delete(&path, &format!("the overlap of {endpoint}"))
+            }
+            Self::Test { endpoint, event_type, common } => {
+                let body = event_type.map_or_else(|| json!({}), |name| json!({ "event_type": name }));
+                common.post(&format!("{}/test", path_of("endpoints", &endpoint)), &body)
             }
             Self::Pause(one) => one.to("pause"),
             Self::Resume(one) => one.to("resume"),

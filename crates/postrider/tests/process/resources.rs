@@ -162,6 +162,43 @@ fn an_event_is_followed_from_its_payload_to_a_replay() {
 }
 
 #[test]
+fn keys_are_issued_listed_used_and_revoked() {
+    let here = Here::start();
+    let account = here.service.account();
+    let made = here.json(&["keys", "create", &account, "--test"]);
+    let (id, secret_key) = (text(&made, "id"), text(&made, "secret_key"));
+    assert!(secret_key.starts_with("sk_test_"));
+    let (_, out, _) = here.run(&["endpoints", "list", "--key", secret_key]);
+    let (code, listed, err) = here.run(&["keys", "list", &account]);
+    assert!(code == Some(0) && listed.contains(id) && listed.contains("LAST USED"), "{out}{listed}{err}");
+    assert!(!listed.contains(secret_key));
+    assert_eq!(here.run(&["keys", "revoke", id]).0, Some(0));
+    let (code, _, err) = here.run(&["endpoints", "list", "--key", secret_key]);
+    assert!(code == Some(1) && err.contains("401"), "{err}");
+    let (code, _, err) = here.run(&["keys", "revoke", id]);
+    assert!(code == Some(1) && err.contains("404"), "{err}");
+}
+
+#[test]
+fn a_test_event_goes_to_one_endpoint_and_what_is_pending_can_be_given_up() {
+    let here = Here::start();
+    let receiver = Receiver::open();
+    let account = here.service.account();
+    let endpoint = here.service.endpoint(&account, &receiver.url());
+    let endpoint = text(&endpoint, "id");
+    here.json(&["endpoints", "pause", endpoint]);
+    let sent = here.json(&["endpoints", "test", endpoint, "--type", "offer.created"]);
+    assert_eq!(text(&sent, "type"), "offer.created");
+    let list = here.json(&["deliveries", "list", "--status", "pending", "--endpoint", endpoint]);
+    let delivery = text(&list["data"][0], "id");
+    assert_eq!(text(&here.json(&["deliveries", "cancel", delivery]), "status"), "cancelled");
+    let (code, _, err) = here.run(&["deliveries", "cancel", delivery]);
+    assert!(code == Some(1) && err.contains("409"), "{err}");
+    let (code, _, err) = here.run(&["endpoints", "test", endpoint, "--type", "no.such"]);
+    assert!(code == Some(1) && err.contains("422"), "{err}");
+}
+
+#[test]
 fn wrong_use_is_exit_code_2_and_what_the_service_refuses_is_1() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = "http://127.0.0.1:9";
@@ -179,6 +216,8 @@ fn wrong_use_is_exit_code_2_and_what_the_service_refuses_is_1() {
         &["endpoints", "create", "http://x", "--filter", "{"],
         &["replays", "create"],
         &["replays", "create", "--endpoint", "ep_x", "--dry-run", "--wait"],
+        &["keys", "create", "acc_x"],
+        &["keys", "create", "acc_x", "--live", "--test"],
         &["listen"],
         &["listen", "--forward-to", "3000"],
         &["completions", "cmd"],
