@@ -118,6 +118,8 @@ id!(/// A replay of a range of deliveries: `rpl_…`.
     ReplayId, "rpl_");
 id!(/// An API key's name (not the key itself): `key_…`.
     KeyId, "key_");
+id!(/// A link into the portal: `lnk_…`.
+    LinkId, "lnk_");
 id!(/// An event's guid, the value of `X-KASKO-Delivery`: 32 hex digits without a prefix.
     EventId, "");
 

@@ -19,6 +19,7 @@ pub mod id;
 pub mod limits;
 pub mod operational;
 pub mod payload;
+pub mod portal;
 pub mod replay;
 pub mod retry_after;
 pub mod schedule;

@@ -23,6 +23,14 @@ pub const MAX_VIOLATIONS: usize = 50;
 pub const MAX_ENDPOINTS_PER_ACCOUNT: usize = 1_000;
 /// How many keys an account may have.
 pub const MAX_KEYS_PER_ACCOUNT: usize = 100;
+/// How long a link into the portal lasts when its maker names no time.
+pub const DEFAULT_PORTAL_LINK: Duration = Duration::from_secs(3600);
+/// The shortest time that a link into the portal may last.
+pub const MIN_PORTAL_LINK: Duration = Duration::from_secs(60);
+/// The longest time that a link into the portal may last.
+pub const MAX_PORTAL_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many links into the portal an account may have at once.
+pub const MAX_PORTAL_LINKS_PER_ACCOUNT: usize = 200;
 /// The longest account name, in characters.
 pub const MAX_NAME_CHARS: usize = 200;
 /// The longest endpoint description, in characters.

@@ -68,7 +68,11 @@
     if (!on) return;
     live.source = new EventSource(button.dataset.source);
     live.source.addEventListener('attempt', soon);
-    live.source.addEventListener('open', () => button.setAttribute('data-open', ''));
+    live.source.addEventListener('open', () => {
+      button.setAttribute('data-open', '');
+      // What happened between the page and the feed was told to nobody.
+      setTimeout(refresh, 500);
+    });
   }
 
   const button = $('#live');

@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use postrider_engine::{EngineError, key_sha256};
 use tower_service::Service as _;
 
 use crate::app::App;
@@ -23,14 +24,19 @@ use crate::{answer, assets, layout, pages};
 pub(crate) const SESSION: &str = "postrider_session";
 /// … and the one that holds the chosen theme.
 pub(crate) const THEME: &str = "postrider_theme";
+/// What every path of the portal begins with; the link's token follows.
+pub(crate) const PORTAL: &str = "/portal/";
 
 /// Everything that is served.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let operator = pages::of_operator().with_state(app.clone());
+    let customer = pages::of_customer().with_state(app.clone());
     Router::new()
         .route("/assets/{file}", get(assets::serve))
         .route("/login", get(pages::login::show).post(pages::login::submit))
-        .fallback(move |State(app): State<Arc<App>>, request: Request| enter(app, operator, request))
+        .fallback(move |State(app): State<Arc<App>>, request: Request| {
+            enter(app, operator, customer, request)
+        })
         .layer(middleware::from_fn(guarded))
         .with_state(app)
 }
@@ -44,16 +50,65 @@ async fn guarded(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets an operator in who has a session; sends others to the login.
-async fn enter(app: Arc<App>, mut pages: Router, mut request: Request) -> Response {
+/// Lets in a customer who has a link, or an operator who has a session; sends others to the login.
+async fn enter(app: Arc<App>, operator: Router, customer: Router, request: Request) -> Response {
+    match request.uri().path().strip_prefix(PORTAL) {
+        Some(_) => enter_portal(&app, customer, request).await,
+        None => enter_dashboard(&app, operator, request).await,
+    }
+}
+
+async fn enter_dashboard(app: &App, pages: Router, request: Request) -> Response {
     let token = cookie(request.headers(), SESSION);
     let form_token = token.and_then(|token| app.sessions().find(token, app.engine.now()));
     let Some(form_token) = form_token else { return to_login(&request) };
     let theme = theme(request.headers());
-    let viewer = Viewer { scope: Scope::Operator, base: String::new(), form_token, theme };
+    let viewer = Viewer { scope: Scope::Operator, base: String::new(), form_token, until: None, theme };
+    show(app, pages, viewer, request).await
+}
+
+/// The link stands in the path, and no cookie is needed: a page that frames the portal may be of another site, where browsers
+/// give none.
+async fn enter_portal(app: &App, pages: Router, mut request: Request) -> Response {
+    let path = request.uri().path().strip_prefix(PORTAL).unwrap_or_default().to_owned();
+    let (token, rest) = path.split_once('/').unwrap_or((&path, ""));
+    let link = match app.engine.portal_link(token).await {
+        Ok(link) => link,
+        Err(EngineError::NotFound) => return framed(app, refused(app, None, &Refusal::LinkOver)),
+        Err(other) => return framed(app, refused(app, None, &other.into())),
+    };
+    let inner = match request.uri().query() {
+        Some(query) => format!("/{rest}?{query}"),
+        None => format!("/{rest}"),
+    };
+    let Ok(uri) = inner.parse::<Uri>() else { return framed(app, refused(app, None, &Refusal::NotFound)) };
+    *request.uri_mut() = uri;
+    let viewer = Viewer {
+        scope: Scope::Customer { account: link.account, livemode: link.livemode },
+        base: format!("{PORTAL}{token}"),
+        // Whoever knows the link may send its forms, and nobody else knows it.
+        form_token: key_sha256(&format!("form {token}")).iter().map(|byte| format!("{byte:02x}")).collect(),
+        until: Some(link.expires_at),
+        theme: theme(request.headers()),
+    };
+    let response = show(app, pages, viewer, request).await;
+    framed(app, response)
+}
+
+/// Gives the page to the visitor.
+async fn show(app: &App, mut pages: Router, viewer: Viewer, mut request: Request) -> Response {
     request.extensions_mut().insert(viewer.clone());
     let Ok(response) = pages.call(request).await;
-    finish(&app, &viewer, response)
+    finish(app, &viewer, response)
+}
+
+/// A page of the portal may stand in the frames that the operator has named.
+fn framed(app: &App, mut response: Response) -> Response {
+    if !response.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+        let origins = app.options.portal_frame_origins.join(" ");
+        answer::guard(response.headers_mut(), if origins.is_empty() { "'none'" } else { &origins });
+    }
+    response
 }
 
 /// A refusal becomes a page that looks like the visitor's others.

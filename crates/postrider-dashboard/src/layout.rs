@@ -7,6 +7,7 @@ use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::assets;
 use crate::refusal::Refusal;
+use crate::show::time;
 use crate::visit::{Viewer, Visit};
 
 /// The parts of the dashboard, as the navigation names them.
@@ -101,7 +102,7 @@ pub(crate) fn refused(app: &App, viewer: Option<&Viewer>, refusal: &Refusal) -> 
         div.empty {
             h1 { (refusal.title()) }
             (refusal.words())
-            @if viewer.is_some_and(|viewer| !viewer.base.is_empty() || viewer.scope.is_operator()) {
+            @if viewer.is_some() {
                 p { a.button href=(viewer.map(|viewer| viewer.link("/")).unwrap_or_default()) { "Home" } }
             }
         }
@@ -154,7 +155,7 @@ fn whole(app: &App, viewer: &Viewer, section: Option<Section>, title: &str, cont
             div.body {
                 (search(viewer))
                 main #main tabindex="-1" { (content) }
-                footer { "Times are UTC. " span.js-only { "Press " kbd { "?" } " for the keys." } }
+                footer { "Times are UTC. " @if let Some(until) = viewer.until { "This link lasts until " (time::long(until, app.engine.now())) ". " } span.js-only { "Press " kbd { "?" } " for the keys." } }
             }
         }
         (keys(viewer))

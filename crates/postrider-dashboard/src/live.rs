@@ -15,6 +15,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::answer::Answer;
 use crate::app::App;
+use crate::door::PORTAL;
 use crate::query::Filters;
 use crate::refusal::Refusal;
 use crate::visit::{Scope, Visit};
@@ -34,6 +35,8 @@ struct Feed {
     filter: DeliveryFilter,
     looks: u32,
     began: bool,
+    /// The token of a customer's link, to look whether it still holds.
+    link: Option<String>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -43,9 +46,10 @@ pub(crate) async fn stream(visit: Visit) -> Answer {
         return Err(Refusal::Unavailable(EngineError::Overloaded));
     };
     let scope = visit.viewer.scope;
+    let link = visit.viewer.base.strip_prefix(PORTAL).map(str::to_owned);
     let filter = Filters::read(&visit.query).deliveries(scope);
     let attempts = visit.engine().watch_attempts();
-    let feed = Feed { app: visit.app, attempts, scope, filter, looks: 0, began: false, _place: place };
+    let feed = Feed { app: visit.app, attempts, scope, filter, looks: 0, began: false, link, _place: place };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
         Some((Ok::<_, Infallible>(event), feed))
@@ -74,10 +78,21 @@ impl Feed {
                     }
                     self.looks += 1;
                     if self.looks.is_multiple_of(LOOKS_PER_SIGN) {
+                        if self.is_over().await {
+                            return None;
+                        }
                         return Some(Event::default().comment("alive"));
                     }
                 }
             }
+        }
+    }
+
+    /// Whether a customer's link has ended meanwhile. What its feed may still say until then is that something happened.
+    async fn is_over(&self) -> bool {
+        match &self.link {
+            Some(token) => self.app.engine.portal_link(token).await.is_err(),
+            None => false,
         }
     }
 

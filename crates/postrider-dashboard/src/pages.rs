@@ -13,6 +13,7 @@ mod home;
 pub(crate) mod login;
 mod names;
 mod operations;
+mod portal_links;
 mod replays;
 mod search;
 mod secret;
@@ -59,6 +60,11 @@ fn of_everybody() -> Router<Arc<App>> {
         .fallback(nothing)
 }
 
+/// Everything that a customer sees.
+pub(crate) fn of_customer() -> Router<Arc<App>> {
+    of_everybody()
+}
+
 /// Everything that the operator sees.
 pub(crate) fn of_operator() -> Router<Arc<App>> {
     of_everybody()
@@ -70,6 +76,8 @@ pub(crate) fn of_operator() -> Router<Arc<App>> {
         .route("/accounts/{id}", get(accounts::show))
         .route("/accounts/{id}/rename", post(accounts::rename))
         .route("/accounts/{id}/delete", post(accounts::delete))
+        .route("/accounts/{id}/portal-links", post(portal_links::create))
+        .route("/accounts/{id}/portal-links/revoke", post(portal_links::revoke))
         .route("/operations", get(operations::show))
 }
 

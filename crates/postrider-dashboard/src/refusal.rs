@@ -23,6 +23,8 @@ pub(crate) enum Refusal {
     TooLarge,
     /// Too many keys were tried.
     TooManyTries(Duration),
+    /// A link to the portal that has ended, was revoked, or never was.
+    LinkOver,
     /// The store or the service can't do it at the moment.
     Unavailable(EngineError),
 }
@@ -63,6 +65,7 @@ impl Refusal {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::LinkOver => StatusCode::GONE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -84,6 +87,7 @@ impl Refusal {
             Self::Conflict(_) => "Not possible just now",
             Self::TooLarge => "Too large",
             Self::TooManyTries(_) => "Too many tries",
+            Self::LinkOver => "This link is over",
             Self::Unavailable(_) => "The service can’t answer just now",
         }
     }
@@ -102,6 +106,9 @@ impl Refusal {
             }
             Self::TooManyTries(wait) => {
                 return html! { p { "Too many wrong keys were tried. The next may be tried in " (wait.as_secs().div_ceil(60)) " min." } };
+            }
+            Self::LinkOver => {
+                "It has ended or was revoked. Open the page that led you here again to get a fresh one."
             }
             Self::Unavailable(_) => {
                 "Too much is going on, or its store can’t be reached. Nothing was done; try again in a moment."

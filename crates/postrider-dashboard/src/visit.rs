@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::{HeaderMap, Method, header};
 use maud::{Markup, html};
 use postrider_core::id::AccountId;
+use postrider_core::time::Timestamp;
 use postrider_engine::Engine;
 use subtle::ConstantTimeEq as _;
 
@@ -25,6 +26,8 @@ pub(crate) struct Viewer {
     pub(crate) base: String,
     /// What every form carries.
     pub(crate) form_token: String,
+    /// When a customer's link ends.
+    pub(crate) until: Option<Timestamp>,
     /// `light` or `dark`, where the visitor has chosen.
     pub(crate) theme: Option<&'static str>,
 }
@@ -35,7 +38,6 @@ pub(crate) enum Scope {
     /// Everything.
     Operator,
     /// One account's, of one mode or both.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the door for customers is not there yet"))]
     Customer {
         /// The account.
         account: AccountId,

@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod ending;
 pub mod lanes;
 pub mod listing;
+pub mod portal;
 pub mod recording;
 pub mod replaying;
 pub mod retaining;
@@ -97,6 +98,8 @@ macro_rules! store_conformance {
             configuring::an_account_has_so_many_endpoints_and_no_more,
             configuring::a_refused_change_hurts_nobody_else,
             configuring::the_operator_key_is_remembered,
+            portal::a_link_is_found_by_its_token_until_it_ends_or_is_revoked,
+            portal::an_account_has_so_many_living_links_and_no_more,
             configuring::a_healthy_store_can_be_written,
             listing::deliveries_are_filtered_and_paged,
             listing::events_are_filtered_and_paged,

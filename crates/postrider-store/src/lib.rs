@@ -26,12 +26,14 @@ use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
+use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page, PageRequest,
@@ -79,6 +81,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes when keys were last used; an earlier time than the one that is there changes nothing.
     async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
+    /// Makes a link into the portal, and forgets some that have ended. `NotFound` where the account is deleted, `Conflict`
+    /// where it has as many as it may have.
+    async fn create_portal_link(&self, link: NewPortalLink) -> Result<(), StoreError>;
+
+    /// Ends a link of the account at once. `NotFound` where there is none.
+    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId) -> Result<(), StoreError>;
+
+    /// The link whose token has this SHA-256. `NotFound` where it has ended, or its account is deleted.
+    async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError>;
 
     /// Makes an endpoint, and gives it with its number and the account's new configuration version.
     /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.

@@ -1,5 +1,7 @@
 //! What goes into a store and what comes out of it, in core's terms. No row types, no wire types.
 
+pub mod portal;
+
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;

@@ -18,6 +18,7 @@ mod migrations;
 mod nodes;
 mod pages;
 mod pending;
+mod portal_links;
 mod record;
 mod replaying;
 mod replays;

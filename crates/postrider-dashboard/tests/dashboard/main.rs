@@ -7,4 +7,5 @@ mod browser;
 mod client;
 mod forms;
 mod harness;
+mod portal;
 mod strangers;

@@ -12,9 +12,11 @@ use postrider_core::attempt::{Attempt, Outcome};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
+use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
+use postrider_store::model::portal::NewPortalLink;
 use postrider_store::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest, PendingDelivery,
@@ -140,6 +142,9 @@ hands_on! {
     create_key(account: AccountNo, key: NewKey, now: Timestamp) -> Result<AccountKey, StoreError>;
     revoke_key(key: KeyId, now: Timestamp) -> Result<(), StoreError>;
     note_key_uses(uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
+    create_portal_link(link: NewPortalLink) -> Result<(), StoreError>;
+    revoke_portal_link(account: AccountNo, id: LinkId) -> Result<(), StoreError>;
+    portal_link(sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError>;
     create_endpoint(endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
     set_secrets(change: SecretsChange) -> Result<i64, StoreError>;
     delete_endpoint(endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;

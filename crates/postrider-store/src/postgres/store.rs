@@ -10,7 +10,8 @@ use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
+use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -19,12 +20,13 @@ use super::batches::{self, AcceptJob};
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
-    PostgresStore, account_keys, attempts, configuration, endpoints, lists, nodes, pending, record,
-    replaying, replays, retention,
+    PostgresStore, account_keys, attempts, configuration, endpoints, lists, nodes, pending, portal_links,
+    record, replaying, replays, retention,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page, PageRequest,
@@ -86,6 +88,18 @@ impl Store for PostgresStore {
 
     async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
         run!(self, client => account_keys::note_uses(client, uses))
+    }
+
+    async fn create_portal_link(&self, link: NewPortalLink) -> Result<(), StoreError> {
+        run!(self, client => portal_links::create(client, link))
+    }
+
+    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId) -> Result<(), StoreError> {
+        run!(self, client => portal_links::revoke(client, account, id))
+    }
+
+    async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError> {
+        run!(self, client => portal_links::find(client, sha256, now))
     }
 
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {

@@ -7,6 +7,7 @@
 pub(super) mod accounts;
 pub(super) mod deliveries;
 pub(super) mod endpoints;
+pub(super) mod portal_links;
 pub(super) mod replays;
 pub(super) mod retention;
 

@@ -13,10 +13,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_filters.sql"),
     include_str!("migrations/0006_secret_rotation.sql"),
     include_str!("migrations/0007_key_uses.sql"),
+    include_str!("migrations/0008_portal_links.sql"),
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 7;
+pub(super) const NEWEST: i64 = 8;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

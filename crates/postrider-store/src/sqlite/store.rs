@@ -9,7 +9,8 @@ use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
-use postrider_core::id::{DeliveryId, EventId, KeyId, ReplayId};
+use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
+use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -22,6 +23,7 @@ use super::{log, pending, replaying};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
     NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest, PendingDelivery,
@@ -85,6 +87,19 @@ impl Store for SqliteStore {
 
     async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
         self.change(move |context| accounts::note_key_uses(context, &uses)).await
+    }
+
+    async fn create_portal_link(&self, link: NewPortalLink) -> Result<(), StoreError> {
+        self.change(move |context| changes::portal_links::create(context, &link)).await
+    }
+
+    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId) -> Result<(), StoreError> {
+        self.change(move |context| changes::portal_links::revoke(context, account, id)).await
+    }
+
+    async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError> {
+        let find = move |connection: &_| changes::portal_links::find(connection, sha256, now);
+        self.readers.read(find).await?.ok_or(StoreError::NotFound)
     }
 
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {

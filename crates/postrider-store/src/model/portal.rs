@@ -1,0 +1,25 @@
+//! What is written of links into the portal.
+
+use postrider_core::account::AccountNo;
+use postrider_core::id::LinkId;
+use postrider_core::time::Timestamp;
+
+/// A link into the portal to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPortalLink {
+    /// Its public id.
+    pub id: LinkId,
+    /// Whose things it shows.
+    pub account_no: AccountNo,
+    /// The only mode that it shows; both where there is none.
+    pub livemode: Option<bool>,
+    /// SHA-256 of its token.
+    pub sha256: [u8; 32],
+    /// Now.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// How many links that have ended are forgotten when one is made.
+pub(crate) const FORGOTTEN_LINKS: i64 = 100;
