@@ -24,6 +24,8 @@ pub(crate) struct Call {
     parts: Parts,
     /// What stands in the path for `{id}`; empty where it can't be read, which is the name of nothing.
     named: String,
+    /// What stands behind it for `{link}`.
+    second: String,
     /// Locked by nobody: a body alone is not `Sync`, and a call is looked at across awaits.
     body: Mutex<Body>,
 }
@@ -34,8 +36,11 @@ impl FromRequest<Arc<Api>> for Call {
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let mut call = Self::unnamed(request, api)?;
         let params = RawPathParams::from_request_parts(&mut call.parts, &()).await;
-        let named = params.ok().and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()));
-        call.named = named.unwrap_or_default();
+        if let Ok(params) = params {
+            let mut values = params.iter().map(|(_, value)| value.to_owned());
+            call.named = values.next().unwrap_or_default();
+            call.second = values.next().unwrap_or_default();
+        }
         Ok(call)
     }
 }
@@ -45,7 +50,14 @@ impl Call {
     pub(crate) fn unnamed(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let caller = Caller::of(&parts.headers, &api.engine)?;
-        Ok(Self { caller, api: Arc::clone(api), parts, named: String::new(), body: Mutex::new(body) })
+        Ok(Self {
+            caller,
+            api: Arc::clone(api),
+            parts,
+            named: String::new(),
+            second: String::new(),
+            body: Mutex::new(body),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -68,6 +80,11 @@ impl Call {
     /// The id in the path. What can't be read as one is not there.
     pub(crate) fn id<T: FromStr>(&self) -> Result<T, Problem> {
         self.named.parse().map_err(|_not_an_id| Problem::not_found())
+    }
+
+    /// The second id in the path.
+    pub(crate) fn second_id<T: FromStr>(&self) -> Result<T, Problem> {
+        self.second.parse().map_err(|_not_an_id| Problem::not_found())
     }
 
     /// The query's parameters, which must be among `known`.

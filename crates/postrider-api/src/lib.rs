@@ -29,6 +29,7 @@ mod metrics;
 mod nodes;
 mod openapi;
 mod owner;
+mod portal_links;
 mod problem;
 mod query;
 mod replays;

@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::{
     Api, accounts, alive, deliveries, endpoints, event_types, events, finish, keys, metrics, nodes, openapi,
-    replays,
+    portal_links, replays,
 };
 
 /// Routes, with their paths as they were given: a router does not tell them.
@@ -45,6 +45,8 @@ fn all() -> Routes {
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route("/v1/accounts/{id}", get(accounts::show).patch(accounts::rename).delete(accounts::delete))
         .route("/v1/accounts/{id}/keys", get(keys::list).post(keys::create))
+        .route("/v1/accounts/{id}/portal-links", post(portal_links::create))
+        .route("/v1/accounts/{id}/portal-links/{link}", delete(portal_links::revoke))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
         .route("/v1/endpoints/{id}", get(endpoints::show).patch(endpoints::change).delete(endpoints::delete))

@@ -86,6 +86,14 @@ impl Operation {
         self
     }
 
+    /// A further place in the path.
+    pub(super) fn and_of(mut self, name: &str, what: &str, schema: Value) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": "path", "required": true, "description": what, "schema": schema,
+        }));
+        self
+    }
+
     pub(super) fn query(mut self, name: &str, description: &str, schema: Value) -> Self {
         self.parameters
             .push(json!({ "name": name, "in": "query", "description": description, "schema": schema }));

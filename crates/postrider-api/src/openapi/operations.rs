@@ -61,6 +61,23 @@ fn accounts() -> Vec<Operation> {
             .takes("KeyInput")
             .or(&[409])
             .gives(201, "Issued", "KeyCreated"),
+        of(operation("post", "/v1/accounts/{id}/portal-links", "createPortalLink", tag, "Make a customer's way in"))
+            .about(
+                "A path that opens the portal of this account, without a key, until it expires (after an hour, unless \
+                 `expires_in_seconds` says otherwise) or is revoked. It is shown in this answer alone.",
+            )
+            .may_take("PortalLinkInput")
+            .or(&[409])
+            .gives(201, "Made", "PortalLink"),
+        of(operation(
+            "delete",
+            "/v1/accounts/{id}/portal-links/{link}",
+            "revokePortalLink",
+            tag,
+            "Revoke a customer's way in",
+        ))
+        .and_of("link", "The link", id("lnk_"))
+        .gives_nothing("Revoked"),
         operation("delete", "/v1/keys/{id}", "revokeKey", tag, "Revoke a key")
             .about("It stops at once.")
             .access(Access::Operator)

@@ -195,7 +195,24 @@ fn accounts() -> Named {
     let issued = json!({ "secret_key": "sk_live_0b1c…", "last_used_at": null });
     let key_created = whole(with(&key, json!({ "secret_key": secret_key })), example_with(&key, issued));
     let key_input = object(json!({ "livemode": flag() }), &["livemode"], json!({ "livemode": true }));
+    let link = whole(
+        json!({
+            "id": id("lnk_"), "account": account_id(), "livemode": nullable(flag()),
+            "path": { "type": "string", "pattern": "^/portal/" }, "created_at": time(), "expires_at": time(),
+        }),
+        json!({
+            "id": "lnk_0197f2b3c4d57e6f8a9b0c1d2e3f4a61", "account": ACCOUNT, "livemode": null,
+            "path": "/portal/pl_0b1c…", "created_at": AT, "expires_at": AT,
+        }),
+    );
+    let link_input = object(
+        json!({ "livemode": nullable(flag()), "expires_in_seconds": nullable(number(60, 604_800)) }),
+        &[],
+        json!({ "livemode": true, "expires_in_seconds": 3_600 }),
+    );
     vec![
+        ("PortalLink", link),
+        ("PortalLinkInput", link_input),
         ("Account", account),
         ("AccountCreated", created),
         ("AccountInput", input),

@@ -37,7 +37,7 @@ fn is_of(template: &str, path: &str) -> bool {
     loop {
         match (wanted.next(), found.next()) {
             (None, None) => return true,
-            (Some("{id}"), Some(part)) if !part.is_empty() => {}
+            (Some("{id}" | "{link}"), Some(part)) if !part.is_empty() => {}
             (Some(wanted), Some(found)) if wanted == found => {}
             _ => return false,
         }

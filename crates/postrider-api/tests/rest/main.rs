@@ -23,6 +23,7 @@ mod matrix;
 mod metrics;
 mod nodes;
 mod overload;
+mod portal_links;
 mod rate_limits;
 mod refused_bodies;
 mod replays;

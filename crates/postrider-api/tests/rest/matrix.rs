@@ -71,6 +71,8 @@ struct Customer {
     account: Account,
     /// What `{id}` is, by what its path begins with.
     ids: BTreeMap<&'static str, String>,
+    /// A link into its portal.
+    link: String,
 }
 
 impl Customer {
@@ -95,7 +97,9 @@ impl Customer {
             ("/v1/keys/", key["id"].as_str().unwrap().to_owned()),
             ("/v1/event-types/", "policy.created".to_owned()),
         ]);
-        Self { account, ids }
+        let links = format!("/v1/accounts/{}/portal-links", account.id);
+        let link = service.operator("POST", &links, "").await.json()["id"].as_str().unwrap().to_owned();
+        Self { account, ids, link }
     }
 
     /// The path of an operation on what is this customer's.
@@ -108,7 +112,7 @@ impl Customer {
             .iter()
             .find(|(begin, _)| operation.path.starts_with(**begin))
             .unwrap_or_else(|| panic!("the matrix has nothing that {} names", operation.path));
-        operation.path.replace("{id}", id)
+        operation.path.replace("{id}", id).replace("{link}", &self.link)
     }
 
     /// Everything of this customer as the operator sees it.

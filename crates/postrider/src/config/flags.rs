@@ -62,7 +62,7 @@ pub(crate) struct ServeFlags {
     /// The colour of buttons and links in the portal, such as #0a7d5a [env: POSTRIDER_PORTAL_ACCENT]
     #[arg(long, value_name = "COLOUR")]
     pub(crate) portal_accent: Option<String>,
-    /// Origins whose pages may frame the portal, such as https://app.example.com [env: POSTRIDER_PORTAL_FRAME_ORIGINS]
+    /// Origins whose pages may frame the portal, such as `https://app.example.com` [env: POSTRIDER_PORTAL_FRAME_ORIGINS]
     #[arg(long, value_name = "ORIGINS")]
     pub(crate) portal_frame_origins: Option<String>,
     /// Whether a proxy in front tells the dashboard who calls and whether over TLS (X-Forwarded-For, -Host, -Proto)
