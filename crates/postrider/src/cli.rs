@@ -10,7 +10,7 @@ use crate::resources::{
     AccountsCommand, DeliveriesCommand, EndpointsCommand, EventTypesCommand, EventsCommand, KeysCommand,
     ModeArgs, ReplaysCommand,
 };
-use crate::{demo, doctor, listen, migrate, receive, serve, signing, terminal, trigger};
+use crate::{demo, doctor, listen, migrate, nodes, receive, serve, signing, terminal, trigger};
 
 /// Delivers webhooks: takes events in over HTTP, and sends each, signed, to every endpoint that subscribed.
 #[derive(Debug, Parser)]
@@ -63,6 +63,8 @@ enum Command {
     Doctor(Box<DoctorArgs>),
     /// Print the OpenAPI description of the REST surface, the same that the service gives at /openapi.json
     Openapi,
+    /// Show which nodes serve from the store, and what each of them has
+    Nodes(NodesArgs),
     /// Measure this program on this machine beside the bare limit: throughput, latency, memory (half a minute)
     Bench(postrider_bench::ShortArgs),
     /// Print a script that completes these commands in your shell
@@ -189,6 +191,15 @@ pub(crate) struct CompletionsArgs {
     shell: clap_complete::Shell,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct NodesArgs {
+    /// Print the service's answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 /// The secret of `sign` and `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct SecretArgs {
@@ -260,6 +271,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             terminal::say(postrider_api::openapi().trim_end());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Nodes(args) => nodes::run(&args),
         Command::Bench(args) => postrider_bench::run_short(args, "bench"),
         Command::Completions(args) => {
             let mut script = Vec::new();

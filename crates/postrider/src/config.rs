@@ -14,6 +14,7 @@ use postrider_core::address::AddressGuard;
 use postrider_core::schedule::RetrySchedule;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
+use postrider_store::postgres::PostgresOptions;
 
 use self::layers::{Layered, Layers, Source};
 use crate::master_key;
@@ -22,6 +23,9 @@ use crate::terminal::{DIM, NAME, paint, say};
 
 /// The least length of an operator key where the service listens beyond this machine.
 const MIN_OPEN_KEY_CHARS: usize = 32;
+
+/// The longest name of a node.
+const MAX_NODE_NAME_CHARS: usize = 100;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) retention_days: u32,
     pub(crate) max_in_flight: usize,
     pub(crate) rate_limit_per_second: u32,
+    /// How a PostgreSQL store is run; of no account with SQLite.
+    pub(crate) database: PostgresOptions,
     pub(crate) shutdown_grace: Duration,
     pub(crate) dashboard: DashboardOptions,
     pub(crate) log_format: LogFormat,
@@ -69,6 +75,7 @@ impl Config {
             retention_days: within("retention_days", layers, 1, 3_650)?,
             max_in_flight: max_in_flight(layers, files)?,
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
+            database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
             dashboard: dashboard::read(layers)?,
             log_format: match layers.get("log_format").text.as_str() {
@@ -123,6 +130,7 @@ pub(crate) fn print(layers: &mut Layers, config: &Config) {
 /// Puts in what is worked out where nothing is set.
 pub(crate) fn work_out(layers: &mut Layers, config: &Config) {
     layers.set_shown("master_key_file", config.master_key_file.display().to_string());
+    layers.set_shown("node_name", config.database.node_name.clone());
     layers.set_shown("max_in_flight", config.max_in_flight.to_string());
 }
 
@@ -148,6 +156,27 @@ fn master_key_file(layers: &Layers, store: &StoreUrl) -> anyhow::Result<PathBuf>
         ),
         (named, _) => Ok(named.into()),
     }
+}
+
+/// How this node and its database get on.
+fn database(layers: &Layers) -> anyhow::Result<PostgresOptions> {
+    let name = layers.get("node_name");
+    let is_fit = name.text.chars().count() <= MAX_NODE_NAME_CHARS && !name.text.contains(char::is_control);
+    if !is_fit {
+        return Err(wrong("node_name", name, "a name of up to 100 characters"));
+    }
+    Ok(PostgresOptions {
+        connections: within("database_connections", layers, 4, 1_000)?,
+        lapse: Duration::from_secs(within("node_lapse_seconds", layers, 1, 600)?),
+        node_name: if name.text.is_empty() { own_name() } else { name.text.clone() },
+        ..PostgresOptions::default()
+    })
+}
+
+/// The host's name and the process's number: what tells nodes apart for people.
+fn own_name() -> String {
+    let system = rustix::system::uname();
+    format!("{}-{}", system.nodename().to_string_lossy(), std::process::id())
 }
 
 /// Reads one setting; `right` says what would be right.

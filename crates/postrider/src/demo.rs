@@ -14,6 +14,7 @@ use postrider_core::address::AddressGuard;
 use postrider_core::catalogue::Catalogue;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
+use postrider_store::postgres::PostgresOptions;
 use postrider_store::seal::MasterKey;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -49,9 +50,14 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         retry_schedule: RETRY_SCHEDULE.parse()?,
         ..EngineConfig::default()
     };
-    let Running { engine, new_operator_key } =
-        running::start(&StoreUrl::Sqlite(folder.join("demo.db")), MasterKey::generate(), config, files)
-            .await?;
+    let Running { engine, new_operator_key } = running::start(
+        &StoreUrl::Sqlite(folder.join("demo.db")),
+        MasterKey::generate(),
+        PostgresOptions::default(),
+        config,
+        files,
+    )
+    .await?;
     let key = new_operator_key.context("a new store always gets a new key")?;
     let receivers = Arc::new(Receivers::default());
     let answering = receivers.clone();

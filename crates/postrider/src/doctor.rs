@@ -49,7 +49,7 @@ fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Find
     match &config.store {
         StoreUrl::Sqlite(path) => file::examine(path, key.as_ref(), findings),
         StoreUrl::Postgres(url) => {
-            runtime.block_on(database::examine(&config.store, url, key.as_ref(), findings));
+            runtime.block_on(database::examine(config, url, key.as_ref(), findings));
         }
     }
     here::clock(&config.store, findings);

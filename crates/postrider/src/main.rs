@@ -11,6 +11,7 @@ mod listen;
 mod logging;
 mod master_key;
 mod migrate;
+mod nodes;
 mod payload_file;
 mod receive;
 mod receiver;

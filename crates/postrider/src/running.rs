@@ -26,14 +26,15 @@ pub(crate) struct Running {
     pub(crate) new_operator_key: Option<String>,
 }
 
-/// Opens the store and starts the service on it. `files` is how many files the process may have open.
+/// Opens the store (with these options where it is a database) and starts the service on it. `files` is how many files the process may have open.
 pub(crate) async fn start(
     store: &StoreUrl,
     key: MasterKey,
+    database: PostgresOptions,
     mut config: EngineConfig,
     files: usize,
 ) -> anyhow::Result<Running> {
-    let store = open(store, key).await?;
+    let store = open(store, key, database).await?;
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
     let has_key = config.operator_key_sha256.is_some() || store.operator_key().await?.is_some();
     let new_operator_key = (!has_key).then(|| generate_operator_key(&*chance));
@@ -56,11 +57,11 @@ pub(crate) async fn start(
     Ok(Running { engine, new_operator_key })
 }
 
-async fn open(url: &StoreUrl, key: MasterKey) -> anyhow::Result<Arc<dyn Store>> {
+async fn open(url: &StoreUrl, key: MasterKey, database: PostgresOptions) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match url {
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, key, SqliteOptions::default())?),
         StoreUrl::Postgres(text) => {
-            let connected = PostgresStore::connect(text, &key, PostgresOptions::default()).await;
+            let connected = PostgresStore::connect(text, &key, database).await;
             Arc::new(connected.with_context(|| url.to_string())?)
         }
     })

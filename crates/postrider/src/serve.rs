@@ -40,7 +40,7 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     let key = master_key::of_store(&config.master_key_file, &config.store)?;
     let mut stop = Stop::listen()?;
     survive_file_limits()?;
-    let running = running::start(&config.store, key, config.engine(), files).await?;
+    let running = running::start(&config.store, key, config.database.clone(), config.engine(), files).await?;
     guide::print(address, &config, running.new_operator_key.as_deref());
     tracing::info!(%address, store = %config.store, "ready");
     let engine = running.engine;

@@ -107,9 +107,7 @@ pub(super) async fn of_endpoint(
     if is_free && !shared.is_leaving() {
         // From here on until the commit nothing else becomes this node's.
         let _numbering = shared.numbering().await;
-        shared
-            .run(move |client| Box::pin(async move { take(client, me, no, which, limit, &gone).await }))
-            .await?;
+        shared.run(move |client| Box::pin(async move { take(client, me, no, which, limit).await })).await?;
     }
     shared.run(move |client| Box::pin(async move { read(client, me, no, which, limit).await })).await
 }
@@ -125,15 +123,9 @@ async fn is_any_free(client: &Object, no: i64, which: Which, gone: &[i64]) -> Re
     Ok(client.query_one(&select, &[&no, &gone]).await?.get(0))
 }
 
-/// An endpoint that only one node may send to is left to the one that holds it.
-async fn take(
-    client: &Object,
-    me: i64,
-    no: i64,
-    which: Which,
-    limit: i64,
-    gone: &[i64],
-) -> Result<(), Failed> {
+/// An endpoint that only one node may send to is left to the one that holds it. Which nodes are gone is asked anew: whoever
+/// has just got an `ordered` endpoint must see what the one before has left, or a later delivery would come first.
+async fn take(client: &Object, me: i64, no: i64, which: Which, limit: i64) -> Result<(), Failed> {
     let condition = which.condition();
     let sql = format!(
         "WITH free AS MATERIALIZED (
@@ -141,7 +133,7 @@ async fn take(
                 SELECT a.seq FROM (SELECT seq FROM queue WHERE owner IS NULL AND endpoint_no = $2 AND {condition}
                     ORDER BY seq LIMIT $3 FOR UPDATE SKIP LOCKED) a
                 UNION ALL
-                SELECT b.seq FROM unnest($4::bigint[]) g(no), LATERAL (SELECT seq FROM queue
+                SELECT b.seq FROM (SELECT no FROM nodes WHERE state <> 'alive') g(no), LATERAL (SELECT seq FROM queue
                     WHERE owner = g.no AND endpoint_no = $2 AND {condition}
                     ORDER BY seq LIMIT $3 FOR UPDATE SKIP LOCKED) b
             ) f ORDER BY f.seq LIMIT $3
@@ -153,7 +145,7 @@ async fn take(
                 AND (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL))"
     );
     let statement = client.prepare_cached(&sql).await?;
-    client.execute(&statement, &[&me, &no, &limit, &gone]).await?;
+    client.execute(&statement, &[&me, &no, &limit]).await?;
     Ok(())
 }
 

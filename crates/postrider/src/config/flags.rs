@@ -49,6 +49,17 @@ pub(crate) struct ServeFlags {
     /// no limit] [env: POSTRIDER_RATE_LIMIT_PER_SECOND]
     #[arg(long, value_name = "N")]
     pub(crate) rate_limit_per_second: Option<String>,
+    /// What people call this node, where there are several [default: the host's name and the process's number]
+    /// [env: POSTRIDER_NODE_NAME]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+    /// How long a node may not be heard of before others take over its deliveries, in seconds; the same on every node
+    /// [default: 6] [env: POSTRIDER_NODE_LAPSE_SECONDS]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) node_lapse_seconds: Option<String>,
+    /// Connections of this node to a PostgreSQL database [default: 16] [env: POSTRIDER_DATABASE_CONNECTIONS]
+    #[arg(long, value_name = "N")]
+    pub(crate) database_connections: Option<String>,
     /// How long requests in flight may take to end at shutdown, in seconds [default: 20]
     /// [env: POSTRIDER_SHUTDOWN_GRACE_SECONDS]
     #[arg(long, value_name = "SECONDS")]
@@ -96,6 +107,9 @@ impl ServeFlags {
             "retention_days" => &self.retention_days,
             "max_in_flight" => &self.max_in_flight,
             "rate_limit_per_second" => &self.rate_limit_per_second,
+            "node_name" => &self.node_name,
+            "node_lapse_seconds" => &self.node_lapse_seconds,
+            "database_connections" => &self.database_connections,
             "shutdown_grace_seconds" => &self.shutdown_grace_seconds,
             "portal_title" => &self.portal_title,
             "portal_logo" => &self.portal_logo,

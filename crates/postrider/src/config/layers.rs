@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 3] = ["CONFIG", "URL", "SECRET"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 20] = [
+pub(crate) const SETTINGS: [(&str, &str); 23] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
@@ -31,6 +31,9 @@ pub(crate) const SETTINGS: [(&str, &str); 20] = [
     ("retention_days", "30"),
     ("max_in_flight", ""),
     ("rate_limit_per_second", "0"),
+    ("node_name", ""),
+    ("node_lapse_seconds", "6"),
+    ("database_connections", "16"),
     ("shutdown_grace_seconds", "20"),
     ("portal_title", ""),
     ("portal_logo", ""),

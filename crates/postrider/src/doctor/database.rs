@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use postrider_store::postgres::{Examined, PostgresOptions, PostgresStore};
+use postrider_store::postgres::{Examined, PostgresStore};
 use postrider_store::seal::MasterKey;
 
 use super::findings::Findings;
+use crate::config::Config;
 use crate::store_url::StoreUrl;
 
 /// Longest wait for the server.
@@ -16,7 +17,8 @@ const CLOCK_TOLERANCE_MS: i64 = 1_000;
 const SLOW_ROUND_TRIP_MS: i64 = 10;
 
 /// Looks at the database without a change.
-pub(super) async fn examine(store: &StoreUrl, url: &str, key: Option<&MasterKey>, findings: &mut Findings) {
+pub(super) async fn examine(config: &Config, url: &str, key: Option<&MasterKey>, findings: &mut Findings) {
+    let store = &config.store;
     match tokio::time::timeout(ANSWER_WITHIN, PostgresStore::examine(url, key)).await {
         Err(_late) => findings.problem(
             "store",
@@ -30,7 +32,7 @@ pub(super) async fn examine(store: &StoreUrl, url: &str, key: Option<&MasterKey>
             schema(store, &found, key.is_some(), findings);
             durability(&found, findings);
             standby(&found, findings);
-            connections(&found, findings);
+            connections(&found, config.database.connections, findings);
             clock(&found, findings);
         }
     }
@@ -105,8 +107,9 @@ fn standby(found: &Examined, findings: &mut Findings) {
 }
 
 /// Whether the server has room for every node's pool.
-fn connections(found: &Examined, findings: &mut Findings) {
-    let pool = i64::try_from(PostgresOptions::default().connections).unwrap_or(i64::MAX);
+fn connections(found: &Examined, pool: usize, findings: &mut Findings) {
+    // One more, which listens.
+    let pool = i64::try_from(pool + 1).unwrap_or(i64::MAX);
     let nodes = found.alive_nodes.max(1);
     let room = found.max_connections / pool;
     let text = format!(

@@ -19,6 +19,8 @@ mod logs;
 #[cfg(test)]
 mod midway;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod receiver;
