@@ -18,10 +18,13 @@ impl Lanes {
 
     /// Whether a delivery that is accepted for an endpoint just now would be this node's.
     ///
-    /// Those of an `ordered` endpoint are nobody's at first, also where this node holds it: another node may have
-    /// accepted an earlier one a moment ago, and only the store knows. The refill takes both, in their order.
+    /// Among several nodes those of an `ordered` endpoint are nobody's at first, also where this node holds it: another
+    /// node may have accepted an earlier one a moment ago, and only the store knows. The refill takes both, in their order.
     pub(crate) fn would_own(&self, no: EndpointNo) -> bool {
-        self.lanes.get(&no).is_none_or(|lane| !lane.is_elsewhere() && !lane.endpoint.settings.ordered)
+        let is_for_the_store = |ordered: bool| self.shared && ordered;
+        self.lanes
+            .get(&no)
+            .is_none_or(|lane| !lane.is_elsewhere() && !is_for_the_store(lane.endpoint.settings.ordered))
     }
 
     /// A delivery was accepted for an endpoint and left to whichever node may send to it, which may be this one by now.

@@ -47,9 +47,14 @@ fn an_endpoint_that_needs_one_place_is_sent_to_once_it_is_held() {
     assert_eq!(lanes.take_wanted(), Some(NO));
     assert!(!refill(&mut lanes, &[1]), "nothing is read for it before");
     lanes.held(NO, at(0));
-    assert!(lanes.would_own(NO));
+    assert!(
+        !lanes.would_own(NO),
+        "another node may have accepted an earlier one: the store gives both in their order"
+    );
     assert!(refill(&mut lanes, &[1, 2]));
     assert_eq!(seqs(&drain(&mut lanes, at(0))), [1]);
+    lanes.left(NO);
+    assert!(refill(&mut lanes, &[2, 3]), "what is accepted here is read back as well");
 }
 
 #[test]
