@@ -1,6 +1,7 @@
 //! What holds for every request and every answer: a fresh request id, problems as problem+json, a refused body
 //! drained, a panic caught, one line in the log. And the answers where there is no route.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
@@ -38,6 +39,9 @@ pub(crate) async fn wrong_method(method: Method) -> Problem {
     Problem::new(Code::MethodNotAllowed, format!("{method} is not among this path's methods; see Allow"))
 }
 
+/// Where customers' links begin.
+const PORTAL: &str = "/portal/";
+
 /// Wraps every route: `answer` is what gives the answer.
 pub(crate) async fn finish<F>(request: Request, answer: impl FnOnce(Request) -> F) -> Response
 where
@@ -53,7 +57,7 @@ where
     });
     if let Some(Carried(problem)) = response.extensions_mut().remove() {
         response = problem.render(&request_id, response);
-        log_problem(&problem, &request_id, &method, uri.path());
+        log_problem(&problem, &request_id, &method, &loggable(uri.path()));
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -63,8 +67,19 @@ where
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (status, took_us) = (response.status().as_u16(), began.elapsed().as_micros());
-    tracing::debug!(%request_id, %method, path = uri.path(), status, took_us, "answered");
+    tracing::debug!(%request_id, %method, path = &*loggable(uri.path()), status, took_us, "answered");
     response
+}
+
+/// A path without what opens the portal: the log is read by more people than the link was given to.
+fn loggable(path: &str) -> Cow<'_, str> {
+    match path.strip_prefix(PORTAL) {
+        Some(link) => {
+            let behind = link.find('/').map_or("", |end| &link[end..]);
+            Cow::Owned(format!("{PORTAL}•••{behind}"))
+        }
+        None => Cow::Borrowed(path),
+    }
 }
 
 /// Faults of ours are written down where an operator looks; a caller's are told to the caller alone. What an outage
@@ -97,6 +112,13 @@ fn fresh_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_opens_the_portal_is_not_written_into_the_log() {
+        assert_eq!(loggable("/portal/pl_0123/deliveries/dlv_1"), "/portal/•••/deliveries/dlv_1");
+        assert_eq!(loggable("/portal/pl_0123"), "/portal/•••");
+        assert_eq!(loggable("/v1/events"), "/v1/events");
+    }
 
     use axum::body::Body;
     use http_body_util::BodyExt as _;

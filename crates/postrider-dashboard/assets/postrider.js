@@ -58,13 +58,22 @@
     live.last = setTimeout(refresh, 1600);
   }
 
+  // Where a browser keeps nothing for these pages, touching its store throws.
+  function remember(state) {
+    try { sessionStorage.setItem('live', state); } catch { /* Then it is live on every page. */ }
+  }
+
+  function remembered() {
+    try { return sessionStorage.getItem('live'); } catch { return null; }
+  }
+
   function watch(on) {
     const button = $('#live');
     if (!button) return;
     if (live.source) live.source.close();
     live.source = null;
     button.setAttribute('aria-pressed', String(on));
-    sessionStorage.setItem('live', on ? 'on' : 'off');
+    remember(on ? 'on' : 'off');
     if (!on) return;
     live.source = new EventSource(button.dataset.source);
     live.source.addEventListener('attempt', soon);
@@ -78,7 +87,7 @@
   const button = $('#live');
   if (button) {
     button.addEventListener('click', () => watch(button.getAttribute('aria-pressed') !== 'true'));
-    watch(sessionStorage.getItem('live') !== 'off');
+    watch(remembered() !== 'off');
   }
   const again = $('[data-again]');
   if (again) setInterval(refresh, 1000 * Number(again.dataset.again));

@@ -1,16 +1,20 @@
 //! What every page works with, and how much may be going on at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use postrider_engine::Engine;
-use tokio::sync::Semaphore;
+use postrider_engine::{Engine, EngineError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::DashboardOptions;
 use crate::login_limit::LoginLimit;
+use crate::refusal::Refusal;
 use crate::session::Sessions;
 
-/// How many forms are read and judged at once; further ones wait.
+/// How many forms of the operator, and as many of all customers, are read at once; further ones wait for a while.
 const FORMS_AT_ONCE: usize = 16;
+/// How long a form waits for its turn.
+const FORM_PATIENCE: Duration = Duration::from_secs(5);
 /// How many browsers watch at once; further ones see a page that stands still.
 const WATCHERS_AT_ONCE: usize = 128;
 
@@ -29,7 +33,8 @@ pub struct Setting {
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) options: DashboardOptions,
-    pub(crate) forms: Semaphore,
+    forms: Semaphore,
+    customers_forms: Semaphore,
     pub(crate) watchers: Arc<Semaphore>,
     sessions: Mutex<Sessions>,
     login_limit: Mutex<LoginLimit>,
@@ -41,10 +46,20 @@ impl App {
             engine,
             options,
             forms: Semaphore::new(FORMS_AT_ONCE),
+            customers_forms: Semaphore::new(FORMS_AT_ONCE),
             watchers: Arc::new(Semaphore::new(WATCHERS_AT_ONCE)),
             sessions: Mutex::default(),
             login_limit: Mutex::default(),
         })
+    }
+
+    /// A turn to read a form. Customers can't hold up the operator.
+    pub(crate) async fn turn(&self, is_operator: bool) -> Result<SemaphorePermit<'_>, Refusal> {
+        let forms = if is_operator { &self.forms } else { &self.customers_forms };
+        match tokio::time::timeout(FORM_PATIENCE, forms.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Refusal::Unavailable(EngineError::Overloaded)),
+        }
     }
 
     pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {

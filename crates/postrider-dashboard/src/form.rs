@@ -10,6 +10,10 @@ use crate::refusal::Refusal;
 
 /// The largest form: a payload of 1 MiB whose every byte is escaped, and some room.
 const MAX_FORM_BYTES: usize = 4 * 1024 * 1024;
+/// The largest form for the key: a key, and a path to go to.
+const MAX_LOGIN_BYTES: usize = 16 * 1024;
+/// How long it may take to arrive.
+const MAX_LOGIN_WAIT: Duration = Duration::from_secs(5);
 /// How many fields a form has at most.
 const MAX_FIELDS: usize = 300;
 /// How long a form may take to arrive.
@@ -27,8 +31,17 @@ impl Fields {
 
     /// Reads a form's body.
     pub(crate) async fn read(body: Body) -> Result<Self, Refusal> {
-        let read = Limited::new(body, MAX_FORM_BYTES).collect();
-        match tokio::time::timeout(MAX_WAIT, read).await {
+        Self::read_within(body, MAX_FORM_BYTES, MAX_WAIT).await
+    }
+
+    /// Reads the body of the form for the key, which anybody may send: a short one, and soon.
+    pub(crate) async fn read_login(body: Body) -> Result<Self, Refusal> {
+        Self::read_within(body, MAX_LOGIN_BYTES, MAX_LOGIN_WAIT).await
+    }
+
+    async fn read_within(body: Body, bytes: usize, wait: Duration) -> Result<Self, Refusal> {
+        let read = Limited::new(body, bytes).collect();
+        match tokio::time::timeout(wait, read).await {
             Ok(Ok(collected)) => Ok(Self::parse(&collected.to_bytes())),
             Ok(Err(why)) if why.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge),
             Ok(Err(_)) | Err(_) => Err(Refusal::BadRequest("the form did not arrive as a whole".to_owned())),

@@ -132,7 +132,8 @@ impl FromRequest<Arc<App>> for Visit {
         let id = params.ok().and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()));
         let query = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let form = if parts.method == Method::POST {
-            let _turn = app.forms.acquire().await;
+            check_origin(&parts.headers, app.options.behind_proxy)?;
+            let _turn = app.turn(viewer.scope.is_operator()).await?;
             let form = Fields::read(body).await?;
             check_form(&parts.headers, &form, &viewer.form_token, app.options.behind_proxy)?;
             form

@@ -124,8 +124,13 @@ impl Inner {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         if !self.store.may_send() {
-            // Another node may have taken over by now. Nothing is sent until this one is certain again.
-            self.lanes().suspend();
+            // Another node may have taken over by now. Nothing is sent until this one is certain again. Looked at once
+            // more under the lock, under which the word of that comes in: it must not have come before this.
+            let mut lanes = self.lanes();
+            if !self.store.may_send() {
+                lanes.suspend();
+            }
+            drop(lanes);
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         let started_at = self.now();

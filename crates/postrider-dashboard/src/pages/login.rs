@@ -50,12 +50,17 @@ async fn judge(app: &Arc<App>, request: Request) -> Answer {
         return Err(Refusal::TooManyTries(wait));
     }
     let (parts, body) = request.into_parts();
-    let fields = {
-        let _turn = app.forms.acquire().await;
-        Fields::read(body).await?
-    };
+    let fields = Fields::read_login(body).await?;
+    // Others of this address may have tried meanwhile.
+    if let Some(wait) = app.login_limit().must_wait(from, now) {
+        return Err(Refusal::TooManyTries(wait));
+    }
     let to = place_here(fields.get("to"));
     if app.engine.authenticate(fields.get("key").trim()) != Some(Principal::Operator) {
+        // A crowd that guesses is turned away; whoever has the key is not.
+        if let Some(wait) = app.login_limit().crowd_waits(now) {
+            return Err(Refusal::TooManyTries(wait));
+        }
         app.login_limit().missed(from, now);
         tracing::warn!(%from, "a wrong key at the dashboard's login");
         let fault = "This is not the operator key. An account’s key opens no dashboard.";

@@ -75,10 +75,9 @@ impl Keeper {
 
     pub(super) async fn beat(&mut self) -> Result<(), Failed> {
         self.beats += 1;
-        let was_certain = self.shared.is_surely_alive();
         let gone_before = self.shared.membership().gone;
-        let lapsed = match nodes::beat(&self.shared, self.lapse).await {
-            Ok(lapsed) => lapsed,
+        let (lapsed, was_uncertain) = match nodes::beat(&self.shared, self.lapse).await {
+            Ok(beaten) => beaten,
             Err(Failed::Refused(StoreError::LeaseLost)) => return self.start_over().await,
             Err(failed) => {
                 self.steady_since = None;
@@ -92,9 +91,7 @@ impl Keeper {
         }
         self.last_beat = now;
         let steady_since = *self.steady_since.get_or_insert(now);
-        if !was_certain {
-            self.shared.tell(|news| news.may_send_again = true);
-        }
+        self.say_whether_it_was_uncertain(was_uncertain);
         if now.duration_since(steady_since) >= self.lapse {
             let mut has_taken_over = false;
             for no in lapsed {
@@ -104,7 +101,8 @@ impl Keeper {
                 }
             }
             if has_taken_over {
-                nodes::beat(&self.shared, self.lapse).await?;
+                let (_, was_uncertain) = nodes::beat(&self.shared, self.lapse).await?;
+                self.say_whether_it_was_uncertain(was_uncertain);
             }
         }
         if self.shared.membership().gone.iter().any(|no| !gone_before.contains(no)) {
@@ -114,6 +112,13 @@ impl Keeper {
             nodes::forget_gone(&self.shared).await?;
         }
         self.look().await
+    }
+
+    /// Whoever stopped sending while it was uncertain goes on.
+    fn say_whether_it_was_uncertain(&self, was_uncertain: bool) {
+        if was_uncertain {
+            self.shared.tell(|news| news.may_send_again = true);
+        }
     }
 
     /// This node was taken for dead. It begins anew under another number.

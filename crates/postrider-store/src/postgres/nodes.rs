@@ -35,9 +35,9 @@ impl From<Failed> for ConnectError {
     }
 }
 
-/// Says that this node lives, and looks who else does. Gives those that have not said so for `lapse`. `LeaseLost` where
-/// this one was declared dead.
-pub(super) async fn beat(shared: &Shared, lapse: Duration) -> Result<Vec<i64>, Failed> {
+/// Says that this node lives, and looks who else does. Gives those that have not said so for `lapse`, and whether it was
+/// uncertain until now that this one lives. `LeaseLost` where this one was declared dead.
+pub(super) async fn beat(shared: &Shared, lapse: Duration) -> Result<(Vec<i64>, bool), Failed> {
     let (me, sent_at, lapse_s) = (shared.me(), Instant::now(), lapse.as_secs_f64());
     let (membership, lapsed) = shared
         .run(move |client| {
@@ -64,8 +64,10 @@ pub(super) async fn beat(shared: &Shared, lapse: Duration) -> Result<Vec<i64>, F
         })
         .await?;
     shared.set_membership(membership);
+    // Asked now, and not before the database answered: it may have become uncertain while it was waited for.
+    let was_uncertain = !shared.is_surely_alive();
     shared.lives_until(sent_at + (lapse - lapse / MARGIN));
-    Ok(lapsed)
+    Ok((lapsed, was_uncertain))
 }
 
 /// Declares a node dead that has not said for `lapse` that it lives; false where it has, or is gone already. Waits for

@@ -53,6 +53,7 @@ async fn a_database_that_does_not_answer_is_given_up_in_time() {
     assert!(matches!(refused.await.unwrap(), Err(AcceptError::Unavailable(_))));
     until(async || !node.may_send()).await;
     proxy.thaw();
+    hear(&node, |news| news.may_send_again).await;
     until(async || node.may_send()).await;
     world.accept(&lane).await;
 }
