@@ -246,16 +246,20 @@ async fn is_any_due(client: &Object, until: i64, gone: &[i64]) -> Result<bool, F
 /// node may send to are left to the one that holds them.
 const TAKE_DUE: &str = "WITH free AS MATERIALIZED (
         SELECT f.seq FROM (
-            SELECT a.* FROM (SELECT seq, endpoint_no, next_attempt_at FROM queue
-                WHERE owner IS NULL AND next_attempt_at <= $2
-                    AND (next_attempt_at <= $5 OR (hashint8(seq) & 2147483647)::bigint % $7 = $6) ORDER BY next_attempt_at, seq LIMIT $3) a
+            SELECT a.* FROM (SELECT q.seq, q.next_attempt_at FROM queue q
+                JOIN endpoints ep ON ep.no = q.endpoint_no LEFT JOIN leases l ON l.endpoint_no = q.endpoint_no
+                WHERE q.owner IS NULL AND q.next_attempt_at <= $2
+                    AND (q.next_attempt_at <= $5 OR (hashint8(q.seq) & 2147483647)::bigint % $7 = $6)
+                    AND (l.node_no = $1 OR NOT (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL))
+                ORDER BY q.next_attempt_at, q.seq LIMIT $3) a
             UNION ALL
-            SELECT b.* FROM unnest($4::bigint[]) g(no), LATERAL (SELECT seq, endpoint_no, next_attempt_at FROM queue
-                WHERE owner = g.no AND next_attempt_at <= $2
-                    AND (next_attempt_at <= $5 OR (hashint8(seq) & 2147483647)::bigint % $7 = $6) ORDER BY next_attempt_at, seq LIMIT $3) b
-        ) f JOIN endpoints ep ON ep.no = f.endpoint_no LEFT JOIN leases l ON l.endpoint_no = f.endpoint_no
-        WHERE l.node_no = $1 OR NOT (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)
-        ORDER BY f.next_attempt_at, f.seq LIMIT $3
+            SELECT b.* FROM unnest($4::bigint[]) g(no), LATERAL (SELECT q.seq, q.next_attempt_at FROM queue q
+                JOIN endpoints ep ON ep.no = q.endpoint_no LEFT JOIN leases l ON l.endpoint_no = q.endpoint_no
+                WHERE q.owner = g.no AND q.next_attempt_at <= $2
+                    AND (q.next_attempt_at <= $5 OR (hashint8(q.seq) & 2147483647)::bigint % $7 = $6)
+                    AND (l.node_no = $1 OR NOT (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL))
+                ORDER BY q.next_attempt_at, q.seq LIMIT $3) b
+        ) f ORDER BY f.next_attempt_at, f.seq LIMIT $3
     ), held AS MATERIALIZED (
         SELECT q.seq FROM queue q JOIN free ON free.seq = q.seq
         WHERE q.owner IS NULL OR q.owner = ANY($4) FOR UPDATE OF q SKIP LOCKED
