@@ -181,3 +181,20 @@ async fn a_retry_that_nobody_took_in_time_is_anyones() {
     let all = first.due(at.plus(Duration::from_secs(60)), None, 100).await.unwrap();
     assert_eq!(all.len(), 10);
 }
+
+/// Such as those of a paused endpoint that needs one place, and that nobody asks for: however many, and however old.
+#[tokio::test]
+async fn retries_that_a_node_may_not_send_hold_up_no_others() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    let world = world(&database, &node);
+    let (held, lane) = (ordered(&world).await, world.lane().await);
+    let at = world.now().plus(Duration::from_secs(120));
+    for of_held in world.accept_many(&held, 3).await {
+        world.record(of_held, 1, Next::RetryAt(at)).await;
+    }
+    let other = world.accept(&lane).await;
+    world.record(other, 1, Next::RetryAt(at.plus(Duration::from_secs(1)))).await;
+    let due = node.due(at.plus(Duration::from_secs(60)), None, 2).await.unwrap();
+    assert_eq!(seqs(&due), [other.seq]);
+}
