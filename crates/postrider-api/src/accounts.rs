@@ -6,12 +6,14 @@ use http::StatusCode;
 use postrider_core::account::Account;
 use postrider_core::id::AccountId;
 use postrider_core::limits::MAX_NAME_CHARS;
+use postrider_engine::model::CreatedAccount;
 use serde::Serialize;
 
 use crate::answer::{self, Answer, List, Text, Time};
 use crate::body::{Limit, Received};
 use crate::call::Call;
 use crate::fields::Fields;
+use crate::once::once;
 use crate::problem::Problem;
 use crate::query::Walked;
 
@@ -50,10 +52,16 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     call.caller.must_be_operator()?;
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
-    let name = name_in(&body)?;
-    let made = call.engine().create_account(name).await?;
-    let keys = Keys { live: made.live_key, test: made.test_key };
-    Ok(answer::json(StatusCode::CREATED, &Shown::new(made.account, Some(keys))))
+    once(&call, &body, async |asked| {
+        let name = name_in(&body)?;
+        let shown = |made: &CreatedAccount| {
+            let keys = Keys { live: made.live_key.clone(), test: made.test_key.clone() };
+            answer::json_bytes(&Shown::new(made.account.clone(), Some(keys)))
+        };
+        let made = call.engine().create_account_once(name, asked.once(StatusCode::CREATED, shown)).await?;
+        Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
+    })
+    .await
 }
 
 pub(crate) async fn show(call: Call) -> Answer {

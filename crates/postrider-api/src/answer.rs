@@ -34,8 +34,12 @@ pub(crate) struct List<T> {
 
 /// An answer of `body` as JSON.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let bytes = serde_json::to_vec(body).expect("wire types have text keys and finite numbers");
-    exact_json(status, bytes.into())
+    exact_json(status, json_bytes(body))
+}
+
+/// The bytes of such an answer.
+pub(crate) fn json_bytes(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).expect("wire types have text keys and finite numbers").into()
 }
 
 /// An answer of these bytes, which are JSON already.

@@ -12,6 +12,7 @@ use postrider_core::limits::{MAX_BATCH_BODY_BYTES, MAX_REQUEST_BODY_BYTES};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Api;
+use crate::fields::Fields;
 use crate::problem::{Code, Problem};
 
 const KIB: usize = 1024;
@@ -63,6 +64,11 @@ impl Received {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Refuses any field of a body that may be left out.
+    pub(crate) fn has_no_fields(&self) -> Result<(), Problem> {
+        if self.is_empty() { Ok(()) } else { Fields::parse(self.text()?, &[])?.finish() }
     }
 
     /// The body as text, which JSON is.

@@ -13,7 +13,6 @@ use postrider_engine::Engine;
 use crate::Api;
 use crate::body::{self, Limit, Received};
 use crate::caller::Caller;
-use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -68,6 +67,11 @@ impl Call {
         &self.api
     }
 
+    /// The request's path.
+    pub(crate) fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.parts.headers
     }
@@ -105,7 +109,6 @@ impl Call {
 
     /// Reads a body that may be left out and has no fields.
     pub(crate) async fn no_fields(&mut self) -> Result<(), Problem> {
-        let body = self.body(Limit::Request).await?;
-        if body.is_empty() { Ok(()) } else { Fields::parse(body.text()?, &[])?.finish() }
+        self.body(Limit::Request).await?.has_no_fields()
     }
 }

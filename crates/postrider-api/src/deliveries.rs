@@ -12,7 +12,9 @@ use postrider_core::id::DeliveryId;
 use postrider_engine::DeliveryFilter;
 
 use crate::answer::{self, Answer, List};
+use crate::body::Limit;
 use crate::call::Call;
+use crate::once::once;
 use crate::problem::Problem;
 use crate::query::{Query, Walked};
 use shown::Shown;
@@ -64,10 +66,19 @@ pub(crate) async fn show(call: Call) -> Answer {
 pub(crate) async fn resend(mut call: Call) -> Answer {
     let before = find(&call).await?;
     call.no_query()?;
-    call.no_fields().await?;
-    let made = call.engine().resend(before.id).await?;
-    let waiting_for = Reasons::new(call.engine()).of(&made);
-    Ok(answer::json(StatusCode::ACCEPTED, &Shown::new(&made, waiting_for)))
+    let body = call.body(Limit::Request).await?;
+    once(&call, &body, async |asked| {
+        body.has_no_fields()?;
+        let engine = call.engine().clone();
+        let shown = move |made: &Delivery| {
+            let waiting_for = Reasons::new(&engine).of(made);
+            answer::json_bytes(&Shown::new(made, waiting_for))
+        };
+        let kept = asked.once(StatusCode::ACCEPTED, shown.clone());
+        let made = call.engine().resend(before.id, kept).await?;
+        Ok(answer::exact_json(StatusCode::ACCEPTED, shown(&made)))
+    })
+    .await
 }
 
 pub(crate) async fn cancel(mut call: Call) -> Answer {

@@ -10,13 +10,16 @@ use std::borrow::Cow;
 use http::StatusCode;
 use postrider_core::endpoint::State;
 use postrider_core::id::EndpointId;
-use postrider_engine::model::{EndpointDraft, EndpointFilter, EndpointView, StateChange};
+use postrider_engine::model::{
+    Accepted, EndpointDraft, EndpointFilter, EndpointView, StateChange, Submission,
+};
 
 use crate::answer::{self, Answer, List};
-use crate::body::Limit;
+use crate::body::{Limit, Received};
 use crate::call::Call;
 use crate::events::{About, AcceptedShown};
 use crate::fields::Fields;
+use crate::once::once;
 use crate::owner::{self, NO_SUCH_ACCOUNT};
 use crate::problem::Problem;
 use crate::query::Walked;
@@ -42,15 +45,22 @@ pub(crate) async fn list(call: Call) -> Answer {
 pub(crate) async fn create(mut call: Call) -> Answer {
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
-    let mut fields = Fields::parse(body.text()?, &GIVEN)?;
-    let draft = draft(&call, &mut fields)?;
-    fields.finish()?;
-    // Whatever is missing was noted as a fault, so that this can't be reached without a draft.
-    let draft = draft.ok_or_else(|| Problem::invalid(Vec::new()))?;
-    let made = call.engine().create_endpoint(draft).await;
-    let made = made.map_err(|why| Problem::from(why).or_invalid_field("/account", NO_SUCH_ACCOUNT))?;
-    let secret = Some(made.endpoint.secrets.current.expose());
-    Ok(answer::json(StatusCode::CREATED, &Shown::new(&made, secret, call.engine().now())))
+    once(&call, &body, async |asked| {
+        let mut fields = Fields::parse(body.text()?, &GIVEN)?;
+        let draft = draft(&call, &mut fields)?;
+        fields.finish()?;
+        // Whatever is missing was noted as a fault, so that this can't be reached without a draft.
+        let draft = draft.ok_or_else(|| Problem::invalid(Vec::new()))?;
+        let now = call.engine().now();
+        let shown = move |made: &EndpointView| {
+            let secret = Some(made.endpoint.secrets.current.expose());
+            answer::json_bytes(&Shown::new(made, secret, now))
+        };
+        let made = call.engine().create_endpoint_once(draft, asked.once(StatusCode::CREATED, shown)).await;
+        let made = made.map_err(|why| Problem::from(why).or_invalid_field("/account", NO_SUCH_ACCOUNT))?;
+        Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
+    })
+    .await
 }
 
 /// Judges the body of a new endpoint; none where faults were noted. 403 where it names another's account or mode.
@@ -111,16 +121,30 @@ pub(crate) async fn test(mut call: Call) -> Answer {
     let view = find(&call)?;
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
-    let event_type = if body.is_empty() {
-        None
-    } else {
-        let mut fields = Fields::parse(body.text()?, &["event_type"])?;
-        let event_type = fields.text("event_type").flatten().map(Cow::into_owned);
-        fields.finish()?;
-        event_type
-    };
-    let (submission, accepted) = call.engine().send_test(view.endpoint.id, event_type.as_deref()).await?;
-    Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(About::of(&submission), &accepted)))
+    once(&call, &body, async |asked| {
+        let event_type = type_to_test(&body)?;
+        let kept = |submission: &Submission| {
+            let about = About::of(submission);
+            asked.once(StatusCode::ACCEPTED, move |accepted: &[Accepted]| {
+                answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(about, only)))
+            })
+        };
+        let sent = call.engine().send_test(view.endpoint.id, event_type.as_deref(), kept).await;
+        let (submission, accepted) = sent?;
+        Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(About::of(&submission), &accepted)))
+    })
+    .await
+}
+
+/// The event type that a test's body names, if it names one.
+fn type_to_test(body: &Received) -> Result<Option<String>, Problem> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = Fields::parse(body.text()?, &["event_type"])?;
+    let event_type = fields.text("event_type").flatten().map(Cow::into_owned);
+    fields.finish()?;
+    Ok(event_type)
 }
 
 pub(crate) async fn pause(call: Call) -> Answer {

@@ -10,14 +10,14 @@ use postrider_core::event::Event;
 use postrider_core::event_type::is_event_type_name;
 use postrider_core::id::EventId;
 use postrider_core::limits::MAX_BATCH_EVENTS;
-use postrider_engine::EngineError;
-use postrider_engine::EventFilter;
-use postrider_engine::model::Submission;
+use postrider_engine::model::{Accepted, Submission};
+use postrider_engine::{EventFilter, Once};
 
 use crate::answer::{self, Answer, List};
 use crate::body::Limit;
 use crate::call::Call;
 use crate::fields::Fields;
+use crate::once::once;
 use crate::owner::NO_SUCH_ACCOUNT;
 use crate::problem::Problem;
 use crate::query::Walked;
@@ -27,31 +27,43 @@ use shown::{Results, Shown};
 pub(crate) async fn create(mut call: Call) -> Answer {
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
-    let mut fields = Fields::parse(body.text()?, &submission::FIELDS)?;
-    let submission = submission::judge(call.engine(), call.caller, body.bytes(), &mut fields)?;
-    fields.finish()?;
-    // Whatever keeps a submission from being made was noted as a fault.
-    let submission = submission.ok_or_else(|| Problem::invalid(Vec::new()))?;
-    let about = About::of(&submission);
-    let accepted = accept(&call, vec![submission], "/account").await?;
-    let only = accepted.into_iter().next().ok_or_else(|| Problem::from(EngineError::NotFound))?;
-    Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(about, &only)))
+    once(&call, &body, async |asked| {
+        let mut fields = Fields::parse(body.text()?, &submission::FIELDS)?;
+        let submission = submission::judge(call.engine(), call.caller, body.bytes(), &mut fields)?;
+        fields.finish()?;
+        // Whatever keeps a submission from being made was noted as a fault.
+        let submission = submission.ok_or_else(|| Problem::invalid(Vec::new()))?;
+        let about = About::of(&submission);
+        let shown = move |accepted: &[Accepted]| {
+            answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(about, only)))
+        };
+        let accepted =
+            accept(&call, vec![submission], "/account", asked.once(StatusCode::ACCEPTED, shown)).await?;
+        Ok(answer::exact_json(StatusCode::ACCEPTED, shown(&accepted)))
+    })
+    .await
 }
 
 pub(crate) async fn create_batch(mut call: Call) -> Answer {
     call.no_query()?;
     let body = call.body(Limit::Batch).await?;
-    let mut fields = Fields::parse(body.text()?, &["events"])?;
-    fields.require("events");
-    let each = fields.objects("events", &submission::FIELDS, MAX_BATCH_EVENTS);
-    fields.finish()?;
-    let submissions =
-        submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default())?;
-    let abouts: Vec<_> = submissions.iter().map(About::of).collect();
-    let accepted = accept(&call, submissions, "/events").await?;
-    let results =
-        abouts.into_iter().zip(&accepted).map(|(about, one)| AcceptedShown::new(about, one)).collect();
-    Ok(answer::json(StatusCode::ACCEPTED, &Results { results }))
+    once(&call, &body, async |asked| {
+        let mut fields = Fields::parse(body.text()?, &["events"])?;
+        fields.require("events");
+        let each = fields.objects("events", &submission::FIELDS, MAX_BATCH_EVENTS);
+        fields.finish()?;
+        let submissions =
+            submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default())?;
+        let abouts: Vec<_> = submissions.iter().map(About::of).collect();
+        let shown = move |accepted: &[Accepted]| {
+            let results = abouts.iter().zip(accepted).map(|(about, one)| AcceptedShown::new(*about, one));
+            answer::json_bytes(&Results { results: results.collect() })
+        };
+        let kept = asked.once(StatusCode::ACCEPTED, shown.clone());
+        let accepted = accept(&call, submissions, "/events", kept).await?;
+        Ok(answer::exact_json(StatusCode::ACCEPTED, shown(&accepted)))
+    })
+    .await
 }
 
 /// Hands judged events to the engine. An account that was deleted since it was judged is a fault at `pointer`.
@@ -59,8 +71,12 @@ async fn accept(
     call: &Call,
     submissions: Vec<Submission>,
     pointer: &str,
-) -> Result<Vec<postrider_engine::model::Accepted>, Problem> {
-    let accepted = call.engine().ingest(submissions).await;
+    once: Option<Once<[Accepted]>>,
+) -> Result<Vec<Accepted>, Problem> {
+    let accepted = match once {
+        None => call.engine().ingest(submissions).await,
+        Some(once) => call.engine().ingest_once(submissions, once).await,
+    };
     accepted.map_err(|why| Problem::from(why).or_invalid_field(pointer, NO_SUCH_ACCOUNT))
 }
 

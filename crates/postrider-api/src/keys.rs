@@ -10,6 +10,7 @@ use crate::answer::{self, Answer, List, Text, Time};
 use crate::body::Limit;
 use crate::call::Call;
 use crate::fields::Fields;
+use crate::once::once;
 use crate::problem::Problem;
 use crate::query::Walked;
 
@@ -43,12 +44,18 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     call.no_query()?;
     call.engine().account(account)?;
     let body = call.body(Limit::Request).await?;
-    let mut fields = Fields::parse(body.text()?, &["livemode"])?;
-    fields.require("livemode");
-    let livemode = fields.boolean("livemode").flatten().unwrap_or_default();
-    fields.finish()?;
-    let (key, text) = call.engine().create_key(account, livemode).await?;
-    Ok(answer::json(StatusCode::CREATED, &Shown::new(key, Some(text))))
+    once(&call, &body, async |asked| {
+        let mut fields = Fields::parse(body.text()?, &["livemode"])?;
+        fields.require("livemode");
+        let livemode = fields.boolean("livemode").flatten().unwrap_or_default();
+        fields.finish()?;
+        let shown =
+            |(key, text): &(KeyView, String)| answer::json_bytes(&Shown::new(*key, Some(text.clone())));
+        let kept = asked.once(StatusCode::CREATED, shown);
+        let made = call.engine().create_key(account, livemode, kept).await?;
+        Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
+    })
+    .await
 }
 
 pub(crate) async fn list(call: Call) -> Answer {

@@ -27,6 +27,7 @@ mod finish;
 mod keys;
 mod metrics;
 mod nodes;
+mod once;
 mod openapi;
 mod owner;
 mod portal_links;

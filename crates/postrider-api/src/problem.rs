@@ -222,6 +222,10 @@ impl From<EngineError> for Problem {
             EngineError::NotFound => Self::not_found(),
             EngineError::Conflict(what) => Self::new(Code::Conflict, what),
             EngineError::Refused { field, detail } => Self::invalid_field(format!("/{field}"), detail),
+            EngineError::AnsweredBefore => Self::new(
+                Code::Conflict,
+                "a call with this Idempotency-Key was answered a moment ago; try again",
+            ),
             EngineError::TooManyDeliveries { .. } => Self::new(Code::TooManyDeliveries, error.to_string()),
             EngineError::Overloaded => {
                 Self::new(Code::Overloaded, "too much at once; nothing was stored, try again in a moment")

@@ -12,9 +12,10 @@ use postrider_engine::ReplayFilter;
 use postrider_engine::model::ReplayDraft;
 
 use crate::answer::{self, Answer, List};
-use crate::body::Limit;
+use crate::body::{Limit, Received};
 use crate::call::Call;
 use crate::fields::Fields;
+use crate::once::{Asked, once};
 use crate::problem::Problem;
 use crate::query::Walked;
 use shown::{Counted, Shown};
@@ -38,8 +39,12 @@ pub(crate) async fn list(call: Call) -> Answer {
 pub(crate) async fn create(mut call: Call) -> Answer {
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
+    once(&call, &body, async |asked| create_asked(&call, &body, &asked).await).await
+}
+
+async fn create_asked(call: &Call, body: &Received, asked: &Asked) -> Answer {
     let mut fields = Fields::parse(body.text()?, &GIVEN)?;
-    let endpoint = endpoint(&call, &mut fields)?;
+    let endpoint = endpoint(call, &mut fields)?;
     let selection = selection(&mut fields);
     let dry_run = fields.boolean("dry_run").flatten().unwrap_or(false);
     fields.finish()?;
@@ -50,8 +55,9 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         let counts = call.engine().count_replay(draft.clone()).await?;
         return Ok(answer::json(StatusCode::OK, &Counted::new(&draft, counts)));
     }
-    let made = call.engine().create_replay(draft).await?;
-    Ok(answer::json(StatusCode::CREATED, &Shown::new(&made)))
+    let shown = |made: &Replay| answer::json_bytes(&Shown::new(made));
+    let made = call.engine().create_replay_once(draft, asked.once(StatusCode::CREATED, shown)).await?;
+    Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
 }
 
 /// The endpoint that is named; none where that is at fault. 404 where it is not there for the caller.

@@ -10,6 +10,10 @@ pub const MAX_BATCH_BODY_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_BATCH_EVENTS: usize = 1_000;
 /// How many deliveries one request may cause.
 pub const MAX_DELIVERIES_PER_REQUEST: usize = 10_000;
+/// How long the answer to a creating call with an idempotency key is kept.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long an idempotency key may be, in characters.
+pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// How many replays run at once over all accounts; each endpoint has one at most.
 pub const MAX_RUNNING_REPLAYS: usize = 256;
 /// How many replays of one account run at once, so that nobody takes all of them.

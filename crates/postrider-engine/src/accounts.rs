@@ -2,21 +2,31 @@
 
 use std::sync::Arc;
 
-use postrider_core::account::{Account, AccountKey};
+use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::id::{AccountId, KeyId};
 use postrider_store::model::{NewAccount, NewKey, Page, PageRequest};
 
 use crate::going_on::finish_what_began;
 use crate::keys::{key_sha256, random_key};
 use crate::model::CreatedAccount;
+use crate::once::{self, Once};
 use crate::snapshot::Snapshot;
 use crate::{Engine, EngineError, Inner};
 
 impl Engine {
     /// Makes an account and its two keys.
     pub async fn create_account(&self, name: String) -> Result<CreatedAccount, EngineError> {
+        self.create_account_once(name, None).await
+    }
+
+    /// The same, once for each idempotency key: `AnsweredBefore` where an earlier call was answered.
+    pub async fn create_account_once(
+        &self,
+        name: String,
+        once: Option<Once<CreatedAccount>>,
+    ) -> Result<CreatedAccount, EngineError> {
         let inner = self.0.clone();
-        finish_what_began(async move { inner.create_account(name).await }).await
+        finish_what_began(async move { inner.create_account(name, once).await }).await
     }
 
     /// Accounts, newest first, without the reserved one of the operator.
@@ -84,7 +94,11 @@ fn refuse_reserved(id: AccountId) -> Result<(), EngineError> {
 }
 
 impl Inner {
-    async fn create_account(&self, name: String) -> Result<CreatedAccount, EngineError> {
+    async fn create_account(
+        &self,
+        name: String,
+        once: Option<Once<CreatedAccount>>,
+    ) -> Result<CreatedAccount, EngineError> {
         let now = self.now();
         let live_key = random_key("sk_live_", &*self.chance);
         let test_key = random_key("sk_test_", &*self.chance);
@@ -96,8 +110,13 @@ impl Inner {
         let keys = vec![new_key(true, &live_key), new_key(false, &test_key)];
         let id = AccountId::new(now, self.chance.bits());
         let _changing = self.changes.lock().await;
-        let account =
-            self.store.create_account(NewAccount { id, name, created_at: now, keys: keys.clone() }).await?;
+        let keep = once::keep(once.as_ref(), now, || CreatedAccount {
+            account: Account { no: AccountNo(0), id, name: name.clone(), created_at: now, config_version: 0 },
+            live_key: live_key.clone(),
+            test_key: test_key.clone(),
+        });
+        let new = NewAccount { id, name, created_at: now, keys: keys.clone(), keep };
+        let account = self.store.create_account(new).await?;
         self.change_snapshot(|snapshot| {
             for NewKey { id, livemode, sha256 } in keys {
                 snapshot.put_key(AccountKey {

@@ -209,6 +209,9 @@ pub(crate) async fn prune(inner: Arc<Inner>) {
         if let Err(error) = prune_all(&inner).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the log could not be pruned");
         }
+        if let Err(error) = inner.forget_answers().await {
+            tracing::error!(error = &error as &dyn std::error::Error, "kept answers could not be forgotten");
+        }
         tokio::time::sleep(PRUNE_EVERY).await;
     }
 }

@@ -98,6 +98,8 @@ pub(crate) const CANCEL_SLICE: usize = 500;
 pub(crate) const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// Events looked at in one commit of pruning.
 pub(crate) const PRUNE_SLICE: usize = 200;
+/// How many kept answers are forgotten in one transaction.
+pub(crate) const FORGET_SLICE: usize = 1_000;
 /// The pause between two such commits, so that they never hold up the line.
 pub(crate) const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 /// Deliveries that one commit of a replay makes at most.

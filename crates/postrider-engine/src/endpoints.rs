@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointNo, EndpointSettings, State};
+use postrider_core::health::Health;
 use postrider_core::id::EndpointId;
 use postrider_core::operational::Operational;
 use postrider_core::secret::Secrets;
@@ -12,13 +13,23 @@ use postrider_store::model::{EndpointUpdate, NewEndpoint, Page, PageRequest};
 use crate::config::STATE_WAIT;
 use crate::going_on::finish_what_began;
 use crate::model::{EndpointDraft, EndpointFilter, EndpointPatch, EndpointView, StateChange};
+use crate::once::{self, Once};
 use crate::{Engine, EngineError, Inner};
 
 impl Engine {
     /// Makes an endpoint; events accepted from now on meet it.
     pub async fn create_endpoint(&self, draft: EndpointDraft) -> Result<EndpointView, EngineError> {
+        self.create_endpoint_once(draft, None).await
+    }
+
+    /// The same, once for each idempotency key: `AnsweredBefore` where an earlier call was answered.
+    pub async fn create_endpoint_once(
+        &self,
+        draft: EndpointDraft,
+        once: Option<Once<EndpointView>>,
+    ) -> Result<EndpointView, EngineError> {
         let inner = self.0.clone();
-        finish_what_began(async move { inner.create_endpoint(draft).await }).await
+        finish_what_began(async move { inner.create_endpoint(draft, once).await }).await
     }
 
     /// Endpoints, newest first.
@@ -103,7 +114,11 @@ impl Inner {
         }
     }
 
-    async fn create_endpoint(&self, draft: EndpointDraft) -> Result<EndpointView, EngineError> {
+    async fn create_endpoint(
+        &self,
+        draft: EndpointDraft,
+        once: Option<Once<EndpointView>>,
+    ) -> Result<EndpointView, EngineError> {
         let EndpointDraft { account, livemode, settings, secret } = draft;
         let secret = secret.unwrap_or_else(|| self.generate_secret());
         let now = self.now();
@@ -111,7 +126,28 @@ impl Inner {
         let _changing = self.changes.lock().await;
         let account_no = self.snapshot.load().account(account).ok_or(EngineError::NotFound)?.account.no;
         let id = EndpointId::new(now, self.chance.bits());
-        let new = NewEndpoint { id, account_no, livemode, settings, secret, created_at: now };
+        let keep = once::keep(once.as_ref(), now, || {
+            let endpoint = Endpoint {
+                no: EndpointNo(0),
+                id,
+                account_no,
+                account,
+                livemode,
+                settings: settings.clone(),
+                secrets: Secrets::only(secret.clone()),
+                state: State::Enabled,
+                health: Health::default(),
+                created_at: now,
+                updated_at: now,
+            };
+            EndpointView {
+                state: endpoint.state,
+                health: endpoint.health,
+                backlog: 0,
+                endpoint: endpoint.into(),
+            }
+        });
+        let new = NewEndpoint { id, account_no, livemode, settings, secret, created_at: now, keep };
         let (endpoint, version) = self.store.create_endpoint(new).await?;
         let endpoint = Arc::new(endpoint);
         // The lane comes first: an event that is matched by the new configuration must find it.

@@ -27,6 +27,9 @@ pub enum EngineError {
         /// How many it may be.
         limit: usize,
     },
+    /// An earlier call with the same idempotency key was answered; nothing was created now.
+    #[error("a call with this idempotency key was answered before")]
+    AnsweredBefore,
     /// Too much at once; nothing was stored. Try again in a moment.
     #[error("too much at once")]
     Overloaded,
@@ -43,6 +46,7 @@ impl From<StoreError> for EngineError {
         match error {
             StoreError::NotFound => Self::NotFound,
             StoreError::Conflict(what) => Self::Conflict(what),
+            StoreError::AnsweredBefore => Self::AnsweredBefore,
             StoreError::Refused(source) | StoreError::Unavailable(source) => Self::Unavailable(source),
             StoreError::LeaseLost => Self::Unavailable(Box::new(error)),
         }
@@ -53,6 +57,7 @@ impl From<AcceptError> for EngineError {
     fn from(error: AcceptError) -> Self {
         match error {
             AcceptError::Overloaded => Self::Overloaded,
+            AcceptError::AnsweredBefore => Self::AnsweredBefore,
             AcceptError::Unavailable(source) => Self::Unavailable(source),
             AcceptError::LeaseLost => Self::Unavailable(Box::new(error)),
             AcceptError::ConfigChanged => {

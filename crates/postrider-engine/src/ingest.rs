@@ -17,6 +17,7 @@ use crate::config::MATCH_TRIES;
 use crate::going_on::finish_what_began;
 use crate::lanes::Item;
 use crate::model::{Accepted, Submission};
+use crate::once::Once;
 use crate::{Engine, EngineError, Inner};
 
 /// How many deliveries enter their lanes under one hold of the lanes' lock.
@@ -43,6 +44,19 @@ impl Engine {
         // A caller that hangs up must not leave committed deliveries outside their lanes.
         finish_what_began(async move { inner.ingest(submissions).await }).await
     }
+
+    /// The same for a call with an idempotency key. `AnsweredBefore` where an earlier one was answered.
+    pub async fn ingest_once(
+        &self,
+        submissions: Vec<Submission>,
+        once: Once<[Accepted]>,
+    ) -> Result<Vec<Accepted>, EngineError> {
+        if self.0.stopping.load(Ordering::Relaxed) {
+            return Err(EngineError::ShuttingDown);
+        }
+        let inner = self.0.clone();
+        finish_what_began(async move { inner.ingest_to(submissions, None, Some(once)).await }).await
+    }
 }
 
 impl Inner {
@@ -51,7 +65,7 @@ impl Inner {
         self: Arc<Self>,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Accepted>, EngineError> {
-        self.ingest_to(submissions, None).await
+        self.ingest_to(submissions, None, None).await
     }
 
     /// The same, to this endpoint alone where one is named, whatever it wants.
@@ -59,13 +73,18 @@ impl Inner {
         self: Arc<Self>,
         submissions: Vec<Submission>,
         only: Option<EndpointId>,
+        once: Option<Once<[Accepted]>>,
     ) -> Result<Vec<Accepted>, EngineError> {
         let now = self.now();
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {
             let Matched { mut events, items, accepted } = self.match_all(&submissions, &ids, only)?;
             let left = self.leave_to_others(&mut events);
-            match self.store.accept(events).await {
+            let committed = match &once {
+                None => self.store.accept(events).await,
+                Some(once) => self.store.accept_once(events, once.keep(&accepted, now)).await,
+            };
+            match committed {
                 Ok(seqs) => {
                     self.meters.accepted(accepted.len(), seqs.len());
                     self.enter_lanes(items, &seqs, &left).await;

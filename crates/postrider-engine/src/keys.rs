@@ -13,6 +13,7 @@ use crate::config::{KEY_USES_SLICE, NOTE_KEY_USES_EVERY};
 use crate::environment::Chance;
 use crate::going_on::finish_what_began;
 use crate::model::{KeyView, Principal};
+use crate::once::{self, Once};
 use crate::snapshot::KeyEntry;
 use crate::{Engine, EngineError, Inner};
 
@@ -61,11 +62,13 @@ impl Engine {
 
     /// Makes a further key of an account; gives it and its text, which can't be read again.
     ///
-    /// `Conflict` for the operator's own account, and where the account has as many as it may have.
+    /// `Conflict` for the operator's own account, and where the account has as many as it may have;
+    /// `AnsweredBefore` where an earlier call with the same idempotency key was answered.
     pub async fn create_key(
         &self,
         account: AccountId,
         livemode: bool,
+        once: Option<Once<(KeyView, String)>>,
     ) -> Result<(KeyView, String), EngineError> {
         if account == AccountId::OPERATOR {
             return Err(EngineError::Conflict("acc_operator has no keys of its own: use the operator key"));
@@ -78,9 +81,11 @@ impl Engine {
             let now = inner.now();
             let id = KeyId::new(now, inner.chance.bits());
             let key = NewKey { id, livemode, sha256: key_sha256(&text) };
-            let made = inner.store.create_key(no, key, now).await?;
+            let view = KeyView { id, account, livemode, created_at: now, last_used_at: None };
+            let keep = once::keep(once.as_ref(), now, || (view, text.clone()));
+            let made = inner.store.create_key(no, key, now, keep).await?;
             inner.change_snapshot(|snapshot| snapshot.put_key(made));
-            Ok((KeyView { id, account, livemode, created_at: now, last_used_at: None }, text))
+            Ok((view, text))
         })
         .await
     }

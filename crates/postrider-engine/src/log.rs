@@ -8,6 +8,7 @@ use postrider_core::id::{DeliveryId, EventId};
 use postrider_store::model::{DeliveryFilter, EventFilter, NewResend, Page, PageRequest};
 
 use crate::going_on::finish_what_began;
+use crate::once::{self, Once};
 use crate::{Engine, EngineError};
 
 impl Engine {
@@ -42,8 +43,13 @@ impl Engine {
 
     /// Sends a finished delivery again, as a new delivery with the same guid and a full schedule.
     ///
-    /// `Conflict` where it is still pending or its endpoint is disabled, `NotFound` where its endpoint is gone.
-    pub async fn resend(&self, id: DeliveryId) -> Result<Delivery, EngineError> {
+    /// `Conflict` where it is still pending or its endpoint is disabled, `NotFound` where its endpoint is gone,
+    /// `AnsweredBefore` where an earlier call with the same idempotency key was answered.
+    pub async fn resend(
+        &self,
+        id: DeliveryId,
+        once: Option<Once<Delivery>>,
+    ) -> Result<Delivery, EngineError> {
         let old = self.0.store.delivery(id).await?;
         if old.status == Status::Pending {
             return Err(EngineError::Conflict("the delivery is still pending; it will be tried by itself"));
@@ -58,7 +64,18 @@ impl Engine {
         let new_id = finish_what_began(async move {
             let now = inner.now();
             let new_id = DeliveryId::new(now, inner.chance.bits());
-            let row = inner.store.resend(NewResend { id: new_id, of: id, created_at: now }).await?;
+            let keep = once::keep(once.as_ref(), now, || Delivery {
+                id: new_id,
+                status: Status::Pending,
+                cancel_reason: None,
+                attempt_count: 0,
+                created_at: now,
+                next_attempt_at: None,
+                finished_at: None,
+                resend_of: Some(id),
+                ..old
+            });
+            let row = inner.store.resend(NewResend { id: new_id, of: id, created_at: now, keep }).await?;
             let (no, item) = inner.item_of(row);
             inner.pump_after(now, |lanes| lanes.push_resend(no, item, now));
             Ok(new_id)

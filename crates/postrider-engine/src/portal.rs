@@ -9,6 +9,7 @@ use postrider_store::model::portal::NewPortalLink;
 
 use crate::going_on::finish_what_began;
 use crate::keys::{key_sha256, random_key};
+use crate::once::Once;
 use crate::{Engine, EngineError};
 
 /// A link just made, with its token, which can't be read again.
@@ -24,12 +25,14 @@ impl Engine {
     /// Makes a link into the portal for an account, of one mode or both, for an hour where no time is named.
     ///
     /// `NotFound` where the account is not there, `Conflict` for the operator's own or where it has as many as it may have,
-    /// `Refused` where the time is too short or too long.
+    /// `Refused` where the time is too short or too long, `AnsweredBefore` where an earlier call with the same idempotency
+    /// key was answered.
     pub async fn create_portal_link(
         &self,
         account: AccountId,
         livemode: Option<bool>,
         lasts: Option<Duration>,
+        once: Option<Once<CreatedPortalLink>>,
     ) -> Result<CreatedPortalLink, EngineError> {
         if account == AccountId::OPERATOR {
             return Err(EngineError::Conflict("acc_operator is the operator's own: it has no portal"));
@@ -47,10 +50,12 @@ impl Engine {
             let id = LinkId::new(now, inner.chance.bits());
             let token = random_key("pl_", &*inner.chance);
             let (sha256, expires_at) = (key_sha256(&token), now.plus(lasts));
-            let new = NewPortalLink { id, account_no, livemode, sha256, created_at: now, expires_at };
-            inner.store.create_portal_link(new).await?;
             let link = PortalLink { id, account_no, account, livemode, created_at: now, expires_at };
-            Ok(CreatedPortalLink { link, token })
+            let made = CreatedPortalLink { link, token };
+            let keep = once.as_ref().map(|once| Box::new(once.keep(&made, now)));
+            let new = NewPortalLink { id, account_no, livemode, sha256, created_at: now, expires_at, keep };
+            inner.store.create_portal_link(new).await?;
+            Ok(made)
         })
         .await
     }

@@ -18,6 +18,7 @@ use postrider_store::model::{
 use crate::config::{REPLAY_EVERY, REPLAY_LOOKS, REPLAY_NAP, REPLAY_SLICE, STORE_PAUSE};
 use crate::going_on::finish_what_began;
 use crate::model::ReplayDraft;
+use crate::once::{self, Once};
 use crate::{Engine, EngineError, Inner};
 
 impl Engine {
@@ -34,6 +35,15 @@ impl Engine {
     /// `NotFound` where the endpoint is not there, `Conflict` where it is disabled or one of it runs already, or as many
     /// as may run at once; `Overloaded` where as many are being counted as may be. Nothing is stored then.
     pub async fn create_replay(&self, draft: ReplayDraft) -> Result<Replay, EngineError> {
+        self.create_replay_once(draft, None).await
+    }
+
+    /// The same, once for each idempotency key: `AnsweredBefore` where an earlier call was answered.
+    pub async fn create_replay_once(
+        &self,
+        draft: ReplayDraft,
+        once: Option<Once<Replay>>,
+    ) -> Result<Replay, EngineError> {
         let inner = self.0.clone();
         if inner.stopping.load(Ordering::Relaxed) {
             return Err(EngineError::ShuttingDown);
@@ -47,7 +57,20 @@ impl Engine {
         finish_what_began(async move {
             let now = inner.now();
             let id = ReplayId::new(now, inner.chance.bits());
-            let new = NewReplay { id, selection: draft.selection, range, matched, created_at: now };
+            let keep = once::keep(once.as_ref(), now, || Replay {
+                id,
+                account: endpoint.account,
+                endpoint: endpoint.id,
+                livemode: endpoint.livemode,
+                selection: draft.selection.clone(),
+                state: replay::State::Running,
+                counts: Counts { matched, ..Counts::default() },
+                reached: range.above,
+                through: range.through,
+                created_at: now,
+                finished_at: None,
+            });
+            let new = NewReplay { id, selection: draft.selection, range, matched, created_at: now, keep };
             let made = inner.store.create_replay(new).await?;
             inner.replays.notify_one();
             Ok(made)

@@ -158,6 +158,7 @@ async fn make_operator_account(store: &dyn Store, now: Timestamp) -> Result<(), 
         name: "Operator".to_owned(),
         created_at: now,
         keys: Vec::new(),
+        keep: None,
     };
     match store.create_account(account).await {
         // Another start was faster.

@@ -8,17 +8,19 @@ use postrider_core::payload;
 
 use crate::going_on::finish_what_began;
 use crate::model::{Accepted, Submission};
+use crate::once::Once;
 use crate::{Engine, EngineError};
 
 impl Engine {
     /// Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it subscribed. Without
     /// a name it is the first type that it subscribed. Gives what was handed in, and what was made of it.
     ///
-    /// `Conflict` where the endpoint is disabled, `Refused` where there is no such type.
+    /// `Conflict` where the endpoint is disabled, `Refused` where there is no such type. `once` is told what is handed in.
     pub async fn send_test(
         &self,
         id: EndpointId,
         event_type: Option<&str>,
+        once: impl FnOnce(&Submission) -> Option<Once<[Accepted]>>,
     ) -> Result<(Submission, Accepted), EngineError> {
         let view = self.endpoint(id)?;
         let endpoint = &view.endpoint;
@@ -43,9 +45,9 @@ impl Engine {
             livemode,
             payload: Bytes::from(example),
         };
-        let (inner, handed_in) = (self.0.clone(), submission.clone());
+        let (inner, handed_in, once) = (self.0.clone(), submission.clone(), once(&submission));
         let accepted =
-            finish_what_began(async move { inner.ingest_to(vec![handed_in], Some(id)).await }).await?;
+            finish_what_began(async move { inner.ingest_to(vec![handed_in], Some(id), once).await }).await?;
         let accepted = accepted.into_iter().next().ok_or(EngineError::NotFound)?;
         Ok((submission, accepted))
     }

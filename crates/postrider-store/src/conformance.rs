@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod ending;
 pub mod lanes;
 pub mod listing;
+pub mod once;
 pub mod portal;
 pub mod recording;
 pub mod replaying;
@@ -100,6 +101,11 @@ macro_rules! store_conformance {
             configuring::the_operator_key_is_remembered,
             portal::a_link_is_found_by_its_token_until_it_ends_or_is_revoked,
             portal::an_account_has_so_many_living_links_and_no_more,
+            once::an_answer_is_kept_with_events_and_nothing_is_accepted_twice,
+            once::an_answer_is_kept_with_everything_that_is_created,
+            once::what_is_refused_keeps_no_answer,
+            once::of_many_at_once_one_creates_and_the_others_find_its_answer,
+            once::an_answer_is_kept_for_a_day_and_then_forgotten,
             configuring::a_healthy_store_can_be_written,
             listing::deliveries_are_filtered_and_paged,
             listing::events_are_filtered_and_paged,

@@ -12,6 +12,10 @@ pub enum StoreError {
     /// It contradicts what is there; the text says what.
     #[error("{0}")]
     Conflict(&'static str),
+    /// An earlier call with the same idempotency key was answered, so that nothing was made now:
+    /// [`crate::Store::answered_before`] tells what it was.
+    #[error("a call with this idempotency key was answered before")]
+    AnsweredBefore,
     /// The database will not have these values, now or later. Nobody else's work was hurt.
     #[error("the store refuses this")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
@@ -32,6 +36,10 @@ pub enum AcceptError {
     /// This node was taken for dead; it starts over, and nothing was accepted.
     #[error("this node was taken for dead; it starts over")]
     LeaseLost,
+    /// An earlier call with the same idempotency key was answered, so that nothing was made now:
+    /// [`crate::Store::answered_before`] tells what it was.
+    #[error("a call with this idempotency key was answered before")]
+    AnsweredBefore,
     /// The queue is full; try again in a moment.
     #[error("the store's queue is full")]
     Overloaded,

@@ -11,6 +11,7 @@ pub mod conformance;
 mod endpoint_columns;
 pub mod error;
 pub mod figures;
+mod kept_answers;
 pub mod model;
 pub mod postgres;
 pub mod seal;
@@ -33,6 +34,7 @@ use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
@@ -74,6 +76,7 @@ pub trait Store: Send + Sync + 'static {
         account: AccountNo,
         key: NewKey,
         now: Timestamp,
+        keep: Option<Box<Keep>>,
     ) -> Result<AccountKey, StoreError>;
 
     /// Revokes a key. `NotFound` where there is none.
@@ -134,6 +137,16 @@ pub trait Store: Send + Sync + 'static {
     /// `ConfigChanged` where an account's configuration is newer than the one an event was matched by:
     /// match again. `Overloaded` where the queue is full.
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
+
+    /// The same for a call with an idempotency key, whose answer is kept in that commit. `AnsweredBefore` where there is an
+    /// answer to an earlier one.
+    async fn accept_once(&self, events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError>;
+
+    /// What is kept of an earlier call; nothing where that is as old as it may be, or older.
+    async fn answered_before(&self, claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError>;
+
+    /// Forgets up to `limit` answers that were kept before this time, and says how many.
+    async fn forget_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Commits outcomes and health changes. Concurrent calls share commits. A delivery that is not pending any
     /// more keeps its status; its attempt is logged all the same. Repeating a call changes nothing. `Refused` where

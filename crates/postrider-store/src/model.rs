@@ -1,5 +1,6 @@
 //! What goes into a store and what comes out of it, in core's terms. No row types, no wire types.
 
+pub mod once;
 pub mod portal;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use postrider_core::time::Timestamp;
 mod nodes;
 
 pub use self::nodes::{News, Node};
+use self::once::Keep;
 
 /// Everything that is kept in memory.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ pub struct NewAccount {
     pub created_at: Timestamp,
     /// Its first keys.
     pub keys: Vec<NewKey>,
+    /// What makes the call happen once, where it has an idempotency key.
+    pub keep: Option<Box<Keep>>,
 }
 
 /// An endpoint to be made: enabled and healthy.
@@ -68,6 +72,8 @@ pub struct NewEndpoint {
     pub secret: Secret,
     /// Now.
     pub created_at: Timestamp,
+    /// What makes the call happen once, where it has an idempotency key.
+    pub keep: Option<Box<Keep>>,
 }
 
 /// What of an endpoint is written.
@@ -122,7 +128,7 @@ pub struct NewDelivery {
 }
 
 /// A delivery to be made by hand from a finished one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NewResend {
     /// The public id of the new one.
     pub id: DeliveryId,
@@ -130,6 +136,8 @@ pub struct NewResend {
     pub of: DeliveryId,
     /// Now.
     pub created_at: Timestamp,
+    /// What makes the call happen once, where it has an idempotency key.
+    pub keep: Option<Box<Keep>>,
 }
 
 /// Deliveries of an endpoint, by their numbers.
@@ -167,6 +175,8 @@ pub struct NewReplay {
     pub matched: u64,
     /// Now.
     pub created_at: Timestamp,
+    /// What makes the call happen once, where it has an idempotency key.
+    pub keep: Option<Box<Keep>>,
 }
 
 /// The next step of a replay, found by [`crate::Store::look_through`].

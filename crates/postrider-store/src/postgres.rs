@@ -12,6 +12,7 @@ mod connect;
 mod endpoints;
 mod examine;
 mod keeper;
+mod kept;
 mod listener;
 mod lists;
 mod migrations;

@@ -9,6 +9,7 @@ mod endpoint_row;
 mod examine;
 mod hot;
 mod inbox;
+mod kept;
 mod late_lists;
 mod log;
 mod migrations;

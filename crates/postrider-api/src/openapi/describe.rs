@@ -10,6 +10,9 @@ pub(super) const ABOUT: &str = "Hand in events, and Postrider delivers each, sig
     **Errors** are RFC 9457 problems with a stable `code`; bad input names every place in `errors`.\n\n\
     **Lists** are walked with `limit` and `cursor`, newest first. A page may be short, or empty, although `next_cursor` \
     is set.\n\n\
+    **Once.** A POST that creates takes an `Idempotency-Key`: made again with the same key and body within 24 hours it gives \
+    the first answer again, marked `Idempotency-Replayed: true`, and creates nothing; with another body it is 409. A key is \
+    its holder's and its path's own. Only answers of 2xx are kept, in the commit that creates.\n\n\
     Unknown query parameters are 400 and unknown fields 422, never ignored.";
 
 /// Who may call an operation.
@@ -104,6 +107,12 @@ impl Operation {
         self.parameters
             .push(json!({ "name": name, "in": "header", "description": description, "schema": schema }));
         self
+    }
+
+    /// A call that creates, once for each idempotency key.
+    pub(super) fn once(self) -> Self {
+        let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+        self.header("Idempotency-Key", "Makes a repeated call safe: see **Once** above", key).or(&[409])
     }
 
     /// `limit` and `cursor`; every list has a letter of its own before its cursors (`query.rs`).

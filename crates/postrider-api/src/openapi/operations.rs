@@ -39,6 +39,7 @@ fn accounts() -> Vec<Operation> {
             .pages('a')
             .lists("Account"),
         operation("post", "/v1/accounts", "createAccount", tag, "Make an account")
+            .once()
             .about("Its keys are shown in this answer alone.")
             .access(Access::Operator)
             .takes("AccountInput")
@@ -57,11 +58,13 @@ fn accounts() -> Vec<Operation> {
             .pages('k')
             .lists("Key"),
         of(operation("post", "/v1/accounts/{id}/keys", "createKey", tag, "Issue a further key"))
+            .once()
             .about("The key is shown in this answer alone.")
             .takes("KeyInput")
             .or(&[409])
             .gives(201, "Issued", "KeyCreated"),
         of(operation("post", "/v1/accounts/{id}/portal-links", "createPortalLink", tag, "Make a customer's way in"))
+            .once()
             .about(
                 "A path that opens the portal of this account, without a key, until it expires (after an hour, unless \
                  `expires_in_seconds` says otherwise) or is revoked. It is shown in this answer alone.",
@@ -103,6 +106,7 @@ fn endpoints() -> Vec<Operation> {
             .pages('p')
             .lists("Endpoint"),
         operation("post", "/v1/endpoints", "createEndpoint", tag, "Make an endpoint")
+            .once()
             .about("The answer holds its secret, here and never again. Account and mode are implied by an account's key.")
             .takes("EndpointInput")
             .or(&[403, 409])
@@ -136,6 +140,7 @@ fn endpoints() -> Vec<Operation> {
             .or(&[409])
             .gives_nothing("The new secret alone signs"),
         of(operation("post", "/v1/endpoints/{id}/test", "testEndpoint", tag, "Send it an example"))
+            .once()
             .about(
                 "Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it \
                  subscribed. Without `event_type` it is the first type that it subscribed. 409 where it is disabled.",
@@ -167,11 +172,13 @@ fn events() -> Vec<Operation> {
     let of = |operation: Operation| operation.of("The event's guid", id(""));
     vec![
         operation("post", "/v1/events", "createEvent", tag, "Hand in an event")
+            .once()
             .about("202 says that the event and all its deliveries are durable. The payload is delivered byte for byte.")
             .takes("EventInput")
             .or(&[403])
             .gives(202, "Accepted, durable and routed", "Accepted"),
         operation("post", "/v1/events/batch", "createEvents", tag, "Hand in up to 1,000 events, all or nothing")
+            .once()
             .takes("BatchInput")
             .or(&[403])
             .gives(202, "All accepted, in their order", "BatchAccepted"),
@@ -228,6 +235,7 @@ fn deliveries() -> Vec<Operation> {
         of(operation("get", "/v1/deliveries/{id}", "getDelivery", tag, "A delivery with its attempts"))
             .gives(200, "The delivery", "DeliveryWithAttempts"),
         of(operation("post", "/v1/deliveries/{id}/resend", "resendDelivery", tag, "Send a finished one again"))
+            .once()
             .about("Makes a new delivery with the same guid and a full schedule.")
             .may_take("Nothing")
             .or(&[409])
@@ -256,7 +264,8 @@ fn replays() -> Vec<Operation> {
             tag,
             "Send a range of an endpoint's deliveries again",
         )
-        .about("With `dry_run` nothing is made: the answer says what it would come to.")
+        .once()
+        .about("With `dry_run` nothing is made, and nothing kept: the answer says what it would come to.")
         .takes("ReplayInput")
         .or(&[403, 404, 409])
         .gives(200, "What it would come to (`dry_run`)", "ReplayCount")

@@ -22,6 +22,7 @@ mod lists;
 mod matrix;
 mod metrics;
 mod nodes;
+mod once;
 mod overload;
 mod portal_links;
 mod rate_limits;

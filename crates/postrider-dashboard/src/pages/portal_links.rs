@@ -64,7 +64,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
             return Err(Refusal::BadRequest("How long it lasts is a number of seconds.".to_owned()));
         }
     };
-    let made = visit.engine().create_portal_link(account.id, livemode, lasts).await?;
+    let made = visit.engine().create_portal_link(account.id, livemode, lasts, None).await?;
     tracing::info!(account = %account.id, link = %made.link.id, "the operator made a portal link");
     layout::page(&visit, Section::Accounts, "Portal link", created(&visit, &account, &made))
 }

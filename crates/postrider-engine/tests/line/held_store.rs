@@ -16,6 +16,7 @@ use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
+use postrider_store::model::once::{Before, Claim, Keep};
 use postrider_store::model::portal::NewPortalLink;
 use postrider_store::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
@@ -139,7 +140,8 @@ hands_on! {
     create_account(account: NewAccount) -> Result<Account, StoreError>;
     rename_account(account: AccountNo, name: &str) -> Result<Account, StoreError>;
     delete_account(account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
-    create_key(account: AccountNo, key: NewKey, now: Timestamp) -> Result<AccountKey, StoreError>;
+    create_key(account: AccountNo, key: NewKey, now: Timestamp, keep: Option<Box<Keep>>)
+        -> Result<AccountKey, StoreError>;
     revoke_key(key: KeyId, now: Timestamp) -> Result<(), StoreError>;
     note_key_uses(uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
     create_portal_link(link: NewPortalLink) -> Result<(), StoreError>;
@@ -153,6 +155,9 @@ hands_on! {
         -> Result<usize, StoreError>;
     cancel_delivery(id: DeliveryId, now: Timestamp) -> Result<(EndpointNo, DeliverySeq), StoreError>;
     accept(events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
+    accept_once(events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError>;
+    answered_before(claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError>;
+    forget_answers(before: Timestamp, limit: usize) -> Result<usize, StoreError>;
     resend(resend: NewResend) -> Result<PendingDelivery, StoreError>;
     replay_range(endpoint: EndpointNo, selection: Selection) -> Result<ReplayRange, StoreError>;
     look_through(range: ReplayRange, selection: Selection, limit: usize) -> Result<ReplayPart, StoreError>;

@@ -257,12 +257,12 @@ async fn a_resend_is_a_new_delivery_with_the_same_guid() {
     let accepted = house.send("policy.created").await;
     let first = accepted.deliveries[0].0;
     house.until_status(first, Status::Delivered).await;
-    let again = house.engine.resend(first).await.unwrap();
+    let again = house.engine.resend(first, None).await.unwrap();
     assert_eq!((again.resend_of, again.event), (Some(first), accepted.id));
     house.until_status(again.id, Status::Delivered).await;
     assert_eq!(house.receivers.guids(), vec![accepted.id.to_string(); 2]);
     house.engine.change_state(endpoint, StateChange::Disable).await.unwrap();
-    assert!(matches!(house.engine.resend(first).await, Err(EngineError::Conflict(_))));
+    assert!(matches!(house.engine.resend(first, None).await, Err(EngineError::Conflict(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +270,7 @@ async fn a_resend_of_a_pending_delivery_is_a_conflict() {
     let house = House::build(defaults(), |_, _| Reply::Refuse).await;
     house.endpoint("down.example", |_| {}).await;
     let id = house.send("policy.created").await.deliveries[0].0;
-    assert!(matches!(house.engine.resend(id).await, Err(EngineError::Conflict(_))));
+    assert!(matches!(house.engine.resend(id, None).await, Err(EngineError::Conflict(_))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,8 +125,8 @@ pub async fn an_event_goes_once_however_often_it_was_sent(backend: &dyn Backend)
         world.record(*one, 1, Next::Exhausted).await;
     }
     let resend = async |of: DeliveryId, created_at| {
-        let new = NewResend { id: world.delivery_id(), of, created_at };
-        let made = world.store.resend(new).await.unwrap();
+        let new = NewResend { id: world.delivery_id(), of, created_at, keep: None };
+        let made = world.store.resend(new.clone()).await.unwrap();
         Accepted { seq: made.seq, id: new.id, event: accepted[0].event }
     };
     let to_second = resend(accepted[1].id, world.now()).await;

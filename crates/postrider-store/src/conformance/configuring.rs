@@ -28,6 +28,7 @@ pub async fn accounts_and_keys_survive_a_reopen(backend: &dyn Backend) {
         name: "Ünïcode & \"quotes\"".to_owned(),
         created_at: world.now(),
         keys: vec![world.key(true), world.key(false)],
+        keep: None,
     };
     let first = world.store.create_account(new.clone()).await.unwrap();
     assert_eq!((first.id, &first.name, first.created_at), (new.id, &new.name, new.created_at));
@@ -249,6 +250,7 @@ pub async fn a_refused_change_hurts_nobody_else(backend: &dyn Backend) {
         name: "Twin".to_owned(),
         created_at: world.now(),
         keys: vec![world.key(true)],
+        keep: None,
     };
     let twin_key = twin.keys[0].sha256;
     let new = world.event(&lane, "{}");

@@ -14,7 +14,7 @@ pub async fn keys_are_made_noted_and_revoked(backend: &dyn Backend) {
     let world = World::new(backend).await;
     let (account, gone) = (world.account("Account").await, world.account("Gone").await);
     let (new, now) = (world.key(true), world.now());
-    let made = world.store.create_key(account.no, new.clone(), now).await.unwrap();
+    let made = world.store.create_key(account.no, new.clone(), now, None).await.unwrap();
     assert_eq!((made.id, made.account, made.livemode, made.sha256), (new.id, account.no, true, new.sha256));
     assert_eq!((made.created_at, made.last_used_at), (now, None));
     let stored = async |world: &World<'_>| {
@@ -31,20 +31,20 @@ pub async fn keys_are_made_noted_and_revoked(backend: &dyn Backend) {
 
     let taken = world.store.load().await.unwrap().keys.iter().filter(|key| key.account == account.no).count();
     for _ in taken..MAX_KEYS_PER_ACCOUNT {
-        world.store.create_key(account.no, world.key(false), world.now()).await.unwrap();
+        world.store.create_key(account.no, world.key(false), world.now(), None).await.unwrap();
     }
-    let full = world.store.create_key(account.no, world.key(false), world.now()).await;
+    let full = world.store.create_key(account.no, world.key(false), world.now(), None).await;
     assert!(matches!(full, Err(StoreError::Conflict(_))));
     world.store.revoke_key(made.id, world.now()).await.unwrap();
     assert!(matches!(world.store.revoke_key(made.id, world.now()).await, Err(StoreError::NotFound)));
-    world.store.create_key(account.no, world.key(false), world.now()).await.unwrap();
+    world.store.create_key(account.no, world.key(false), world.now(), None).await.unwrap();
     let world = world.reopen().await;
     assert_eq!(stored(&world).await, None);
     world.store.note_key_uses(vec![(made.id, world.now())]).await.unwrap();
 
     world.store.delete_account(gone.no, world.now()).await.unwrap();
     for no in [gone.no, AccountNo(1_000)] {
-        let refused = world.store.create_key(no, world.key(true), world.now()).await;
+        let refused = world.store.create_key(no, world.key(true), world.now(), None).await;
         assert!(matches!(refused, Err(StoreError::NotFound)));
     }
 }

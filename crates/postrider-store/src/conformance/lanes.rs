@@ -222,8 +222,8 @@ pub async fn a_finished_delivery_can_be_resent(backend: &dyn Backend) {
     let accepted = world.try_accept(world.event(&lane, "the payload")).await.unwrap()[0];
     world.record(accepted, 10, Next::Exhausted).await;
     let before = world.store.delivery(accepted.id).await.unwrap();
-    let new = NewResend { id: world.delivery_id(), of: accepted.id, created_at: world.now() };
-    let resent = world.store.resend(new).await.unwrap();
+    let new = NewResend { id: world.delivery_id(), of: accepted.id, created_at: world.now(), keep: None };
+    let resent = world.store.resend(new.clone()).await.unwrap();
     assert!(resent.seq > accepted.seq);
     assert_eq!((resent.id, resent.endpoint_no, resent.event), (new.id, lane.endpoint.no, accepted.event));
     assert_eq!(
@@ -250,7 +250,9 @@ pub async fn what_is_pending_or_gone_cannot_be_resent(backend: &dyn Backend) {
     let finished = world.accept(&deleted).await;
     world.record(finished, 1, Next::Delivered).await;
     world.store.delete_endpoint(deleted.endpoint.no, world.now()).await.unwrap();
-    let resend = |of| world.store.resend(NewResend { id: world.delivery_id(), of, created_at: world.now() });
+    let resend = |of| {
+        world.store.resend(NewResend { id: world.delivery_id(), of, created_at: world.now(), keep: None })
+    };
     assert!(matches!(resend(pending.id).await, Err(StoreError::Conflict(_))));
     assert!(matches!(resend(finished.id).await, Err(StoreError::NotFound)));
     assert!(matches!(resend(world.delivery_id()).await, Err(StoreError::NotFound)));
@@ -258,8 +260,8 @@ pub async fn what_is_pending_or_gone_cannot_be_resent(backend: &dyn Backend) {
     assert_eq!(world.store.ready(deleted.endpoint.no, 10).await.unwrap().len(), 0);
     // Twice with one id, as when a caller repeats itself.
     world.record(pending, 1, Next::Delivered).await;
-    let twice = NewResend { id: world.delivery_id(), of: pending.id, created_at: world.now() };
-    world.store.resend(twice).await.unwrap();
+    let twice = NewResend { id: world.delivery_id(), of: pending.id, created_at: world.now(), keep: None };
+    world.store.resend(twice.clone()).await.unwrap();
     assert!(matches!(world.store.resend(twice).await, Err(StoreError::Conflict(_))));
 }
 

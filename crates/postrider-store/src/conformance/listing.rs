@@ -99,8 +99,8 @@ async fn log(world: &World<'_>) -> Log {
         let delivery = world.store.delivery(accepted.id).await.unwrap();
         if delivery.status == Status::Exhausted {
             let created_at = begin.plus(Duration::from_secs(150 * 60));
-            let new = NewResend { id: world.delivery_id(), of: accepted.id, created_at };
-            world.store.resend(new).await.unwrap();
+            let new = NewResend { id: world.delivery_id(), of: accepted.id, created_at, keep: None };
+            world.store.resend(new.clone()).await.unwrap();
             deliveries.push(world.store.delivery(new.id).await.unwrap());
         }
         deliveries.push(delivery);

@@ -24,6 +24,7 @@ fn link(world: &World, account_no: postrider_core::account::AccountNo, number: u
         sha256,
         created_at: now,
         expires_at,
+        keep: None,
     }
 }
 
@@ -34,7 +35,7 @@ pub async fn a_link_is_found_by_its_token_until_it_ends_or_is_revoked(backend: &
     let both = link(&world, account.no, 1);
     let live = NewPortalLink { livemode: Some(true), ..link(&world, account.no, 2) };
     let of_other = link(&world, other.no, 3);
-    for new in [both, live, of_other] {
+    for new in [both.clone(), live.clone(), of_other.clone()] {
         world.store.create_portal_link(new).await.unwrap();
     }
     let again =
@@ -76,7 +77,7 @@ pub async fn an_account_has_so_many_living_links_and_no_more(backend: &dyn Backe
         world.store.create_portal_link(link(&world, account.no, number)).await.unwrap();
     }
     let more = link(&world, account.no, most);
-    let refused = world.store.create_portal_link(more).await;
+    let refused = world.store.create_portal_link(more.clone()).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))));
     world.store.create_portal_link(link(&world, other.no, most + 1)).await.unwrap();
     let later = more.expires_at;

@@ -29,7 +29,14 @@ pub(super) async fn create(
     selection: Selection,
 ) -> Result<Replay, StoreError> {
     let range = world.store.replay_range(lane.endpoint.no, selection.clone()).await?;
-    let new = NewReplay { id: world.replay_id(), selection, range, matched: 7, created_at: world.now() };
+    let new = NewReplay {
+        id: world.replay_id(),
+        selection,
+        range,
+        matched: 7,
+        created_at: world.now(),
+        keep: None,
+    };
     world.store.create_replay(new).await
 }
 
@@ -81,7 +88,7 @@ pub async fn a_replay_is_kept_with_all_it_was_made_of(backend: &dyn Backend) {
     };
     let range = world.store.replay_range(lane.endpoint.no, narrow.clone()).await.unwrap();
     let (id, created_at) = (world.replay_id(), world.now());
-    let new = NewReplay { id, selection: narrow.clone(), range, matched: 3, created_at };
+    let new = NewReplay { id, selection: narrow.clone(), range, matched: 3, created_at, keep: None };
     let made = world.store.create_replay(new.clone()).await.unwrap();
     let expected = Replay {
         id,

@@ -53,7 +53,7 @@ pub async fn what_is_pending_or_ended_lately_stays(backend: &dyn Backend) {
     let accepted = world.accept_many(&lane, 4).await;
     let before = later(&world);
     world.record(accepted[1], 1, Next::Delivered).await;
-    let resent = NewResend { id: world.delivery_id(), of: accepted[1].id, created_at: before };
+    let resent = NewResend { id: world.delivery_id(), of: accepted[1].id, created_at: before, keep: None };
     world.store.resend(resent).await.unwrap();
     let ended_later = world.outcome(accepted[2], 1, Next::Delivered, before);
     world.store.record(super::world::batch(vec![ended_later]).into()).await.unwrap();

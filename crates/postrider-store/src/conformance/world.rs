@@ -104,7 +104,10 @@ impl<'b> World<'b> {
     pub(crate) async fn account(&self, name: &str) -> Account {
         let (id, created_at) = (self.account_id(), self.now());
         let keys = vec![self.key(true), self.key(false)];
-        self.store.create_account(NewAccount { id, name: name.to_owned(), created_at, keys }).await.unwrap()
+        self.store
+            .create_account(NewAccount { id, name: name.to_owned(), created_at, keys, keep: None })
+            .await
+            .unwrap()
     }
 
     pub(crate) fn new_endpoint(&self, account: &Account, livemode: bool) -> NewEndpoint {
@@ -115,6 +118,7 @@ impl<'b> World<'b> {
             settings: settings("https://receiver.example/hook"),
             secret: Secret::generate(&[7; 32]),
             created_at: self.now(),
+            keep: None,
         }
     }
 

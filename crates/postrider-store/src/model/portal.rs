@@ -4,8 +4,10 @@ use postrider_core::account::AccountNo;
 use postrider_core::id::LinkId;
 use postrider_core::time::Timestamp;
 
+use super::once::Keep;
+
 /// A link into the portal to be made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NewPortalLink {
     /// Its public id.
     pub id: LinkId,
@@ -19,6 +21,8 @@ pub struct NewPortalLink {
     pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// What makes the call happen once, where it has an idempotency key.
+    pub keep: Option<Box<Keep>>,
 }
 
 /// How many links that have ended are forgotten when one is made.

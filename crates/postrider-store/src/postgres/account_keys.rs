@@ -8,18 +8,23 @@ use postrider_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::configuration::finish;
+use super::kept;
 use super::rows::{Failed, to_i64, uuid};
 use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
 use crate::model::NewKey;
+use crate::model::once::Keep;
+use crate::seal::Sealer;
 
 pub(super) async fn create(
     client: &mut Object,
     account: AccountNo,
     new: NewKey,
     now: Timestamp,
+    (sealer, keep): (&Sealer, Option<Box<Keep>>),
 ) -> Result<AccountKey, Failed> {
     let transaction = client.transaction().await?;
+    kept::keep(&transaction, sealer, keep.as_deref()).await?;
     // This holds the account's row, so that nobody else adds one between the count and the commit.
     let lock = "SELECT FROM accounts WHERE no = $1 AND deleted_at IS NULL FOR NO KEY UPDATE";
     transaction.query_opt(lock, &[&account.0]).await?.ok_or(StoreError::NotFound)?;

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 
 use super::rows::{Failed, id_bytes, optional_time, time, uuid};
 use super::shared::Shared;
-use super::{endpoints, replays, wake};
+use super::{endpoints, kept, replays, wake};
 use crate::columns::Unreadable;
 use crate::error::StoreError;
 use crate::model::{Configuration, NewAccount};
@@ -106,8 +106,13 @@ pub(super) async fn tell(client: &impl GenericClient, accounts: &[i64]) -> Resul
     Ok(())
 }
 
-pub(super) async fn create_account(client: &mut Object, new: NewAccount) -> Result<Account, Failed> {
+pub(super) async fn create_account(
+    client: &mut Object,
+    sealer: &Sealer,
+    new: NewAccount,
+) -> Result<Account, Failed> {
     let transaction = client.transaction().await?;
+    kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
     let sql = format!(
         "INSERT INTO accounts (id, name, created_at, config_version) VALUES ($1, $2, $3, 1)
          RETURNING {ACCOUNT_COLUMNS}"

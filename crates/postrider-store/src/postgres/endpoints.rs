@@ -15,6 +15,7 @@ use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::configuration::{bump_version, finish};
+use super::kept;
 use super::replays;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
 use crate::columns::Unreadable;
@@ -86,6 +87,7 @@ pub(super) async fn create(
     new: NewEndpoint,
 ) -> Result<(Endpoint, i64), Failed> {
     let transaction = client.transaction().await?;
+    kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
     // This holds the account's row, so that nobody else adds one between the count and the commit.
     let version = bump_version(&transaction, new.account_no).await?;
     let sql = "SELECT id, (SELECT count(*) FROM endpoints WHERE account_no = $1 AND deleted_at IS NULL)
@@ -95,7 +97,7 @@ pub(super) async fn create(
     if row.get::<_, i64>(1) >= to_i64(MAX_ENDPOINTS_PER_ACCOUNT) {
         return Err(StoreError::Conflict("the account has as many endpoints as it may have").into());
     }
-    let NewEndpoint { id, account_no, livemode, settings, secret, created_at } = new;
+    let NewEndpoint { id, account_no, livemode, settings, secret, created_at, keep: _ } = new;
     let health = Health::default();
     let columns = Settings::of(&settings);
     let row = transaction

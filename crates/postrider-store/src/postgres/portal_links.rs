@@ -7,12 +7,15 @@ use postrider_core::limits::MAX_PORTAL_LINKS_PER_ACCOUNT;
 use postrider_core::portal::PortalLink;
 use postrider_core::time::Timestamp;
 
+use super::kept;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
 use crate::error::StoreError;
 use crate::model::portal::{FORGOTTEN_LINKS, NewPortalLink};
+use crate::seal::Sealer;
 
-pub(super) async fn create(client: &mut Object, new: NewPortalLink) -> Result<(), Failed> {
+pub(super) async fn create(client: &mut Object, sealer: &Sealer, new: NewPortalLink) -> Result<(), Failed> {
     let transaction = client.transaction().await?;
+    kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
     let (no, now) = (new.account_no.0, new.created_at.as_ms());
     let sql = "DELETE FROM portal_links WHERE id IN
         (SELECT id FROM portal_links WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)";

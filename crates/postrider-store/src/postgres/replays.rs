@@ -10,6 +10,7 @@ use postrider_core::replay::{CancelReason, Counts, Replay, Selection, State};
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
+use super::kept;
 use super::lists::{Key, Source, number_of, page};
 use super::rows::{Failed, id_bytes, optional_time, time, to_i64, to_u32, uuid};
 use super::span::Span;
@@ -18,6 +19,7 @@ use crate::error::StoreError;
 use crate::model::{
     NewReplay, NewResend, Page, PageRequest, PendingDelivery, ReplayFilter, ReplayStep, ReplayStepped,
 };
+use crate::seal::Sealer;
 
 const COLUMNS: &str = "SELECT r.id, a.id, ep.id, r.livemode, r.status, r.type, r.since, r.until, r.state,
         r.cancel_reason, r.matched, r.resent, r.skipped, r.reached_seq, r.through_seq, r.created_at,
@@ -103,8 +105,9 @@ const INSERT: &str = "INSERT INTO replays (id, account_no, livemode, endpoint_no
         reached_seq, through_seq, matched, resent, skipped, state, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 'running', $12)";
 
-pub(super) async fn create(client: &mut Object, new: NewReplay) -> Result<Replay, Failed> {
+pub(super) async fn create(client: &mut Object, sealer: &Sealer, new: NewReplay) -> Result<Replay, Failed> {
     let transaction = client.transaction().await?;
+    kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
     // Nobody else makes one between the counts and the commit, and the endpoint is not deleted meanwhile.
     transaction.batch_execute("LOCK TABLE replays IN SHARE ROW EXCLUSIVE MODE").await?;
     let endpoint_no = new.range.endpoint_no;
@@ -192,8 +195,14 @@ pub(super) async fn step(client: &mut Object, me: i64, step: ReplayStep) -> Resu
 }
 
 /// A resend by hand; the same holds as for [`step`].
-pub(super) async fn resend(client: &mut Object, me: i64, new: NewResend) -> Result<PendingDelivery, Failed> {
+pub(super) async fn resend(
+    client: &mut Object,
+    sealer: &Sealer,
+    me: i64,
+    new: NewResend,
+) -> Result<PendingDelivery, Failed> {
     let transaction = client.transaction().await?;
+    kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
     let find = "SELECT seq FROM deliveries WHERE id = $1";
     let old = transaction.query_opt(find, &[&uuid(new.of.to_bytes())]).await?.ok_or(StoreError::NotFound)?;
     be_alive(&transaction, me).await?;

@@ -67,6 +67,7 @@ impl From<Failed> for AcceptError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Refused(StoreError::LeaseLost) => Self::LeaseLost,
+            Failed::Refused(StoreError::AnsweredBefore) => Self::AnsweredBefore,
             failed => Self::Unavailable(Box::new(failed)),
         }
     }

@@ -14,18 +14,19 @@ use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
 use super::batches::{self, AcceptJob};
 use super::pending::Which;
-use super::rows::to_i64;
+use super::rows::{Failed, to_i64};
 use super::{
-    PostgresStore, account_keys, attempts, configuration, endpoints, lists, nodes, pending, portal_links,
-    record, replaying, replays, retention,
+    PostgresStore, account_keys, attempts, configuration, endpoints, kept, lists, nodes, pending,
+    portal_links, record, replaying, replays, retention,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
@@ -46,6 +47,23 @@ macro_rules! run {
     };
 }
 
+impl PostgresStore {
+    /// Space in the queue for events, or a refusal at once. A request that is larger than the whole queue takes all of it.
+    fn take_space(&self, events: &[NewEvent]) -> Result<[OwnedSemaphorePermit; 2], AcceptError> {
+        let (rows, bytes) = batches::size(events);
+        let take = |space: &Arc<Semaphore>, wanted: usize, limit: u32| {
+            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, limit);
+            match Arc::clone(space).try_acquire_many_owned(wanted) {
+                Ok(permit) => Ok(permit),
+                Err(TryAcquireError::Closed) => Err(AcceptError::Unavailable(Box::new(Closed))),
+                Err(TryAcquireError::NoPermits) => Err(AcceptError::Overloaded),
+            }
+        };
+        let (row_limit, kib_limit) = self.limits;
+        Ok([take(&self.accept_rows, rows, row_limit)?, take(&self.accept_kib, bytes / 1024, kib_limit)?])
+    }
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self) -> Result<Configuration, StoreError> {
@@ -61,7 +79,8 @@ impl Store for PostgresStore {
     }
 
     async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError> {
-        run!(self, client => configuration::create_account(client, account))
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => configuration::create_account(client, &shared.sealer, account))
     }
 
     async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError> {
@@ -78,8 +97,10 @@ impl Store for PostgresStore {
         account: AccountNo,
         key: NewKey,
         now: Timestamp,
+        keep: Option<Box<Keep>>,
     ) -> Result<AccountKey, StoreError> {
-        run!(self, client => account_keys::create(client, account, key, now))
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => account_keys::create(client, account, key, now, (&shared.sealer, keep)))
     }
 
     async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError> {
@@ -91,7 +112,8 @@ impl Store for PostgresStore {
     }
 
     async fn create_portal_link(&self, link: NewPortalLink) -> Result<(), StoreError> {
-        run!(self, client => portal_links::create(client, link))
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => portal_links::create(client, &shared.sealer, link))
     }
 
     async fn revoke_portal_link(&self, account: AccountNo, id: LinkId) -> Result<(), StoreError> {
@@ -145,24 +167,36 @@ impl Store for PostgresStore {
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
-        let (rows, bytes) = batches::size(&events);
+        let _space = self.take_space(&events)?;
         let closed = || AcceptError::Unavailable(Box::new(Closed));
-        // A request that is larger than the whole queue takes all of it.
-        let take = |space: &Arc<tokio::sync::Semaphore>, wanted: usize, limit: u32| {
-            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, limit);
-            match Arc::clone(space).try_acquire_many_owned(wanted) {
-                Ok(permit) => Ok(permit),
-                Err(tokio::sync::TryAcquireError::Closed) => Err(closed()),
-                Err(tokio::sync::TryAcquireError::NoPermits) => Err(AcceptError::Overloaded),
-            }
-        };
-        let (row_limit, kib_limit) = self.limits;
-        let rows = take(&self.accept_rows, rows, row_limit)?;
-        let kib = take(&self.accept_kib, bytes / 1024, kib_limit)?;
         let (reply, answer) = oneshot::channel();
-        let job = AcceptJob { events, reply, _space: [rows, kib] };
-        self.accepts.send(job).map_err(|_job| closed())?;
+        self.accepts.send(AcceptJob { events, reply, _space }).map_err(|_job| closed())?;
         answer.await.map_err(|_gone| closed())?
+    }
+
+    async fn accept_once(&self, events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError> {
+        let _space = self.take_space(&events)?;
+        let _numbering = self.shared.numbering().await;
+        let shared = Arc::clone(&self.shared);
+        let began = Instant::now();
+        let accepted = self
+            .shared
+            .run(move |client| {
+                Box::pin(async move { kept::accept_once(&shared, client, &events, &keep).await })
+            })
+            .await;
+        let works = matches!(accepted, Ok(_) | Err(Failed::Refused(_)));
+        self.shared.figures.committed(began.elapsed(), 1, works);
+        accepted?
+    }
+
+    async fn answered_before(&self, claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => kept::before(client, &shared.sealer, claim, now))
+    }
+
+    async fn forget_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        run!(self, client => kept::forget(client, before, limit))
     }
 
     async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
@@ -175,7 +209,8 @@ impl Store for PostgresStore {
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
         let _numbering = self.shared.numbering().await;
         let me = self.shared.me();
-        run!(self, client => replays::resend(client, me, resend))
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => replays::resend(client, &shared.sealer, me, resend))
     }
 
     async fn replay_range(
@@ -196,7 +231,8 @@ impl Store for PostgresStore {
     }
 
     async fn create_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
-        run!(self, client => replays::create(client, replay))
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => replays::create(client, &shared.sealer, replay))
     }
 
     async fn step_replay(&self, step: ReplayStep) -> Result<ReplayStepped, StoreError> {

@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::answers::{Accepted, Recorded, Reply};
 use super::changes::Change;
 use crate::error::{AcceptError, StoreError};
+use crate::kept_answers::Row;
 use crate::model::{NewEvent, RecordBatch};
 use postrider_core::account::AccountNo;
 
@@ -29,6 +30,8 @@ const BATCH_CHANGES: usize = 64;
 /// Events to be accepted and who waits for the answer.
 pub(super) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
+    /// What makes the call happen once, where it has an idempotency key.
+    pub(super) keep: Option<Box<Row>>,
     pub(super) reply: Reply<Accepted>,
 }
 

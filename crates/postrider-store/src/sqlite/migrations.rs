@@ -14,10 +14,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_secret_rotation.sql"),
     include_str!("migrations/0007_key_uses.sql"),
     include_str!("migrations/0008_portal_links.sql"),
+    include_str!("migrations/0009_kept_answers.sql"),
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 8;
+pub(super) const NEWEST: i64 = 9;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -19,10 +19,12 @@ use super::SqliteStore;
 use super::changes::{self, Context, NotMade, accounts, endpoints};
 use super::inbox::{AcceptJob, ChangeJob, Closed, RecordJob};
 use super::readers::unavailable;
-use super::{log, pending, replaying};
+use super::{kept, log, pending, replaying};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::kept_answers::Row;
+use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
@@ -41,6 +43,17 @@ impl SqliteStore {
         let (change, answer) = changes::ask(work);
         self.inbox.change(ChangeJob { change, _space: space })?;
         answer.await.map_err(|_gone| unavailable(Closed))?
+    }
+
+    /// Hands events to the writer and waits for their commit.
+    async fn hand_in(
+        &self,
+        events: Vec<NewEvent>,
+        keep: Option<Box<Row>>,
+    ) -> Result<Vec<DeliverySeq>, AcceptError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.accept(AcceptJob { events, keep, reply })?;
+        answer.await.map_err(|_gone| AcceptError::Unavailable(Box::new(Closed)))?.take()
     }
 }
 
@@ -77,8 +90,9 @@ impl Store for SqliteStore {
         account: AccountNo,
         key: NewKey,
         now: Timestamp,
+        keep: Option<Box<Keep>>,
     ) -> Result<AccountKey, StoreError> {
-        self.change(move |context| accounts::create_key(context, account, &key, now)).await
+        self.change(move |context| accounts::create_key(context, account, &key, now, keep.as_deref())).await
     }
 
     async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError> {
@@ -143,9 +157,20 @@ impl Store for SqliteStore {
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
-        let (reply, answer) = oneshot::channel();
-        self.inbox.accept(AcceptJob { events, reply })?;
-        answer.await.map_err(|_gone| AcceptError::Unavailable(Box::new(Closed)))?.take()
+        self.hand_in(events, None).await
+    }
+
+    async fn accept_once(&self, events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError> {
+        self.hand_in(events, Some(Box::new(Row::of(&self.sealer, &keep)))).await
+    }
+
+    async fn answered_before(&self, claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        self.readers.read(move |connection| kept::before(connection, &sealer, claim, now)).await
+    }
+
+    async fn forget_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.change(move |context| kept::forget(context, before, limit)).await
     }
 
     async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
@@ -159,7 +184,7 @@ impl Store for SqliteStore {
     }
 
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
-        self.change(move |context| changes::deliveries::resend(context, resend)).await
+        self.change(move |context| changes::deliveries::resend(context, &resend)).await
     }
 
     async fn replay_range(

@@ -15,6 +15,7 @@ use super::changes::{Context, Verdict, concerns_one_job};
 use super::checkpoint::{Checkpoints, Copier};
 use super::hot::{Hot, Numbers};
 use super::inbox::{AcceptJob, Batch, Inbox};
+use super::kept;
 use super::late_lists::LateLists;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
@@ -167,8 +168,11 @@ impl<'c> Writer<'c> {
             return Ok(Err(AcceptError::ConfigChanged));
         }
         let Self { connection, hot, numbers, .. } = self;
-        let accepted = guarded(connection, care, || hot.accept(&job.events, numbers))?;
-        Ok(accepted.map_err(|error| AcceptError::Unavailable(Box::new(error))))
+        let accepted = guarded(connection, care, || match &job.keep {
+            Some(keep) if !kept::put(connection, keep)? => Ok(Err(AcceptError::AnsweredBefore)),
+            _ => hot.accept(&job.events, numbers).map(Ok),
+        })?;
+        Ok(accepted.unwrap_or_else(|error| Err(AcceptError::Unavailable(Box::new(error)))))
     }
 
     /// Whether the event was matched by its account's newest configuration. Changes later in the same

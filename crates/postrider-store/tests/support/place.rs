@@ -61,7 +61,13 @@ impl Place {
     /// A new account with one endpoint.
     pub(crate) async fn lane(&self, store: &SqliteStore) -> Lane {
         let id = AccountId::new(self.now(), self.chance());
-        let new = NewAccount { id, name: "Account".to_owned(), created_at: self.now(), keys: Vec::new() };
+        let new = NewAccount {
+            id,
+            name: "Account".to_owned(),
+            created_at: self.now(),
+            keys: Vec::new(),
+            keep: None,
+        };
         let account = store.create_account(new).await.unwrap();
         let header = CustomHeader { name: "authorization".to_owned(), value: HEADER_VALUE.to_owned().into() };
         let url = "https://receiver.example/hook".parse().unwrap();
@@ -74,6 +80,7 @@ impl Place {
             settings,
             secret: Secret::generate(&[7; 32]),
             created_at: self.now(),
+            keep: None,
         };
         let (endpoint, version) = store.create_endpoint(new).await.unwrap();
         Lane { account, endpoint, version }

@@ -21,6 +21,7 @@ mod midway;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod once;
 mod postgres;
 #[cfg(test)]
 mod receiver;

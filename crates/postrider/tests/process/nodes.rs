@@ -38,7 +38,7 @@ fn is_alive(seen_by: &Service, number: &str) -> bool {
 }
 
 /// Waits until nodes know an account that another has made: within a second by their promise.
-fn known_everywhere<'a>(account: &str, nodes: impl IntoIterator<Item = &'a Service>) {
+pub(crate) fn known_everywhere<'a>(account: &str, nodes: impl IntoIterator<Item = &'a Service>) {
     for node in nodes {
         wait_for("the account is known", || {
             let found = node.get("/v1/accounts?limit=250");

@@ -52,10 +52,27 @@ impl Poster {
     }
 
     pub(crate) fn post(&self, path: &str, body: &str) -> Result<(u16, Value), ureq::Error> {
-        let request = self
+        self.post_with(&[], path, body)
+    }
+
+    /// The same with an idempotency key.
+    pub(crate) fn post_once(&self, key: &str, path: &str, body: &str) -> Result<(u16, Value), ureq::Error> {
+        self.post_with(&[("Idempotency-Key", key)], path, body)
+    }
+
+    fn post_with(
+        &self,
+        headers: &[(&str, &str)],
+        path: &str,
+        body: &str,
+    ) -> Result<(u16, Value), ureq::Error> {
+        let mut request = self
             .agent
             .post(format!("{}{path}", self.url))
             .header("Authorization", format!("Bearer {OPERATOR_KEY}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let mut answer = request.header("Content-Type", "application/json").send(body)?;
         let text = answer.body_mut().read_to_string()?;
         Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))

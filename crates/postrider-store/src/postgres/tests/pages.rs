@@ -109,7 +109,7 @@ async fn a_page_stays_while_a_later_resend_refers_to_it() {
     prune(&world, begin, 2).await;
     let id = world.delivery_id();
     let at = begin.plus(DAY * 2);
-    let resent = node.resend(NewResend { id, of: old.id, created_at: at }).await.unwrap();
+    let resent = node.resend(NewResend { id, of: old.id, created_at: at, keep: None }).await.unwrap();
     let resent = Accepted { seq: resent.seq, id, event: old.event };
     end(&world, resent, at).await;
     prune(&world, begin, 4).await;

@@ -11,7 +11,9 @@ use super::replays::cancel_of_account;
 use super::{Context, NotMade};
 use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
+use crate::model::once::Keep;
 use crate::model::{NewAccount, NewKey};
+use crate::sqlite::kept;
 
 /// The columns that [`account`] reads.
 pub(in crate::sqlite) const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
@@ -28,6 +30,7 @@ pub(in crate::sqlite) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
 }
 
 pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewAccount) -> Result<Account, NotMade> {
+    kept::keep(context, new.keep.as_deref())?;
     let sql = format!(
         "INSERT INTO accounts (id, name, created_at, config_version) VALUES (?1, ?2, ?3, 1)
          RETURNING {ACCOUNT_COLUMNS}"
@@ -88,7 +91,9 @@ pub(in crate::sqlite) fn create_key(
     no: AccountNo,
     new: &NewKey,
     now: Timestamp,
+    keep: Option<&Keep>,
 ) -> Result<AccountKey, NotMade> {
+    kept::keep(context, keep)?;
     // One row for an account that is there.
     const COUNT: &str =
         "SELECT (SELECT count(*) FROM account_keys WHERE account_no = ?1 AND revoked_at IS NULL)

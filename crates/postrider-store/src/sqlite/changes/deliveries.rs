@@ -10,12 +10,14 @@ use super::{Context, NotMade};
 use crate::columns::{self, HAS_ENDED};
 use crate::error::StoreError;
 use crate::model::{NewResend, PendingDelivery};
+use crate::sqlite::kept;
 use crate::sqlite::pending::payload;
 
 pub(in crate::sqlite) fn resend(
     context: &mut Context<'_>,
-    new: NewResend,
+    new: &NewResend,
 ) -> Result<PendingDelivery, NotMade> {
+    kept::keep(context, new.keep.as_deref())?;
     let mut find = context.connection.prepare_cached("SELECT seq FROM deliveries WHERE id = ?1")?;
     let old = find.query_row([new.of.to_bytes()], |row| row.get(0)).optional()?;
     let old = DeliverySeq(old.ok_or(StoreError::NotFound)?);

@@ -18,6 +18,7 @@ use crate::columns;
 use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
+use crate::sqlite::kept;
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
@@ -35,12 +36,13 @@ pub(in crate::sqlite) fn create(
     context: &mut Context<'_>,
     new: NewEndpoint,
 ) -> Result<(Endpoint, i64), NotMade> {
+    kept::keep(context, new.keep.as_deref())?;
     let version = bump_version(context, new.account_no)?;
     let account = account_id(context, new.account_no)?;
     if count_of(context, new.account_no)? >= MAX_ENDPOINTS_PER_ACCOUNT {
         return Err(StoreError::Conflict("the account has as many endpoints as it may have").into());
     }
-    let NewEndpoint { id, account_no, livemode, settings, secret, created_at } = new;
+    let NewEndpoint { id, account_no, livemode, settings, secret, created_at, keep: _ } = new;
     let health = Health::default();
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
         Settings::of(&settings);

@@ -10,9 +10,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{Context, NotMade};
 use crate::error::StoreError;
 use crate::model::portal::{FORGOTTEN_LINKS, NewPortalLink};
+use crate::sqlite::kept;
 use crate::sqlite::pending::to_limit;
 
 pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewPortalLink) -> Result<(), NotMade> {
+    kept::keep(context, new.keep.as_deref())?;
     let connection = context.connection;
     let mut forget = connection.prepare_cached(
         "DELETE FROM portal_links WHERE id IN (SELECT id FROM portal_links WHERE expires_at <= ?1 LIMIT ?2)",

@@ -13,6 +13,7 @@ use super::{Context, NotMade};
 use crate::columns::{ACCOUNT_IS_FULL, ALL_IS_FULL, REPLAY_RUNS, status_number};
 use crate::error::StoreError;
 use crate::model::{NewReplay, ReplayStep, ReplayStepped};
+use crate::sqlite::kept;
 use crate::sqlite::log::replays::replay;
 
 const INSERT: &str = "INSERT INTO replays (id, account_no, livemode, endpoint_no, status, type, since, until,
@@ -24,6 +25,7 @@ pub(in crate::sqlite) const COUNT_RUNNING: &str = "SELECT count(*), count(*) FIL
     FROM replays INDEXED BY replays_running WHERE state = 'running'";
 
 pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewReplay) -> Result<Replay, NotMade> {
+    kept::keep(context, new.keep.as_deref())?;
     let connection = context.connection;
     let endpoint_no = new.range.endpoint_no;
     let mut find = connection

@@ -37,7 +37,7 @@ fn events(count: usize) -> AcceptJob {
     };
     let events =
         (0..count).map(|_| NewEvent { event: event.clone(), config_version: 1, deliveries: Vec::new() });
-    AcceptJob { events: events.collect(), reply: oneshot::channel().0 }
+    AcceptJob { events: events.collect(), keep: None, reply: oneshot::channel().0 }
 }
 
 #[test]
