@@ -1,12 +1,13 @@
 //! What goes into a store and what comes out of it, in core's terms. No row types, no wire types.
 
+mod filters;
 pub mod once;
 pub mod portal;
 
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
-use postrider_core::delivery::{Delivery, DeliverySeq, Next, Progress, Status};
+use postrider_core::delivery::{Delivery, DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::event::Event;
 use postrider_core::health::Health;
@@ -17,6 +18,7 @@ use postrider_core::time::Timestamp;
 
 mod nodes;
 
+pub use self::filters::{DeliveryFilter, EventFilter};
 pub use self::nodes::{News, Node};
 use self::once::Keep;
 
@@ -298,42 +300,6 @@ pub struct LaneBacklog {
     pub waiting: u64,
 }
 
-/// Which events a list shows.
-#[derive(Debug, Clone, Default)]
-pub struct EventFilter {
-    /// Of this account, deleted ones included.
-    pub account: Option<AccountId>,
-    /// Of this type.
-    pub event_type: Option<String>,
-    /// Of this mode.
-    pub livemode: Option<bool>,
-    /// Accepted at or after.
-    pub since: Option<Timestamp>,
-    /// Accepted before.
-    pub until: Option<Timestamp>,
-}
-
-/// Which deliveries a list shows.
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryFilter {
-    /// Of this account, deleted ones included.
-    pub account: Option<AccountId>,
-    /// Of this endpoint, deleted ones included.
-    pub endpoint: Option<EndpointId>,
-    /// Of this event.
-    pub event: Option<EventId>,
-    /// Of this event type.
-    pub event_type: Option<String>,
-    /// Of this mode.
-    pub livemode: Option<bool>,
-    /// With this status.
-    pub status: Option<Status>,
-    /// Accepted at or after.
-    pub since: Option<Timestamp>,
-    /// Accepted before.
-    pub until: Option<Timestamp>,
-}
-
 /// Where an attempt stands in the order in which attempts ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttemptPlace {
@@ -363,31 +329,6 @@ pub struct EndedPart {
     pub attempts: Vec<EndedAttempt>,
     /// Everything up to this place was looked at; none where that is everything there is.
     pub reached: Option<AttemptPlace>,
-}
-
-impl EventFilter {
-    /// Whether an event is to be shown.
-    pub(crate) fn wants(&self, event: &Event) -> bool {
-        self.account.is_none_or(|wanted| wanted == event.account)
-            && self.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
-            && self.livemode.is_none_or(|wanted| wanted == event.livemode)
-            && self.since.is_none_or(|since| event.created_at >= since)
-            && self.until.is_none_or(|until| event.created_at < until)
-    }
-}
-
-impl DeliveryFilter {
-    /// Whether a delivery is to be shown.
-    pub(crate) fn wants(&self, delivery: &Delivery) -> bool {
-        self.account.is_none_or(|wanted| wanted == delivery.account)
-            && self.endpoint.is_none_or(|wanted| wanted == delivery.endpoint)
-            && self.event.is_none_or(|wanted| wanted == delivery.event)
-            && self.event_type.as_ref().is_none_or(|wanted| *wanted == delivery.event_type)
-            && self.livemode.is_none_or(|wanted| wanted == delivery.livemode)
-            && self.status.is_none_or(|wanted| wanted == delivery.status)
-            && self.since.is_none_or(|since| delivery.created_at >= since)
-            && self.until.is_none_or(|until| delivery.created_at < until)
-    }
 }
 
 /// Which part of a list is wanted.

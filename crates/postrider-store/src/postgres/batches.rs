@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use postrider_core::delivery::DeliverySeq;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
-use super::accept;
 use super::rows::Failed;
 use super::shared::Shared;
+use super::{PostgresStore, accept, kept};
 use crate::error::AcceptError;
 use crate::model::NewEvent;
+use crate::model::once::Keep;
 
 /// How many rows go into one statement; a larger single request goes alone.
 const BATCH_ROWS: usize = 2_048;
@@ -39,6 +40,58 @@ pub(super) fn size(events: &[NewEvent]) -> (usize, usize) {
         (rows + 1 + new.deliveries.len(), bytes + new.event.payload.len())
     };
     events.iter().fold((0, 0), add)
+}
+
+/// The store was closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is closed")]
+struct Closed;
+
+impl PostgresStore {
+    /// Space in the queue for events, or a refusal at once. A request that is larger than the whole queue takes all of it.
+    fn take_space(&self, events: &[NewEvent]) -> Result<[OwnedSemaphorePermit; 2], AcceptError> {
+        let (rows, bytes) = size(events);
+        let take = |space: &Arc<Semaphore>, wanted: usize, limit: u32| {
+            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, limit);
+            match Arc::clone(space).try_acquire_many_owned(wanted) {
+                Ok(permit) => Ok(permit),
+                Err(TryAcquireError::Closed) => Err(AcceptError::Unavailable(Box::new(Closed))),
+                Err(TryAcquireError::NoPermits) => Err(AcceptError::Overloaded),
+            }
+        };
+        let (row_limit, kib_limit) = self.limits;
+        Ok([take(&self.accept_rows, rows, row_limit)?, take(&self.accept_kib, bytes / 1024, kib_limit)?])
+    }
+
+    /// Hands events to the group that gathers, and waits for its commit.
+    pub(super) async fn hand_in(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
+        let _space = self.take_space(&events)?;
+        let closed = || AcceptError::Unavailable(Box::new(Closed));
+        let (reply, answer) = oneshot::channel();
+        self.accepts.send(AcceptJob { events, reply, _space }).map_err(|_job| closed())?;
+        answer.await.map_err(|_gone| closed())?
+    }
+
+    /// The same for a call with an idempotency key, which goes alone.
+    pub(super) async fn hand_in_once(
+        &self,
+        events: Vec<NewEvent>,
+        keep: Keep,
+    ) -> Result<Vec<DeliverySeq>, AcceptError> {
+        let _space = self.take_space(&events)?;
+        let _numbering = self.shared.numbering().await;
+        let shared = Arc::clone(&self.shared);
+        let began = Instant::now();
+        let accepted = self
+            .shared
+            .run(move |client| {
+                Box::pin(async move { kept::accept_once(&shared, client, &events, &keep).await })
+            })
+            .await;
+        let works = matches!(accepted, Ok(_) | Err(Failed::Refused(_)));
+        self.shared.figures.committed(began.elapsed(), 1, works);
+        accepted?
+    }
 }
 
 /// A failure that everyone in a group shares.

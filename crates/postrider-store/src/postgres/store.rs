@@ -14,11 +14,9 @@ use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
-use super::batches::{self, AcceptJob};
 use super::pending::Which;
-use super::rows::{Failed, to_i64};
+use super::rows::to_i64;
 use super::{
     PostgresStore, account_keys, attempts, configuration, endpoints, kept, lists, nodes, pending,
     portal_links, record, replaying, replays, retention,
@@ -35,33 +33,11 @@ use crate::model::{
     SecretsChange,
 };
 
-/// The store was closed.
-#[derive(Debug, thiserror::Error)]
-#[error("the store is closed")]
-struct Closed;
-
 /// Runs something with a connection: `run!(self, client => work)`.
 macro_rules! run {
     ($store:expr, $client:ident => $work:expr) => {
         Ok($store.shared.run(move |$client| Box::pin(async move { $work.await })).await?)
     };
-}
-
-impl PostgresStore {
-    /// Space in the queue for events, or a refusal at once. A request that is larger than the whole queue takes all of it.
-    fn take_space(&self, events: &[NewEvent]) -> Result<[OwnedSemaphorePermit; 2], AcceptError> {
-        let (rows, bytes) = batches::size(events);
-        let take = |space: &Arc<Semaphore>, wanted: usize, limit: u32| {
-            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).clamp(1, limit);
-            match Arc::clone(space).try_acquire_many_owned(wanted) {
-                Ok(permit) => Ok(permit),
-                Err(TryAcquireError::Closed) => Err(AcceptError::Unavailable(Box::new(Closed))),
-                Err(TryAcquireError::NoPermits) => Err(AcceptError::Overloaded),
-            }
-        };
-        let (row_limit, kib_limit) = self.limits;
-        Ok([take(&self.accept_rows, rows, row_limit)?, take(&self.accept_kib, bytes / 1024, kib_limit)?])
-    }
 }
 
 #[async_trait]
@@ -167,27 +143,11 @@ impl Store for PostgresStore {
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
-        let _space = self.take_space(&events)?;
-        let closed = || AcceptError::Unavailable(Box::new(Closed));
-        let (reply, answer) = oneshot::channel();
-        self.accepts.send(AcceptJob { events, reply, _space }).map_err(|_job| closed())?;
-        answer.await.map_err(|_gone| closed())?
+        self.hand_in(events).await
     }
 
     async fn accept_once(&self, events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError> {
-        let _space = self.take_space(&events)?;
-        let _numbering = self.shared.numbering().await;
-        let shared = Arc::clone(&self.shared);
-        let began = Instant::now();
-        let accepted = self
-            .shared
-            .run(move |client| {
-                Box::pin(async move { kept::accept_once(&shared, client, &events, &keep).await })
-            })
-            .await;
-        let works = matches!(accepted, Ok(_) | Err(Failed::Refused(_)));
-        self.shared.figures.committed(began.elapsed(), 1, works);
-        accepted?
+        self.hand_in_once(events, keep).await
     }
 
     async fn answered_before(&self, claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError> {

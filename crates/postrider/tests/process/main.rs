@@ -22,6 +22,7 @@ mod midway;
 mod nodes;
 #[cfg(test)]
 mod once;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod receiver;
