@@ -58,7 +58,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
             let keys = Keys { live: made.live_key.clone(), test: made.test_key.clone() };
             answer::json_bytes(&Shown::new(made.account.clone(), Some(keys)))
         };
-        let made = call.engine().create_account_once(name, asked.once(StatusCode::CREATED, shown)).await?;
+        let made = call.acting().create_account_once(name, asked.once(StatusCode::CREATED, shown)).await?;
         Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
     })
     .await
@@ -76,14 +76,14 @@ pub(crate) async fn rename(mut call: Call) -> Answer {
     call.engine().account(id)?;
     let body = call.body(Limit::Request).await?;
     let name = name_in(&body)?;
-    let account = call.engine().rename_account(id, name).await?;
+    let account = call.acting().rename_account(id, name).await?;
     Ok(answer::json(StatusCode::OK, &Shown::new(account, None)))
 }
 
 pub(crate) async fn delete(call: Call) -> Answer {
     let id = named(&call)?;
     call.no_query()?;
-    call.engine().delete_account(id).await?;
+    call.acting().delete_account(id).await?;
     Ok(answer::nothing())
 }
 

@@ -1,14 +1,16 @@
 //! One request with a key, on its way to a use case: who calls, what the path and the query name, what the body
 //! says. The order of refusals is made here: 401 before anything else, 404 and 403 before the body is read.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts as _, RawPathParams, Request};
 use http::HeaderMap;
 use http::request::Parts;
-use postrider_engine::Engine;
+use postrider_core::audit::Who;
+use postrider_engine::{Acting, Engine};
 
 use crate::Api;
 use crate::body::{self, Limit, Received};
@@ -61,6 +63,16 @@ impl Call {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.api.engine
+    }
+
+    /// The engine in the caller's hands, for what changes something.
+    pub(crate) fn acting(&self) -> Acting {
+        let told = self.parts.headers.get_all("x-forwarded-for").iter().next_back();
+        // The last one is what a trusted proxy itself saw; those before it are what it was told.
+        let told = told.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        let peer = self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let address = told.filter(|_| self.api.behind_proxy).or(peer);
+        self.api.engine.by(Who { actor: self.caller.actor(), address })
     }
 
     pub(crate) fn api(&self) -> &Arc<Api> {

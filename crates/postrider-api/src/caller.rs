@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
+use postrider_core::audit::Actor;
 use postrider_core::id::{AccountId, KeyId};
 use postrider_engine::Engine;
 use postrider_engine::model::Principal;
@@ -41,6 +42,11 @@ impl Caller {
             Principal::Operator => None,
             Principal::Account { key, .. } => Some(key),
         }
+    }
+
+    /// Whose hand it is, for the audit log.
+    pub(crate) fn actor(self) -> Actor {
+        self.key().map_or(Actor::Operator, Actor::Key)
     }
 
     /// The account and the mode that an account key is bound to; none for the operator.

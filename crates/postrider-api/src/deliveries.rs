@@ -75,7 +75,7 @@ pub(crate) async fn resend(mut call: Call) -> Answer {
             answer::json_bytes(&Shown::new(made, waiting_for))
         };
         let kept = asked.once(StatusCode::ACCEPTED, shown.clone());
-        let made = call.engine().resend(before.id, kept).await?;
+        let made = call.acting().resend(before.id, kept).await?;
         Ok(answer::exact_json(StatusCode::ACCEPTED, shown(&made)))
     })
     .await
@@ -85,7 +85,7 @@ pub(crate) async fn cancel(mut call: Call) -> Answer {
     let before = find(&call).await?;
     call.no_query()?;
     call.no_fields().await?;
-    let cancelled = call.engine().cancel_delivery(before.id).await?;
+    let cancelled = call.acting().cancel_delivery(before.id).await?;
     Ok(answer::json(StatusCode::OK, &Shown::new(&cancelled, None)))
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
             let secret = Some(made.endpoint.secrets.current.expose());
             answer::json_bytes(&Shown::new(made, secret, now))
         };
-        let made = call.engine().create_endpoint_once(draft, asked.once(StatusCode::CREATED, shown)).await;
+        let made = call.acting().create_endpoint_once(draft, asked.once(StatusCode::CREATED, shown)).await;
         let made = made.map_err(|why| Problem::from(why).or_invalid_field("/account", NO_SUCH_ACCOUNT))?;
         Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
     })
@@ -106,14 +106,14 @@ pub(crate) async fn change(mut call: Call) -> Answer {
         fields.refuse("standard_webhooks", why.to_string());
     }
     fields.finish()?;
-    let view = call.engine().update_endpoint(before.endpoint.id, patch).await?;
+    let view = call.acting().update_endpoint(before.endpoint.id, patch).await?;
     Ok(shown(&call, &view))
 }
 
 pub(crate) async fn delete(call: Call) -> Answer {
     let view = find(&call)?;
     call.no_query()?;
-    call.engine().delete_endpoint(view.endpoint.id).await?;
+    call.acting().delete_endpoint(view.endpoint.id).await?;
     Ok(answer::nothing())
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn test(mut call: Call) -> Answer {
                 answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(about, only)))
             })
         };
-        let sent = call.engine().send_test(view.endpoint.id, event_type.as_deref(), kept).await;
+        let sent = call.acting().send_test(view.endpoint.id, event_type.as_deref(), kept).await;
         let (submission, accepted) = sent?;
         Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(About::of(&submission), &accepted)))
     })
@@ -167,7 +167,7 @@ async fn change_state(mut call: Call, change: StateChange) -> Answer {
     let view = find(&call)?;
     call.no_query()?;
     call.no_fields().await?;
-    let view = call.engine().change_state(view.endpoint.id, change).await?;
+    let view = call.acting().change_state(view.endpoint.id, change).await?;
     Ok(shown(&call, &view))
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         let shown =
             |(key, text): &(KeyView, String)| answer::json_bytes(&Shown::new(*key, Some(text.clone())));
         let kept = asked.once(StatusCode::CREATED, shown);
-        let made = call.engine().create_key(account, livemode, kept).await?;
+        let made = call.acting().create_key(account, livemode, kept).await?;
         Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
     })
     .await
@@ -81,7 +81,7 @@ pub(crate) async fn revoke(call: Call) -> Answer {
     }
     call.caller.must_be_operator()?;
     call.no_query()?;
-    call.engine().revoke_key(key.id).await?;
+    call.acting().revoke_key(key.id).await?;
     tracing::info!(key = %key.id, account = %key.account, "the operator revoked a key");
     Ok(answer::nothing())
 }

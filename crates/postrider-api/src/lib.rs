@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 mod accounts;
 mod alive;
 mod answer;
+mod audit;
 mod body;
 mod call;
 mod caller;
@@ -70,6 +71,8 @@ pub struct ApiOptions {
     pub max_streams: usize,
     /// How often a stream says that it is still there. The key is looked at as often: a revoked one ends its streams.
     pub stream_heartbeat: Duration,
+    /// Whether a proxy in front tells who calls (`X-Forwarded-For`); believed for the audit log.
+    pub behind_proxy: bool,
     /// What answers the paths that are none of the API's, `/v1/` and below never among them. It finds the other side's
     /// address in a request's extensions, as axum's `ConnectInfo<SocketAddr>`.
     pub beside: Option<Router>,
@@ -88,6 +91,7 @@ impl Default for ApiOptions {
             free_failed_keys: 10,
             max_streams: 128,
             stream_heartbeat: Duration::from_secs(15),
+            behind_proxy: false,
             beside: None,
         }
     }
@@ -102,6 +106,7 @@ struct Api {
     edge: Edge,
     streams: StreamSlots,
     stream_heartbeat: Duration,
+    behind_proxy: bool,
     /// Told when the server stops, so that streams end then.
     phase: watch::Receiver<Phase>,
 }
@@ -115,6 +120,7 @@ impl Api {
             edge: Edge::new(options.rate_limit_per_second, options.free_failed_keys),
             streams: StreamSlots::new(options.max_streams),
             stream_heartbeat: options.stream_heartbeat,
+            behind_proxy: options.behind_proxy,
             phase,
         }
     }

@@ -37,7 +37,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     once(&call, &body, async |asked| {
         let (livemode, lasts) = wanted(&body)?;
         let kept = asked.once(StatusCode::CREATED, shown);
-        let made = call.engine().create_portal_link(account, livemode, lasts, kept).await?;
+        let made = call.acting().create_portal_link(account, livemode, lasts, kept).await?;
         tracing::info!(link = %made.link.id, %account, "the operator made a link into the portal");
         Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
     })
@@ -73,7 +73,7 @@ pub(crate) async fn revoke(call: Call) -> Answer {
     let account = accounts::named(&call)?;
     let link: LinkId = call.second_id()?;
     call.no_query()?;
-    call.engine().revoke_portal_link(account, link).await?;
+    call.acting().revoke_portal_link(account, link).await?;
     tracing::info!(%link, %account, "the operator revoked a link into the portal");
     Ok(answer::nothing())
 }

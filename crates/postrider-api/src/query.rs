@@ -24,6 +24,7 @@ pub(crate) enum Walked {
     Events,
     Deliveries,
     Replays,
+    Audit,
 }
 
 impl Walked {
@@ -36,6 +37,7 @@ impl Walked {
             Self::Events => 'e',
             Self::Deliveries => 'd',
             Self::Replays => 'r',
+            Self::Audit => 'u',
         }
     }
 

@@ -56,7 +56,7 @@ async fn create_asked(call: &Call, body: &Received, asked: &Asked) -> Answer {
         return Ok(answer::json(StatusCode::OK, &Counted::new(&draft, counts)));
     }
     let shown = |made: &Replay| answer::json_bytes(&Shown::new(made));
-    let made = call.engine().create_replay_once(draft, asked.once(StatusCode::CREATED, shown)).await?;
+    let made = call.acting().create_replay_once(draft, asked.once(StatusCode::CREATED, shown)).await?;
     Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn cancel(mut call: Call) -> Answer {
     let before = find(&call).await?;
     call.no_query()?;
     call.no_fields().await?;
-    let cancelled = call.engine().cancel_replay(before.id).await?;
+    let cancelled = call.acting().cancel_replay(before.id).await?;
     Ok(answer::json(StatusCode::OK, &Shown::new(&cancelled)))
 }
 

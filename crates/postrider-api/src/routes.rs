@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::{
-    Api, accounts, alive, deliveries, endpoints, event_types, events, finish, keys, metrics, nodes, openapi,
-    portal_links, replays,
+    Api, accounts, alive, audit, deliveries, endpoints, event_types, events, finish, keys, metrics, nodes,
+    openapi, portal_links, replays,
 };
 
 /// Routes, with their paths as they were given: a router does not tell them.
@@ -70,6 +70,7 @@ fn all() -> Routes {
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/resend", post(deliveries::resend))
         .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/replays", get(replays::list).post(replays::create))
         .route("/v1/replays/{id}", get(replays::show))

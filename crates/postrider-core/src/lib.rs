@@ -7,6 +7,7 @@ pub mod account;
 pub mod activity;
 pub mod address;
 pub mod attempt;
+pub mod audit;
 pub mod catalogue;
 pub mod delivery;
 pub mod endpoint;

@@ -12,6 +12,8 @@ pub const MAX_BATCH_EVENTS: usize = 1_000;
 pub const MAX_DELIVERIES_PER_REQUEST: usize = 10_000;
 /// How long the answer to a creating call with an idempotency key is kept.
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long the audit log is kept.
+pub const AUDIT_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 /// How long an idempotency key may be, in characters.
 pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// How many replays run at once over all accounts; each endpoint has one at most.

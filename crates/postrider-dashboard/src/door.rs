@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use postrider_core::audit::{Actor, Who};
 use postrider_engine::{EngineError, key_sha256};
 use tower_service::Service as _;
 
@@ -63,7 +64,8 @@ async fn enter_dashboard(app: &App, pages: Router, request: Request) -> Response
     let form_token = token.and_then(|token| app.sessions().find(token, app.engine.now()));
     let Some(form_token) = form_token else { return to_login(&request) };
     let theme = theme(request.headers());
-    let viewer = Viewer { scope: Scope::Operator, base: String::new(), form_token, until: None, theme };
+    let who = who(app, Actor::Dashboard, &request);
+    let viewer = Viewer { scope: Scope::Operator, base: String::new(), form_token, until: None, who, theme };
     show(app, pages, viewer, request).await
 }
 
@@ -89,10 +91,15 @@ async fn enter_portal(app: &App, pages: Router, mut request: Request) -> Respons
         // Whoever knows the link may send its forms, and nobody else knows it.
         form_token: key_sha256(&format!("form {token}")).iter().map(|byte| format!("{byte:02x}")).collect(),
         until: Some(link.expires_at),
+        who: who(app, Actor::Portal(link.id), &request),
         theme: theme(request.headers()),
     };
     let response = show(app, pages, viewer, request).await;
     framed(app, response)
+}
+
+fn who(app: &App, actor: Actor, request: &Request) -> Who {
+    Who { actor, address: Some(address(request, app.options.behind_proxy)) }
 }
 
 /// Gives the page to the visitor.

@@ -1,6 +1,7 @@
 //! Every page, and which of them there are for whom.
 
 mod accounts;
+mod audit;
 mod deliveries;
 mod delivery;
 mod endpoint;
@@ -79,6 +80,7 @@ pub(crate) fn of_operator() -> Router<Arc<App>> {
         .route("/accounts/{id}/portal-links", post(portal_links::create))
         .route("/accounts/{id}/portal-links/revoke", post(portal_links::revoke))
         .route("/operations", get(operations::show))
+        .route("/audit", get(audit::list))
 }
 
 async fn nothing() -> Refusal {

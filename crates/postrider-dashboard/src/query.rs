@@ -1,5 +1,6 @@
 //! Filters in URLs: a view is its address, so that it can be shared. Read here, and written again for links.
 
+use postrider_core::audit::Action;
 use postrider_core::delivery::Status;
 use postrider_core::time::Timestamp;
 use postrider_engine::{DeliveryFilter, EventFilter, PageRequest};
@@ -22,7 +23,8 @@ pub(crate) struct Filters {
     pub(crate) faults: Vec<String>,
 }
 
-const NAMES: [&str; 8] = ["account", "endpoint", "event", "type", "mode", "status", "since", "until"];
+const NAMES: [&str; 9] =
+    ["account", "endpoint", "event", "type", "mode", "status", "action", "since", "until"];
 
 impl Filters {
     pub(crate) fn read(fields: &Fields) -> Self {
@@ -100,6 +102,10 @@ impl Filters {
     pub(crate) fn status(&mut self) -> Option<Status> {
         let known = Status::ALL.map(Status::as_str).join(", ");
         self.judged("status", &format!("one of {known}"), Status::from_text)
+    }
+
+    pub(crate) fn action(&mut self) -> Option<Action> {
+        self.judged("action", "an action’s name, such as endpoint.updated", Action::from_text)
     }
 
     /// A time as RFC 3339, or as a browser's field for times gives it, in UTC.

@@ -8,9 +8,10 @@ use axum::extract::{FromRequest, RawPathParams, Request};
 use axum::response::Response;
 use http::{HeaderMap, Method, header};
 use maud::{Markup, html};
+use postrider_core::audit::Who;
 use postrider_core::id::AccountId;
 use postrider_core::time::Timestamp;
-use postrider_engine::Engine;
+use postrider_engine::{Acting, Engine};
 use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
@@ -28,6 +29,8 @@ pub(crate) struct Viewer {
     pub(crate) form_token: String,
     /// When a customer's link ends.
     pub(crate) until: Option<Timestamp>,
+    /// Whose hand it is, and from where, for the audit log.
+    pub(crate) who: Who,
     /// `light` or `dark`, where the visitor has chosen.
     pub(crate) theme: Option<&'static str>,
 }
@@ -105,6 +108,11 @@ pub(crate) struct Visit {
 impl Visit {
     pub(crate) fn engine(&self) -> &Engine {
         &self.app.engine
+    }
+
+    /// The engine in the visitor's hands, for what changes something.
+    pub(crate) fn acting(&self) -> Acting {
+        self.app.engine.by(self.viewer.who)
     }
 
     /// The id in the path.

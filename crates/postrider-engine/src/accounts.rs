@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::audit::{Action, Who};
 use postrider_core::id::{AccountId, KeyId};
 use postrider_store::model::{NewAccount, NewKey, Page, PageRequest};
 
@@ -11,24 +12,9 @@ use crate::keys::{key_sha256, random_key};
 use crate::model::CreatedAccount;
 use crate::once::{self, Once};
 use crate::snapshot::Snapshot;
-use crate::{Engine, EngineError, Inner};
+use crate::{Acting, Engine, EngineError, Inner};
 
 impl Engine {
-    /// Makes an account and its two keys.
-    pub async fn create_account(&self, name: String) -> Result<CreatedAccount, EngineError> {
-        self.create_account_once(name, None).await
-    }
-
-    /// The same, once for each idempotency key: `AnsweredBefore` where an earlier call was answered.
-    pub async fn create_account_once(
-        &self,
-        name: String,
-        once: Option<Once<CreatedAccount>>,
-    ) -> Result<CreatedAccount, EngineError> {
-        let inner = self.0.clone();
-        finish_what_began(async move { inner.create_account(name, once).await }).await
-    }
-
     /// Accounts, newest first, without the reserved one of the operator.
     pub fn accounts(&self, page: PageRequest) -> Page<Account> {
         let snapshot = self.0.snapshot.load();
@@ -48,15 +34,34 @@ impl Engine {
     pub fn account(&self, id: AccountId) -> Result<Account, EngineError> {
         self.0.snapshot.load().account(id).map(|entry| entry.account.clone()).ok_or(EngineError::NotFound)
     }
+}
+
+impl Acting {
+    /// Makes an account and its two keys.
+    pub async fn create_account(&self, name: String) -> Result<CreatedAccount, EngineError> {
+        self.create_account_once(name, None).await
+    }
+
+    /// The same, once for each idempotency key: `AnsweredBefore` where an earlier call was answered.
+    pub async fn create_account_once(
+        &self,
+        name: String,
+        once: Option<Once<CreatedAccount>>,
+    ) -> Result<CreatedAccount, EngineError> {
+        let inner = self.0.clone();
+        let who = self.who;
+        finish_what_began(async move { inner.create_account(name, once, who).await }).await
+    }
 
     /// Renames an account.
     pub async fn rename_account(&self, id: AccountId, name: String) -> Result<Account, EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         refuse_reserved(id)?;
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
             let no = inner.snapshot.load().account(id).ok_or(EngineError::NotFound)?.account.no;
-            let account = inner.store.rename_account(no, &name).await?;
+            let deed = who.did(Action::AccountRenamed, id, id, inner.now());
+            let account = inner.store.rename_account(no, &name, deed).await?;
             inner.change_snapshot(|snapshot| snapshot.put_account(account.clone()));
             Ok(account)
         })
@@ -65,12 +70,13 @@ impl Engine {
 
     /// Deletes an account: its keys stop working, its endpoints are deleted, what is pending is cancelled.
     pub async fn delete_account(&self, id: AccountId) -> Result<(), EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         refuse_reserved(id)?;
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
             let no = inner.snapshot.load().account(id).ok_or(EngineError::NotFound)?.account.no;
-            inner.store.delete_account(no, inner.now()).await?;
+            let deed = who.did(Action::AccountDeleted, id, id, inner.now());
+            inner.store.delete_account(no, deed).await?;
             let mut removed = Vec::new();
             inner.change_snapshot(|snapshot| removed = snapshot.remove_account(id));
             let mut lanes = inner.lanes();
@@ -98,6 +104,7 @@ impl Inner {
         &self,
         name: String,
         once: Option<Once<CreatedAccount>>,
+        who: Who,
     ) -> Result<CreatedAccount, EngineError> {
         let now = self.now();
         let live_key = random_key("sk_live_", &*self.chance);
@@ -115,7 +122,8 @@ impl Inner {
             live_key: live_key.clone(),
             test_key: test_key.clone(),
         });
-        let new = NewAccount { id, name, created_at: now, keys: keys.clone(), keep };
+        let deed = who.did(Action::AccountCreated, id, id, now);
+        let new = NewAccount { id, name, created_at: now, keys: keys.clone(), deed, keep };
         let account = self.store.create_account(new).await?;
         self.change_snapshot(|snapshot| {
             for NewKey { id, livemode, sha256 } in keys {

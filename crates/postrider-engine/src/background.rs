@@ -212,6 +212,9 @@ pub(crate) async fn prune(inner: Arc<Inner>) {
         if let Err(error) = inner.forget_answers().await {
             tracing::error!(error = &error as &dyn std::error::Error, "kept answers could not be forgotten");
         }
+        if let Err(error) = inner.forget_audit().await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the audit log could not be shortened");
+        }
         tokio::time::sleep(PRUNE_EVERY).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use postrider_core::audit::{Action, Deed, Who};
 use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::health::Health;
 use postrider_core::id::EndpointId;
@@ -14,24 +15,9 @@ use crate::config::STATE_WAIT;
 use crate::going_on::finish_what_began;
 use crate::model::{EndpointDraft, EndpointFilter, EndpointPatch, EndpointView, StateChange};
 use crate::once::{self, Once};
-use crate::{Engine, EngineError, Inner};
+use crate::{Acting, Engine, EngineError, Inner};
 
 impl Engine {
-    /// Makes an endpoint; events accepted from now on meet it.
-    pub async fn create_endpoint(&self, draft: EndpointDraft) -> Result<EndpointView, EngineError> {
-        self.create_endpoint_once(draft, None).await
-    }
-
-    /// The same, once for each idempotency key: `AnsweredBefore` where an earlier call was answered.
-    pub async fn create_endpoint_once(
-        &self,
-        draft: EndpointDraft,
-        once: Option<Once<EndpointView>>,
-    ) -> Result<EndpointView, EngineError> {
-        let inner = self.0.clone();
-        finish_what_began(async move { inner.create_endpoint(draft, once).await }).await
-    }
-
     /// Endpoints, newest first.
     pub fn endpoints(&self, filter: EndpointFilter, page: PageRequest) -> Page<EndpointView> {
         let snapshot = self.0.snapshot.load();
@@ -53,6 +39,23 @@ impl Engine {
     pub fn endpoint(&self, id: EndpointId) -> Result<EndpointView, EngineError> {
         Ok(self.0.view(&self.0.find_endpoint(id)?))
     }
+}
+
+impl Acting {
+    /// Makes an endpoint; events accepted from now on meet it.
+    pub async fn create_endpoint(&self, draft: EndpointDraft) -> Result<EndpointView, EngineError> {
+        self.create_endpoint_once(draft, None).await
+    }
+
+    /// The same, once for each idempotency key: `AnsweredBefore` where an earlier call was answered.
+    pub async fn create_endpoint_once(
+        &self,
+        draft: EndpointDraft,
+        once: Option<Once<EndpointView>>,
+    ) -> Result<EndpointView, EngineError> {
+        let (inner, who) = (self.0.clone(), self.who);
+        finish_what_began(async move { inner.create_endpoint(draft, once, who).await }).await
+    }
 
     /// Changes an endpoint; the next attempt goes by it.
     pub async fn update_endpoint(
@@ -60,25 +63,29 @@ impl Engine {
         id: EndpointId,
         patch: EndpointPatch,
     ) -> Result<EndpointView, EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
             let mut endpoint = Endpoint::clone(&*inner.find_endpoint(id)?);
+            let before = endpoint.settings.clone();
             apply(&mut endpoint.settings, patch);
             endpoint.updated_at = inner.now();
             check_secrets_fit(&endpoint.settings, &endpoint.secrets, endpoint.updated_at)?;
-            inner.commit_settings(endpoint).await
+            let deed = who.did(Action::EndpointUpdated, endpoint.account, endpoint.id, endpoint.updated_at);
+            let deed = Deed { fields: changed_fields(&before, &endpoint.settings), ..deed };
+            inner.commit_settings(endpoint, deed).await
         })
         .await
     }
 
     /// Deletes an endpoint; what is pending is cancelled, the log stays.
     pub async fn delete_endpoint(&self, id: EndpointId) -> Result<(), EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
             let endpoint = inner.find_endpoint(id)?;
-            let version = inner.store.delete_endpoint(endpoint.no, inner.now()).await?;
+            let deed = who.did(Action::EndpointDeleted, endpoint.account, id, inner.now());
+            let version = inner.store.delete_endpoint(endpoint.no, deed).await?;
             inner.change_snapshot(|snapshot| snapshot.remove_endpoint(&endpoint, version));
             inner.lanes().remove(endpoint.no);
             inner.cancel.notify_one();
@@ -93,8 +100,8 @@ impl Engine {
         id: EndpointId,
         change: StateChange,
     ) -> Result<EndpointView, EngineError> {
-        let inner = self.0.clone();
-        finish_what_began(async move { inner.change_state(id, change).await }).await
+        let (inner, who) = (self.0.clone(), self.who);
+        finish_what_began(async move { inner.change_state(id, change, who).await }).await
     }
 }
 
@@ -118,6 +125,7 @@ impl Inner {
         &self,
         draft: EndpointDraft,
         once: Option<Once<EndpointView>>,
+        who: Who,
     ) -> Result<EndpointView, EngineError> {
         let EndpointDraft { account, livemode, settings, secret } = draft;
         let secret = secret.unwrap_or_else(|| self.generate_secret());
@@ -147,7 +155,8 @@ impl Inner {
                 endpoint: endpoint.into(),
             }
         });
-        let new = NewEndpoint { id, account_no, livemode, settings, secret, created_at: now, keep };
+        let deed = who.did(Action::EndpointCreated, account, id, now);
+        let new = NewEndpoint { id, account_no, livemode, settings, secret, created_at: now, deed, keep };
         let (endpoint, version) = self.store.create_endpoint(new).await?;
         let endpoint = Arc::new(endpoint);
         // The lane comes first: an event that is matched by the new configuration must find it.
@@ -160,6 +169,7 @@ impl Inner {
         self: &Arc<Self>,
         id: EndpointId,
         change: StateChange,
+        who: Who,
     ) -> Result<EndpointView, EngineError> {
         let _changing = self.changes.lock().await;
         let known = self.find_endpoint(id)?;
@@ -179,8 +189,9 @@ impl Inner {
             };
             let now = self.now();
             let endpoint = Endpoint { state, updated_at: now, ..Endpoint::clone(&known) };
-            let version =
-                self.store.update_endpoint(&endpoint, EndpointUpdate::State { fresh_health }).await?;
+            let deed = who.did(action_of(change), endpoint.account, id, now);
+            let update = EndpointUpdate::State { fresh_health };
+            let version = self.store.update_endpoint(&endpoint, update, deed).await?;
             wrote = Some(state);
             let endpoint = Arc::new(endpoint);
             self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
@@ -220,8 +231,12 @@ impl Inner {
     }
 
     /// Commits changed settings and tells matching and the lane of them.
-    async fn commit_settings(self: &Arc<Self>, endpoint: Endpoint) -> Result<EndpointView, EngineError> {
-        let version = self.store.update_endpoint(&endpoint, EndpointUpdate::Settings).await?;
+    async fn commit_settings(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        deed: Deed,
+    ) -> Result<EndpointView, EngineError> {
+        let version = self.store.update_endpoint(&endpoint, EndpointUpdate::Settings, deed).await?;
         let endpoint = Arc::new(endpoint);
         self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
         self.lanes().configure(endpoint.clone(), self.now());
@@ -246,6 +261,46 @@ fn following_state(change: StateChange, found: State) -> Result<Option<(State, b
         | (StateChange::Resume | StateChange::Enable, State::Enabled)
         | (StateChange::Disable, State::Disabled(_)) => Ok(None),
     }
+}
+
+fn action_of(change: StateChange) -> Action {
+    match change {
+        StateChange::Pause => Action::EndpointPaused,
+        StateChange::Resume => Action::EndpointResumed,
+        StateChange::Enable => Action::EndpointEnabled,
+        StateChange::Disable => Action::EndpointDisabled,
+    }
+}
+
+/// The names of the settings that differ, as in the API.
+fn changed_fields(before: &EndpointSettings, after: &EndpointSettings) -> Vec<&'static str> {
+    let EndpointSettings {
+        url,
+        subscription,
+        filter,
+        description,
+        headers,
+        timeout,
+        retry_schedule,
+        rate_limit,
+        max_in_flight,
+        ordered,
+        standard_webhooks,
+    } = before;
+    let all = [
+        ("url", *url != after.url),
+        ("event_types", *subscription != after.subscription),
+        ("filter", *filter != after.filter),
+        ("description", *description != after.description),
+        ("headers", *headers != after.headers),
+        ("timeout_ms", *timeout != after.timeout),
+        ("retry_schedule", *retry_schedule != after.retry_schedule),
+        ("rate_limit", *rate_limit != after.rate_limit),
+        ("max_in_flight", *max_in_flight != after.max_in_flight),
+        ("ordered", *ordered != after.ordered),
+        ("standard_webhooks", *standard_webhooks != after.standard_webhooks),
+    ];
+    all.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
 }
 
 fn apply(settings: &mut EndpointSettings, patch: EndpointPatch) {

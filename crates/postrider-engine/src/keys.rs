@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use postrider_core::audit::Action;
 use postrider_core::id::{AccountId, KeyId};
 use postrider_core::time::Timestamp;
 use postrider_store::model::NewKey;
@@ -14,8 +15,8 @@ use crate::environment::Chance;
 use crate::going_on::finish_what_began;
 use crate::model::{KeyView, Principal};
 use crate::once::{self, Once};
-use crate::snapshot::KeyEntry;
-use crate::{Engine, EngineError, Inner};
+use crate::snapshot::{KeyEntry, Snapshot};
+use crate::{Acting, Engine, EngineError, Inner};
 
 /// SHA-256 of a key's text: all that is kept of it.
 pub fn key_sha256(key: &str) -> [u8; 32] {
@@ -60,6 +61,23 @@ impl Engine {
         Some(Principal::Account { account_no: key.account, account, livemode: key.livemode, key: key.id })
     }
 
+    /// An account's keys, the newest first.
+    pub fn keys(&self, account: AccountId) -> Result<Vec<KeyView>, EngineError> {
+        let snapshot = self.0.snapshot.load();
+        let no = snapshot.account(account).ok_or(EngineError::NotFound)?.account.no;
+        let of_account = snapshot.all_keys().filter(|entry| entry.key.account == no);
+        let mut keys: Vec<KeyView> = of_account.map(|entry| view(entry, account)).collect();
+        keys.sort_by_key(|key| std::cmp::Reverse(key.id));
+        Ok(keys)
+    }
+
+    /// A key.
+    pub fn key(&self, id: KeyId) -> Result<KeyView, EngineError> {
+        key_of(&self.0.snapshot.load(), id)
+    }
+}
+
+impl Acting {
     /// Makes a further key of an account; gives it and its text, which can't be read again.
     ///
     /// `Conflict` for the operator's own account, and where the account has as many as it may have;
@@ -73,7 +91,7 @@ impl Engine {
         if account == AccountId::OPERATOR {
             return Err(EngineError::Conflict("acc_operator has no keys of its own: use the operator key"));
         }
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let text = random_key(if livemode { "sk_live_" } else { "sk_test_" }, &*inner.chance);
             let _changing = inner.changes.lock().await;
@@ -83,42 +101,33 @@ impl Engine {
             let key = NewKey { id, livemode, sha256: key_sha256(&text) };
             let view = KeyView { id, account, livemode, created_at: now, last_used_at: None };
             let keep = once::keep(once.as_ref(), now, || (view, text.clone()));
-            let made = inner.store.create_key(no, key, now, keep).await?;
+            let deed = who.did(Action::KeyCreated, account, id, now);
+            let made = inner.store.create_key(no, key, deed, keep).await?;
             inner.change_snapshot(|snapshot| snapshot.put_key(made));
             Ok((view, text))
         })
         .await
     }
 
-    /// An account's keys, the newest first.
-    pub fn keys(&self, account: AccountId) -> Result<Vec<KeyView>, EngineError> {
-        let snapshot = self.0.snapshot.load();
-        let no = snapshot.account(account).ok_or(EngineError::NotFound)?.account.no;
-        let of_account = snapshot.all_keys().filter(|entry| entry.key.account == no);
-        let mut keys: Vec<KeyView> = of_account.map(|entry| view(entry, account)).collect();
-        keys.sort_by_key(|key| std::cmp::Reverse(key.id));
-        Ok(keys)
-    }
-
-    /// A key.
-    pub fn key(&self, id: KeyId) -> Result<KeyView, EngineError> {
-        let snapshot = self.0.snapshot.load();
-        let entry = snapshot.all_keys().find(|entry| entry.key.id == id).ok_or(EngineError::NotFound)?;
-        let (_, account) = snapshot.key(&entry.key.sha256).ok_or(EngineError::NotFound)?;
-        Ok(view(entry, account))
-    }
-
     /// Revokes a key: it stops at once.
     pub async fn revoke_key(&self, id: KeyId) -> Result<(), EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
-            inner.store.revoke_key(id, inner.now()).await?;
+            let account = key_of(&inner.snapshot.load(), id)?.account;
+            let deed = who.did(Action::KeyRevoked, account, id, inner.now());
+            inner.store.revoke_key(id, deed).await?;
             inner.change_snapshot(|snapshot| snapshot.remove_key(id));
             Ok(())
         })
         .await
     }
+}
+
+fn key_of(snapshot: &Snapshot, id: KeyId) -> Result<KeyView, EngineError> {
+    let entry = snapshot.all_keys().find(|entry| entry.key.id == id).ok_or(EngineError::NotFound)?;
+    let (_, account) = snapshot.key(&entry.key.sha256).ok_or(EngineError::NotFound)?;
+    Ok(view(entry, account))
 }
 
 fn view(entry: &KeyEntry, account: AccountId) -> KeyView {

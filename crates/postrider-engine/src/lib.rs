@@ -4,6 +4,7 @@
 //! business, sockets the sender's, status codes the API's: none of them appears here.
 
 mod accounts;
+mod acting;
 mod activity;
 mod announce;
 mod background;
@@ -49,6 +50,7 @@ use postrider_store::Store;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+pub use crate::acting::Acting;
 pub use crate::activity::Lookback;
 pub use crate::config::EngineConfig;
 
@@ -78,7 +80,7 @@ use crate::snapshot::Snapshot;
 
 /// What stores take and give, for those who call the engine's lists.
 pub use postrider_store::model::{
-    AttemptPlace, DeliveryFilter, EventFilter, Node, Page, PageRequest, ReplayFilter,
+    AttemptPlace, AuditFilter, DeliveryFilter, EventFilter, Node, Page, PageRequest, ReplayFilter,
 };
 
 /// The handle of the running service; cheap to clone.

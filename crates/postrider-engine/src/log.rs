@@ -1,6 +1,7 @@
 //! Use cases that read the log, and resending from it.
 
 use postrider_core::attempt::Attempt;
+use postrider_core::audit::Action;
 use postrider_core::delivery::{Delivery, Status};
 use postrider_core::endpoint::State;
 use postrider_core::event::Event;
@@ -9,7 +10,7 @@ use postrider_store::model::{DeliveryFilter, EventFilter, NewResend, Page, PageR
 
 use crate::going_on::finish_what_began;
 use crate::once::{self, Once};
-use crate::{Engine, EngineError};
+use crate::{Acting, Engine, EngineError};
 
 impl Engine {
     /// Events, newest first.
@@ -41,6 +42,16 @@ impl Engine {
         Ok(self.0.store.attempts(delivery.seq).await?)
     }
 
+    /// Whether events can be accepted just now: the store is writable, and the service is not stopping.
+    pub async fn check_ready(&self) -> Result<(), EngineError> {
+        if self.0.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(EngineError::ShuttingDown);
+        }
+        Ok(self.0.store.check_writable().await?)
+    }
+}
+
+impl Acting {
     /// Sends a finished delivery again, as a new delivery with the same guid and a full schedule.
     ///
     /// `Conflict` where it is still pending or its endpoint is disabled, `NotFound` where its endpoint is gone,
@@ -60,7 +71,7 @@ impl Engine {
         if matches!(endpoint.state, State::Disabled(_)) {
             return Err(EngineError::Conflict("the endpoint is disabled; enable it first"));
         }
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         let new_id = finish_what_began(async move {
             let now = inner.now();
             let new_id = DeliveryId::new(now, inner.chance.bits());
@@ -75,7 +86,9 @@ impl Engine {
                 resend_of: Some(id),
                 ..old
             });
-            let row = inner.store.resend(NewResend { id: new_id, of: id, created_at: now, keep }).await?;
+            let deed = who.did(Action::DeliveryResent, old.account, new_id, now);
+            let row =
+                inner.store.resend(NewResend { id: new_id, of: id, created_at: now, deed, keep }).await?;
             let (no, item) = inner.item_of(row);
             inner.pump_after(now, |lanes| lanes.push_resend(no, item, now));
             Ok(new_id)
@@ -89,22 +102,16 @@ impl Engine {
     ///
     /// `Conflict` where it has come to its end.
     pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Delivery, EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
+        let account = self.delivery(id).await?.account;
         finish_what_began(async move {
             let now = inner.now();
-            let (no, seq) = inner.store.cancel_delivery(id, now).await?;
+            let deed = who.did(Action::DeliveryCancelled, account, id, now);
+            let (no, seq) = inner.store.cancel_delivery(id, deed).await?;
             inner.pump_after(now, |lanes| lanes.cancelled(no, seq, now));
             Ok(())
         })
         .await?;
         self.delivery(id).await
-    }
-
-    /// Whether events can be accepted just now: the store is writable, and the service is not stopping.
-    pub async fn check_ready(&self) -> Result<(), EngineError> {
-        if self.0.stopping.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(EngineError::ShuttingDown);
-        }
-        Ok(self.0.store.check_writable().await?)
     }
 }

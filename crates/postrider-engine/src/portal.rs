@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postrider_core::audit::Action;
 use postrider_core::id::{AccountId, LinkId};
 use postrider_core::limits::{DEFAULT_PORTAL_LINK, MAX_PORTAL_LINK, MIN_PORTAL_LINK};
 use postrider_core::portal::PortalLink;
@@ -10,7 +11,7 @@ use postrider_store::model::portal::NewPortalLink;
 use crate::going_on::finish_what_began;
 use crate::keys::{key_sha256, random_key};
 use crate::once::Once;
-use crate::{Engine, EngineError};
+use crate::{Acting, Engine, EngineError};
 
 /// A link just made, with its token, which can't be read again.
 #[derive(Debug)]
@@ -22,6 +23,13 @@ pub struct CreatedPortalLink {
 }
 
 impl Engine {
+    /// What a token opens. `NotFound` where it opens nothing: it has ended, was revoked, or never was.
+    pub async fn portal_link(&self, token: &str) -> Result<PortalLink, EngineError> {
+        Ok(self.0.store.portal_link(key_sha256(token), self.now()).await?)
+    }
+}
+
+impl Acting {
     /// Makes a link into the portal for an account, of one mode or both, for an hour where no time is named.
     ///
     /// `NotFound` where the account is not there, `Conflict` for the operator's own or where it has as many as it may have,
@@ -44,7 +52,7 @@ impl Engine {
             let detail = format!("must be a whole number from {least} to {most}");
             return Err(EngineError::Refused { field: "expires_in_seconds", detail });
         }
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let now = inner.now();
             let id = LinkId::new(now, inner.chance.bits());
@@ -53,7 +61,9 @@ impl Engine {
             let link = PortalLink { id, account_no, account, livemode, created_at: now, expires_at };
             let made = CreatedPortalLink { link, token };
             let keep = once.as_ref().map(|once| Box::new(once.keep(&made, now)));
-            let new = NewPortalLink { id, account_no, livemode, sha256, created_at: now, expires_at, keep };
+            let deed = who.did(Action::PortalLinkCreated, account, id, now);
+            let new =
+                NewPortalLink { id, account_no, livemode, sha256, created_at: now, expires_at, deed, keep };
             inner.store.create_portal_link(new).await?;
             Ok(made)
         })
@@ -63,12 +73,11 @@ impl Engine {
     /// Ends a link of an account at once. `NotFound` where there is none.
     pub async fn revoke_portal_link(&self, account: AccountId, id: LinkId) -> Result<(), EngineError> {
         let account_no = self.account(account)?.no;
-        let inner = self.0.clone();
-        finish_what_began(async move { Ok(inner.store.revoke_portal_link(account_no, id).await?) }).await
-    }
-
-    /// What a token opens. `NotFound` where it opens nothing: it has ended, was revoked, or never was.
-    pub async fn portal_link(&self, token: &str) -> Result<PortalLink, EngineError> {
-        Ok(self.0.store.portal_link(key_sha256(token), self.now()).await?)
+        let (inner, who) = (self.0.clone(), self.who);
+        finish_what_began(async move {
+            let deed = who.did(Action::PortalLinkRevoked, account, id, inner.now());
+            Ok(inner.store.revoke_portal_link(account_no, id, deed).await?)
+        })
+        .await
     }
 }

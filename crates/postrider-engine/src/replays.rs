@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use postrider_core::audit::Action;
 use postrider_core::endpoint::{Endpoint, EndpointNo, State};
 use postrider_core::id::{DeliveryId, EndpointId, ReplayId};
 use postrider_core::replay::{self, Counts, Pace, Replay};
@@ -19,7 +20,7 @@ use crate::config::{REPLAY_EVERY, REPLAY_LOOKS, REPLAY_NAP, REPLAY_SLICE, STORE_
 use crate::going_on::finish_what_began;
 use crate::model::ReplayDraft;
 use crate::once::{self, Once};
-use crate::{Engine, EngineError, Inner};
+use crate::{Acting, Engine, EngineError, Inner};
 
 impl Engine {
     /// Counts what a replay would send again (`matched`) and what it would skip just now, and stores nothing.
@@ -30,6 +31,22 @@ impl Engine {
         Ok(self.0.count(&endpoint, &draft).await?.1)
     }
 
+    /// A replay.
+    pub async fn replay(&self, id: ReplayId) -> Result<Replay, EngineError> {
+        Ok(self.0.store.replay(id).await?)
+    }
+
+    /// Replays, newest first.
+    pub async fn replays(
+        &self,
+        filter: ReplayFilter,
+        page: PageRequest,
+    ) -> Result<Page<Replay>, EngineError> {
+        Ok(self.0.store.replays(filter, page).await?)
+    }
+}
+
+impl Acting {
     /// Counts, and makes a replay that runs by itself from then on. Its range ends with what is there now.
     ///
     /// `NotFound` where the endpoint is not there, `Conflict` where it is disabled or one of it runs already, or as many
@@ -44,7 +61,7 @@ impl Engine {
         draft: ReplayDraft,
         once: Option<Once<Replay>>,
     ) -> Result<Replay, EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         if inner.stopping.load(Ordering::Relaxed) {
             return Err(EngineError::ShuttingDown);
         }
@@ -70,7 +87,9 @@ impl Engine {
                 created_at: now,
                 finished_at: None,
             });
-            let new = NewReplay { id, selection: draft.selection, range, matched, created_at: now, keep };
+            let deed = who.did(Action::ReplayCreated, endpoint.account, id, now);
+            let new =
+                NewReplay { id, selection: draft.selection, range, matched, created_at: now, deed, keep };
             let made = inner.store.create_replay(new).await?;
             inner.replays.notify_one();
             Ok(made)
@@ -78,26 +97,14 @@ impl Engine {
         .await
     }
 
-    /// A replay.
-    pub async fn replay(&self, id: ReplayId) -> Result<Replay, EngineError> {
-        Ok(self.0.store.replay(id).await?)
-    }
-
-    /// Replays, newest first.
-    pub async fn replays(
-        &self,
-        filter: ReplayFilter,
-        page: PageRequest,
-    ) -> Result<Page<Replay>, EngineError> {
-        Ok(self.0.store.replays(filter, page).await?)
-    }
-
     /// Ends a replay early; what it has resent by then goes its own way. A cancelled one stays as it is.
     ///
     /// `NotFound` where it is not there, `Conflict` where it is done.
     pub async fn cancel_replay(&self, id: ReplayId) -> Result<Replay, EngineError> {
         let store = &self.0.store;
-        match store.cancel_replay(id, replay::CancelReason::ByHand, self.now()).await {
+        let account = store.replay(id).await?.account;
+        let deed = self.who.did(Action::ReplayCancelled, account, id, self.now());
+        match store.cancel_replay(id, replay::CancelReason::ByHand, deed).await {
             Err(StoreError::Conflict(_)) => {
                 let ended = store.replay(id).await?;
                 match ended.state {

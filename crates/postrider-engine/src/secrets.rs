@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postrider_core::audit::{Action, Who};
 use postrider_core::endpoint::Endpoint;
 use postrider_core::id::EndpointId;
 use postrider_core::secret::{RotationRefused, Secret, Secrets};
@@ -14,12 +15,13 @@ use postrider_store::model::SecretsChange;
 use crate::config::SETTLE_SECRETS_EVERY;
 use crate::going_on::finish_what_began;
 use crate::model::{EndpointView, RevealedSecrets};
-use crate::{Engine, EngineError, Inner};
+use crate::{Acting, EngineError, Inner};
 
-impl Engine {
-    /// An endpoint's secret; both, while an overlap runs.
-    pub fn secrets(&self, id: EndpointId) -> Result<RevealedSecrets, EngineError> {
+impl Acting {
+    /// An endpoint's secret; both, while an overlap runs. It is written down before that somebody has seen them.
+    pub async fn secrets(&self, id: EndpointId) -> Result<RevealedSecrets, EngineError> {
         let endpoint = self.0.find_endpoint(id)?;
+        self.note(Action::SecretRevealed, endpoint.account, id).await?;
         let now = self.0.now();
         let secret = endpoint.secrets.signing(now).clone();
         Ok(RevealedSecrets { secret, next: endpoint.secrets.next(now).cloned() })
@@ -35,7 +37,7 @@ impl Engine {
         secret: Option<Secret>,
         overlap: Duration,
     ) -> Result<(EndpointView, Secret), EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let new = secret.unwrap_or_else(|| inner.generate_secret());
             let _changing = inner.changes.lock().await;
@@ -46,20 +48,20 @@ impl Engine {
             {
                 return Err(EngineError::Refused { field: "secret", detail: why.to_string() });
             }
-            Ok((inner.commit_secrets(&endpoint, rotated).await?, new))
+            Ok((inner.commit_secrets(&endpoint, rotated, (who, Action::SecretRotated)).await?, new))
         })
         .await
     }
 
     /// Ends a running overlap: the new secret alone signs from now on. `Conflict` where none runs.
     pub async fn end_secret_overlap(&self, id: EndpointId) -> Result<EndpointView, EngineError> {
-        let inner = self.0.clone();
+        let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let _changing = inner.changes.lock().await;
             let endpoint = inner.find_endpoint(id)?;
             let ended = endpoint.secrets.ended(inner.now());
             let ended = ended.ok_or(EngineError::Conflict("no overlap of two secrets runs"))?;
-            inner.commit_secrets(&endpoint, ended).await
+            inner.commit_secrets(&endpoint, ended, (who, Action::SecretOverlapEnded)).await
         })
         .await
     }
@@ -77,6 +79,7 @@ impl Inner {
         self: &Arc<Self>,
         endpoint: &Endpoint,
         secrets: Secrets,
+        (who, action): (Who, Action),
     ) -> Result<EndpointView, EngineError> {
         let at = self.now();
         let change = SecretsChange {
@@ -86,6 +89,7 @@ impl Inner {
             before: endpoint.secrets.clone(),
             after: secrets.clone(),
             at,
+            deed: who.did(action, endpoint.account, endpoint.id, at),
         };
         let version = self.store.set_secrets(change).await?;
         let changed = Arc::new(Endpoint { secrets, updated_at: at, ..endpoint.clone() });
@@ -104,8 +108,9 @@ impl Inner {
         for id in ended {
             let _changing = self.changes.lock().await;
             let Ok(endpoint) = self.find_endpoint(id) else { continue };
+            let ended = (Who::SERVICE, Action::SecretOverlapEnded);
             let Some(settled) = endpoint.secrets.settled(self.now()) else { continue };
-            if let Err(error) = self.commit_secrets(&endpoint, settled).await {
+            if let Err(error) = self.commit_secrets(&endpoint, settled, ended).await {
                 // The new one signs all the same; this is tried again with the next round.
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, endpoint = %id, "an old secret could not be let go");

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use postrider_core::audit::{Action, Who};
 use postrider_core::catalogue::Catalogue;
 use postrider_core::id::AccountId;
 use postrider_core::time::Timestamp;
@@ -158,6 +159,7 @@ async fn make_operator_account(store: &dyn Store, now: Timestamp) -> Result<(), 
         name: "Operator".to_owned(),
         created_at: now,
         keys: Vec::new(),
+        deed: Who::SERVICE.did(Action::AccountCreated, AccountId::OPERATOR, AccountId::OPERATOR, now),
         keep: None,
     };
     match store.create_account(account).await {

@@ -1,6 +1,7 @@
 //! Sending an endpoint an example, so that its owner sees whether it receives.
 
 use bytes::Bytes;
+use postrider_core::audit::Action;
 use postrider_core::catalogue::{EventType, RaisedBy};
 use postrider_core::endpoint::{Endpoint, State};
 use postrider_core::id::{AccountId, EndpointId};
@@ -9,9 +10,9 @@ use postrider_core::payload;
 use crate::going_on::finish_what_began;
 use crate::model::{Accepted, Submission};
 use crate::once::Once;
-use crate::{Engine, EngineError};
+use crate::{Acting, EngineError};
 
-impl Engine {
+impl Acting {
     /// Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it subscribed. Without
     /// a name it is the first type that it subscribed. Gives what was handed in, and what was made of it.
     ///
@@ -45,6 +46,7 @@ impl Engine {
             livemode,
             payload: Bytes::from(example),
         };
+        self.note(Action::EndpointTested, endpoint.account, id).await?;
         let (inner, handed_in, once) = (self.0.clone(), submission.clone(), once(&submission));
         let accepted =
             finish_what_began(async move { inner.ingest_to(vec![handed_in], Some(id), once).await }).await?;

@@ -7,6 +7,7 @@
 
 pub mod accepting;
 pub mod attempts;
+pub mod auditing;
 pub mod choosing;
 pub mod configuring;
 pub mod credentials;
@@ -106,6 +107,11 @@ macro_rules! store_conformance {
             once::what_is_refused_keeps_no_answer,
             once::of_many_at_once_one_creates_and_the_others_find_its_answer,
             once::an_answer_is_kept_for_a_day_and_then_forgotten,
+            auditing::every_change_of_an_account_leaves_one_entry_of_who_made_it,
+            auditing::every_change_of_an_endpoint_leaves_one_entry_of_who_made_it,
+            auditing::what_is_refused_leaves_no_entry,
+            auditing::entries_are_filtered_and_paged_and_survive,
+            auditing::entries_are_forgotten_in_slices_from_the_oldest,
             configuring::a_healthy_store_can_be_written,
             listing::deliveries_are_filtered_and_paged,
             listing::events_are_filtered_and_paged,

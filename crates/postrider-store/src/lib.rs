@@ -5,6 +5,7 @@
 //! promises; it decides nothing about retries or health. A new store is one folder and passes the suite of
 //! `conformance` (a feature, so that it is in no release binary) unchanged.
 
+mod audit_rows;
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
+use postrider_core::audit::{Deed, Entry};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -37,10 +39,10 @@ use crate::figures::StoreFigures;
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
-    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page, PageRequest,
-    PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
-    SecretsChange,
+    AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
+    LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
+    PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
+    ReplayStepped, SecretsChange,
 };
 
 /// A retry that is due within this time of its attempt belongs to the node that made the attempt, and waits in its memory;
@@ -60,27 +62,31 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps the SHA-256 of the operator key made at the first start.
     async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError>;
 
+    // What changes something by somebody's hand takes who did it, and writes the entry of the audit log in the same commit.
+    // Its `at` is now.
+
     /// Makes an account with its first keys.
     async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError>;
 
     /// Renames an account. `NotFound` where it is deleted.
-    async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError>;
+    async fn rename_account(&self, account: AccountNo, name: &str, deed: Deed)
+    -> Result<Account, StoreError>;
 
     /// Deletes an account, its keys and its endpoints, and cancels their replays; the log stays. What is pending is
     /// cancelled afterwards, in slices, through [`Store::cancel_pending`].
-    async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
+    async fn delete_account(&self, account: AccountNo, deed: Deed) -> Result<(), StoreError>;
 
     /// Makes a key of an account. `NotFound` where the account is deleted, `Conflict` where it has as many as it may have.
     async fn create_key(
         &self,
         account: AccountNo,
         key: NewKey,
-        now: Timestamp,
+        deed: Deed,
         keep: Option<Box<Keep>>,
     ) -> Result<AccountKey, StoreError>;
 
     /// Revokes a key. `NotFound` where there is none.
-    async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError>;
+    async fn revoke_key(&self, key: KeyId, deed: Deed) -> Result<(), StoreError>;
 
     /// Writes when keys were last used; an earlier time than the one that is there changes nothing.
     async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
@@ -89,7 +95,7 @@ pub trait Store: Send + Sync + 'static {
     async fn create_portal_link(&self, link: NewPortalLink) -> Result<(), StoreError>;
 
     /// Ends a link of the account at once. `NotFound` where there is none.
-    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId) -> Result<(), StoreError>;
+    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId, deed: Deed) -> Result<(), StoreError>;
 
     /// The link whose token has this SHA-256. `NotFound` where it has ended, or its account is deleted.
     async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError>;
@@ -101,7 +107,12 @@ pub trait Store: Send + Sync + 'static {
     /// Writes an endpoint's settings as given, and its state where `update` says so (health is otherwise
     /// written by [`Store::record`] alone). Gives the account's new configuration version. `NotFound` where it is
     /// deleted.
-    async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError>;
+    async fn update_endpoint(
+        &self,
+        endpoint: &Endpoint,
+        update: EndpointUpdate,
+        deed: Deed,
+    ) -> Result<i64, StoreError>;
 
     /// Writes an endpoint's secrets, and gives the account's new configuration version. `Conflict` where they are not
     /// the ones that the change begins with, so that no rotation is undone by another; `NotFound` where the endpoint is
@@ -109,7 +120,7 @@ pub trait Store: Send + Sync + 'static {
     async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError>;
 
     /// Deletes an endpoint and cancels its replay; the log stays. Gives the account's new configuration version.
-    async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
+    async fn delete_endpoint(&self, endpoint: EndpointNo, deed: Deed) -> Result<i64, StoreError>;
 
     /// Endpoints that are deleted and still have pending deliveries, with the reason to cancel them.
     async fn deleted_with_backlog(&self) -> Result<Vec<(EndpointNo, CancelReason)>, StoreError>;
@@ -128,7 +139,7 @@ pub trait Store: Send + Sync + 'static {
     async fn cancel_delivery(
         &self,
         id: DeliveryId,
-        now: Timestamp,
+        deed: Deed,
     ) -> Result<(EndpointNo, DeliverySeq), StoreError>;
 
     /// Commits events and all their deliveries, all or nothing, and gives each delivery's sequence number in
@@ -188,7 +199,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         id: ReplayId,
         reason: replay::CancelReason,
-        now: Timestamp,
+        deed: Deed,
     ) -> Result<Replay, StoreError>;
 
     /// Every running replay with its endpoint, the oldest first.
@@ -325,6 +336,16 @@ pub trait Store: Send + Sync + 'static {
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         Ok(Vec::new())
     }
+
+    /// Writes an entry of the audit log about what changes nothing, such as a secret that is about to be shown. Every
+    /// change writes its own, in its commit.
+    async fn note(&self, deed: Deed) -> Result<(), StoreError>;
+
+    /// Entries of the audit log, newest first.
+    async fn audit(&self, filter: AuditFilter, page: PageRequest) -> Result<Page<Entry>, StoreError>;
+
+    /// Forgets up to `limit` entries of the audit log from before this time, and says how many.
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Whether the store can be written just now.
     async fn check_writable(&self) -> Result<(), StoreError>;

@@ -7,6 +7,7 @@ pub mod portal;
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
+use postrider_core::audit::Deed;
 use postrider_core::delivery::{Delivery, DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::event::Event;
@@ -18,7 +19,7 @@ use postrider_core::time::Timestamp;
 
 mod nodes;
 
-pub use self::filters::{DeliveryFilter, EventFilter};
+pub use self::filters::{AuditFilter, DeliveryFilter, EventFilter};
 pub use self::nodes::{News, Node};
 use self::once::Keep;
 
@@ -55,6 +56,8 @@ pub struct NewAccount {
     pub created_at: Timestamp,
     /// Its first keys.
     pub keys: Vec<NewKey>,
+    /// Who makes it, for the audit log.
+    pub deed: Deed,
     /// What makes the call happen once, where it has an idempotency key.
     pub keep: Option<Box<Keep>>,
 }
@@ -74,6 +77,8 @@ pub struct NewEndpoint {
     pub secret: Secret,
     /// Now.
     pub created_at: Timestamp,
+    /// Who makes it, for the audit log.
+    pub deed: Deed,
     /// What makes the call happen once, where it has an idempotency key.
     pub keep: Option<Box<Keep>>,
 }
@@ -105,6 +110,8 @@ pub struct SecretsChange {
     pub after: Secrets,
     /// Now.
     pub at: Timestamp,
+    /// Who makes it, for the audit log.
+    pub deed: Deed,
 }
 
 /// An event to be accepted, with where it goes.
@@ -138,6 +145,8 @@ pub struct NewResend {
     pub of: DeliveryId,
     /// Now.
     pub created_at: Timestamp,
+    /// Who makes it, for the audit log.
+    pub deed: Deed,
     /// What makes the call happen once, where it has an idempotency key.
     pub keep: Option<Box<Keep>>,
 }
@@ -177,6 +186,8 @@ pub struct NewReplay {
     pub matched: u64,
     /// Now.
     pub created_at: Timestamp,
+    /// Who makes it, for the audit log.
+    pub deed: Deed,
     /// What makes the call happen once, where it has an idempotency key.
     pub keep: Option<Box<Keep>>,
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod account_keys;
 mod attempts;
+mod audit;
 mod batches;
 mod configuration;
 mod connect;

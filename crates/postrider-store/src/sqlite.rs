@@ -3,6 +3,7 @@
 //! This file opens it and hands each call to the writer or to a reader; SQL stands below.
 
 mod answers;
+mod audit;
 mod changes;
 mod checkpoint;
 mod endpoint_row;

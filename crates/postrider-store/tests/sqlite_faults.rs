@@ -86,7 +86,7 @@ async fn everyone_in_a_batch_that_is_not_committed_is_told() {
     let (accept, record, rename, writable) = tokio::join!(
         store.accept(vec![new.clone()]),
         store.record(batch.clone().into()),
-        store.rename_account(lane.account.no, "Renamed"),
+        store.rename_account(lane.account.no, "Renamed", place.deed()),
         store.check_writable(),
     );
     assert!(matches!(accept, Err(AcceptError::Unavailable(_))));
@@ -274,7 +274,10 @@ async fn the_files_never_hold_a_secret_or_a_header_value() {
     let store = place.open();
     let lane = place.lane(&store).await;
     store.accept(vec![place.event(&lane, "a payload in plain text")]).await.unwrap();
-    store.update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: true }).await.unwrap();
+    store
+        .update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: true }, place.deed())
+        .await
+        .unwrap();
     let secret = lane.endpoint.secrets.current.expose().as_bytes().to_vec();
     for is_closed in [false, true] {
         if is_closed {

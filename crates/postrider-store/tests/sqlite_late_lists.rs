@@ -184,7 +184,7 @@ async fn a_file_of_the_first_version_gets_its_lists() {
         DROP INDEX attempts_ended; ALTER TABLE attempts DROP COLUMN ended_at;
         ALTER TABLE endpoints DROP COLUMN filter;
         DROP INDEX account_keys_account; ALTER TABLE account_keys DROP COLUMN last_used_at;
-        DROP TABLE portal_links; DROP TABLE kept_answers;
+        DROP TABLE portal_links; DROP TABLE kept_answers; DROP TABLE audit;
         ALTER TABLE endpoints DROP COLUMN next_secret_at; ALTER TABLE endpoints DROP COLUMN next_secret;
         PRAGMA user_version = 1;";
     connection.execute_batch(back).unwrap();

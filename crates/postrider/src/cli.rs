@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::flags::ServeFlags;
 use crate::resources::{
-    AccountsCommand, DeliveriesCommand, EndpointsCommand, EventTypesCommand, EventsCommand, KeysCommand,
-    ModeArgs, ReplaysCommand,
+    AccountsCommand, AuditArgs, DeliveriesCommand, EndpointsCommand, EventTypesCommand, EventsCommand,
+    KeysCommand, ModeArgs, ReplaysCommand,
 };
 use crate::{demo, doctor, listen, migrate, nodes, receive, serve, signing, terminal, trigger};
 
@@ -53,6 +53,8 @@ enum Command {
     /// Replays: list, show, create, cancel
     #[command(subcommand)]
     Replays(ReplaysCommand),
+    /// Who did what, and from where
+    Audit(Box<AuditArgs>),
     /// Compute the signature of a body
     Sign(SignArgs),
     /// Check the signature of a body
@@ -263,6 +265,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Events(command) => command.run(),
         Command::Deliveries(command) => command.run(),
         Command::Replays(command) => command.run(),
+        Command::Audit(args) => args.run(),
         Command::Sign(args) => signing::sign(&args),
         Command::Verify(args) => signing::verify(&args),
         Command::Migrate(args) => migrate::run(&args),

@@ -2,6 +2,7 @@
 //! not, the service says.
 
 mod accounts;
+mod audit;
 mod deliveries;
 mod endpoints;
 mod event_types;
@@ -13,6 +14,7 @@ mod show;
 mod table;
 
 pub(crate) use accounts::AccountsCommand;
+pub(crate) use audit::AuditArgs;
 pub(crate) use deliveries::DeliveriesCommand;
 pub(crate) use endpoints::EndpointsCommand;
 pub(crate) use event_types::EventTypesCommand;

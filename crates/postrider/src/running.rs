@@ -72,6 +72,7 @@ pub(crate) fn api_options(files: usize, engine: &Engine, dashboard: DashboardOpt
     ApiOptions {
         max_connections: (files / 4).clamp(16, 4_096),
         grace: API_GRACE,
+        behind_proxy: dashboard.behind_proxy,
         beside: Some(postrider_dashboard::router(engine.clone(), dashboard)),
         ..ApiOptions::default()
     }

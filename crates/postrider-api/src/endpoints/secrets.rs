@@ -29,7 +29,7 @@ struct Revealed<'a> {
 pub(crate) async fn reveal(call: Call) -> Answer {
     let view = find(&call)?;
     call.no_query()?;
-    let secrets = call.engine().secrets(view.endpoint.id)?;
+    let secrets = call.acting().secrets(view.endpoint.id).await?;
     tracing::info!(endpoint = %view.endpoint.id, "the operator read an endpoint's secret");
     let next = secrets.next.as_ref();
     let revealed = Revealed {
@@ -45,7 +45,7 @@ pub(crate) async fn rotate(mut call: Call) -> Answer {
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
     let (secret, overlap) = rotation(&body, &view)?;
-    let (view, secret) = call.engine().rotate_secret(view.endpoint.id, secret, overlap).await?;
+    let (view, secret) = call.acting().rotate_secret(view.endpoint.id, secret, overlap).await?;
     tracing::info!(endpoint = %view.endpoint.id, ?overlap, "the operator rotated an endpoint's secret");
     let shown = Shown::new(&view, Some(secret.expose()), call.engine().now());
     Ok(answer::json(StatusCode::OK, &shown))
@@ -72,7 +72,7 @@ fn rotation(body: &Received, view: &EndpointView) -> Result<(Option<Secret>, Dur
 pub(crate) async fn end_overlap(call: Call) -> Answer {
     let view = find(&call)?;
     call.no_query()?;
-    call.engine().end_secret_overlap(view.endpoint.id).await?;
+    call.acting().end_secret_overlap(view.endpoint.id).await?;
     tracing::info!(endpoint = %view.endpoint.id, "the operator ended the overlap of a rotation");
     Ok(answer::nothing())
 }

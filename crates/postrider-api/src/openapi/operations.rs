@@ -1,5 +1,6 @@
 //! Every operation of the surface, in the order in which the description shows them.
 
+use postrider_core::audit::Action;
 use serde_json::{Value, json};
 
 use super::describe::{Access, Operation, operation};
@@ -290,6 +291,15 @@ fn service() -> Vec<Operation> {
             .gives(200, "It is", "Status"),
         open(operation("get", "/readyz", "isReady", tag, "Whether events can be accepted"))
             .gives(200, "They can", "Status"),
+        operation("get", "/v1/audit", "listAudit", tag, "Who did what, newest first")
+            .about("Every change and every look at a secret, for 400 days. docs/operations.md lists the actions.")
+            .access(Access::Operator)
+            .query("account", "Of this account", account_id())
+            .query("action", "Of this action", json!({ "enum": Action::ALL.iter().map(|action| action.as_str()).collect::<Vec<_>>() }))
+            .query("since", "Done at or after", time())
+            .query("until", "Done before", time())
+            .pages('u')
+            .lists("AuditEntry"),
         operation("get", "/v1/nodes", "listNodes", tag, "The nodes that serve from this store")
             .about("Each start of a process is a node of its own. On SQLite there is one.")
             .access(Access::Operator)

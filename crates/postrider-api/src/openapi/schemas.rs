@@ -5,6 +5,7 @@ mod deliveries;
 mod endpoints;
 mod events;
 
+use postrider_core::audit::Action;
 use serde_json::{Map, Value, json};
 
 /// An object with exactly these properties; all of them are always there.
@@ -141,6 +142,7 @@ fn general() -> Named {
         ("Problem", problem),
         ("Nothing", nothing),
         ("Node", node()),
+        ("AuditEntry", audit_entry()),
         ("Status", whole(json!({ "status": one_of(&["ok", "ready"]) }), json!({ "status": "ok" }))),
     ]
 }
@@ -159,6 +161,32 @@ fn node() -> Value {
         json!({
             "id": "node_7", "name": "postrider-4711", "version": "0.1.0", "this": true, "started_at": AT, "seen_at": AT,
             "pending": 12, "leases": 3,
+        }),
+    )
+}
+
+fn audit_entry() -> Value {
+    let kinds = ["operator", "key", "dashboard", "portal", "service"];
+    let actor = json!({
+        "type": "object", "required": ["kind", "id"], "additionalProperties": false,
+        "properties": {
+            "kind": one_of(&kinds),
+            "id": { "type": ["string", "null"], "description": "The key's or the portal link's name" },
+        },
+    });
+    let actions: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+    whole(
+        json!({
+            "at": time(), "actor": actor,
+            "address": { "type": ["string", "null"], "description": "The other side of the connection" },
+            "action": one_of(&actions), "account": account_id(),
+            "target": { "type": "string", "description": "The id of what it was done to" },
+            "fields": { "type": "array", "items": text(), "description": "The names of the fields that changed" },
+        }),
+        json!({
+            "at": AT, "actor": { "kind": "operator", "id": null }, "address": "203.0.113.7",
+            "action": "endpoint.updated", "account": "acc_0193a7d54c7f7cc08f3e2b1a09d8c7b6",
+            "target": "ep_0193a7d54c7f7cc08f3e2b1a09d8c7b7", "fields": ["url", "timeout_ms"],
         }),
     )
 }

@@ -22,7 +22,7 @@ async fn health_needs_no_key() {
 #[tokio::test]
 async fn a_path_that_does_not_exist_is_404_with_or_without_a_key() {
     let service = Service::start().await;
-    for path in ["/", "/v1", "/v1/", "/v2/events", "/v1/events/", "/v1/accounts/a/b", "/v1/audit", "/%00"] {
+    for path in ["/", "/v1", "/v1/", "/v2/events", "/v1/events/", "/v1/accounts/a/b", "/v1/audits", "/%00"] {
         for headers in [&[][..], &[OPERATOR]] {
             let answer = service.connect().await.request("POST", path, headers, b"{}").await;
             assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path}");

@@ -5,6 +5,7 @@
 
 mod account_keys;
 mod accounts;
+mod audit;
 mod bad_events;
 mod batch;
 mod client;

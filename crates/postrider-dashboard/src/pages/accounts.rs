@@ -80,7 +80,7 @@ fn name(visit: &Visit) -> Result<String, &'static str> {
 pub(crate) async fn create(visit: Visit) -> Answer {
     match name(&visit) {
         Ok(name) => {
-            let made = visit.engine().create_account(name).await?;
+            let made = visit.acting().create_account(name).await?;
             layout::page(&visit, Section::Accounts, "Account created", created(&visit, &made))
         }
         Err(fault) => {
@@ -174,7 +174,7 @@ fn changes(visit: &Visit, account: &Account) -> Markup {
 pub(crate) async fn rename(visit: Visit) -> Answer {
     let account = find(&visit)?;
     let name = name(&visit).map_err(|fault| Refusal::BadRequest(format!("{fault}.")))?;
-    visit.engine().rename_account(account.id, name).await?;
+    visit.acting().rename_account(account.id, name).await?;
     Ok(visit.see(&format!("/accounts/{}?said=renamed", account.id)))
 }
 
@@ -183,6 +183,6 @@ pub(crate) async fn delete(visit: Visit) -> Answer {
     if !visit.form.is_ticked("sure") {
         return Err(Refusal::BadRequest("Tick “Yes, delete it” first; nothing was deleted.".to_owned()));
     }
-    visit.engine().delete_account(account.id).await?;
+    visit.acting().delete_account(account.id).await?;
     Ok(visit.see("/accounts?said=deleted"))
 }

@@ -342,7 +342,7 @@ fn both_ways(text: &str, name: &str, is_whole: bool) -> Markup {
 /// Sends a finished delivery again.
 pub(crate) async fn resend(visit: Visit) -> Answer {
     let old = find(&visit).await?;
-    let new = visit.engine().resend(old.id, None).await;
+    let new = visit.acting().resend(old.id, None).await;
     match new {
         Ok(new) => Ok(visit.see(&format!("/deliveries/{}?said=resent", new.id))),
         Err(EngineError::NotFound) => {

@@ -185,7 +185,7 @@ pub(crate) async fn change_state(visit: Visit) -> Answer {
         "disable" => (StateChange::Disable, "disabled"),
         _ => return Err(Refusal::BadRequest("The form names no change that there is.".to_owned())),
     };
-    visit.engine().change_state(view.endpoint.id, change).await?;
+    visit.acting().change_state(view.endpoint.id, change).await?;
     Ok(visit.see(&format!("/endpoints/{}?said={said}", view.endpoint.id)))
 }
 
@@ -195,6 +195,6 @@ pub(crate) async fn delete(visit: Visit) -> Answer {
     if !visit.form.is_ticked("sure") {
         return Err(Refusal::BadRequest("Tick “Yes, delete it” first; nothing was deleted.".to_owned()));
     }
-    visit.engine().delete_endpoint(view.endpoint.id).await?;
+    visit.acting().delete_endpoint(view.endpoint.id).await?;
     Ok(visit.see("/endpoints?said=deleted"))
 }

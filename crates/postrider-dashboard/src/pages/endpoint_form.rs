@@ -28,7 +28,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
     let typed = Typed::read(&visit.form);
     match judge_creation(&visit, &typed) {
         Err(faults) => Ok(again(&visit, creation(&visit, &typed, &faults), "New endpoint")),
-        Ok(draft) => match visit.engine().create_endpoint(draft).await {
+        Ok(draft) => match visit.acting().create_endpoint(draft).await {
             Ok(view) => layout::page(&visit, Section::Endpoints, "Endpoint created", created(&visit, &view)),
             Err(error) => {
                 let faults = vec![fault_of(error)?];
@@ -66,7 +66,7 @@ pub(crate) async fn change(visit: Visit) -> Answer {
                 ordered: Some(settings.ordered),
                 standard_webhooks: Some(settings.standard_webhooks),
             };
-            match visit.engine().update_endpoint(view.endpoint.id, patch).await {
+            match visit.acting().update_endpoint(view.endpoint.id, patch).await {
                 Ok(_) => return Ok(visit.see(&format!("/endpoints/{}?said=saved", view.endpoint.id))),
                 Err(error) => vec![fault_of(error)?],
             }

@@ -13,7 +13,10 @@ pub(crate) async fn show(visit: Visit) -> Answer {
     let now = engine.now();
     let is_ready = engine.check_ready().await.is_ok();
     let content = html! {
-        div.head { h1 { "Operations" } }
+        div.head {
+            h1 { "Operations" }
+            div.actions { a.button href=(visit.link("/audit")) { "Audit log" } }
+        }
         div.cards {
             div.card { div.figure { @if is_ready { span.badge.good { "Ready" } } @else { span.badge.bad { "Not ready" } } } div.label { "accepts events" } }
             div.card { div.figure { (time::span(now.since(engine.started_at()))) } div.label { "up, since " (time::short(engine.started_at(), now)) } }

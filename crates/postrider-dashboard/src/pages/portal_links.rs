@@ -64,7 +64,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
             return Err(Refusal::BadRequest("How long it lasts is a number of seconds.".to_owned()));
         }
     };
-    let made = visit.engine().create_portal_link(account.id, livemode, lasts, None).await?;
+    let made = visit.acting().create_portal_link(account.id, livemode, lasts, None).await?;
     tracing::info!(account = %account.id, link = %made.link.id, "the operator made a portal link");
     layout::page(&visit, Section::Accounts, "Portal link", created(&visit, &account, &made))
 }
@@ -96,6 +96,6 @@ fn created(visit: &Visit, account: &Account, made: &CreatedPortalLink) -> Markup
 pub(crate) async fn revoke(visit: Visit) -> Answer {
     let account = account(&visit)?;
     let link = visit.form.get("link").parse::<LinkId>().or(Err(Refusal::NotFound))?;
-    visit.engine().revoke_portal_link(account.id, link).await?;
+    visit.acting().revoke_portal_link(account.id, link).await?;
     Ok(visit.see(&format!("/accounts/{}?said=revoked", account.id)))
 }

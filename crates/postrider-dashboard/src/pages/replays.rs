@@ -175,7 +175,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
             content,
         ));
     };
-    let replay = visit.engine().create_replay(draft).await?;
+    let replay = visit.acting().create_replay(draft).await?;
     Ok(visit.see(&format!("/replays/{}", replay.id)))
 }
 
@@ -227,6 +227,6 @@ pub(crate) async fn show(visit: Visit) -> Answer {
 /// Ends it early.
 pub(crate) async fn cancel(visit: Visit) -> Answer {
     let replay = find(&visit).await?;
-    visit.engine().cancel_replay(replay.id).await?;
+    visit.acting().cancel_replay(replay.id).await?;
     Ok(visit.see(&format!("/replays/{}?said=cancelled", replay.id)))
 }

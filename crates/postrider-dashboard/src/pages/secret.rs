@@ -16,7 +16,7 @@ pub(crate) async fn show(visit: Visit) -> Answer {
 /// Shows it.
 pub(crate) async fn reveal(visit: Visit) -> Answer {
     let view = names::find_endpoint(&visit)?;
-    let secret = visit.engine().secrets(view.endpoint.id)?.secret;
+    let secret = visit.acting().secrets(view.endpoint.id).await?.secret;
     tracing::info!(endpoint = %view.endpoint.id, "the operator read an endpoint's secret");
     page(&visit, &view, Some(secret.expose()))
 }

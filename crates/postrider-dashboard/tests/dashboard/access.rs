@@ -51,7 +51,12 @@ async fn without_a_session_every_page_leads_to_the_login_and_back() {
 #[tokio::test]
 async fn an_account_s_key_and_a_wrong_key_open_nothing() {
     let service = Service::start().await;
-    let made = service.engine.create_account("Acme".to_owned()).await.unwrap();
+    let made = service
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_account("Acme".to_owned())
+        .await
+        .unwrap();
     for key in [made.live_key.as_str(), made.test_key.as_str(), "", "guess"] {
         let mut visitor = Visitor::stranger(&service);
         let answer = visitor.log_in(key).await;

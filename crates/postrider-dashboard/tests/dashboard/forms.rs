@@ -12,7 +12,15 @@ const PAYLOAD: &str =
 #[tokio::test]
 async fn an_endpoint_is_made_changed_paused_and_deleted_by_forms() {
     let service = Service::start().await;
-    let account = service.engine.create_account("Acme".to_owned()).await.unwrap().account.id.to_string();
+    let account = service
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_account("Acme".to_owned())
+        .await
+        .unwrap()
+        .account
+        .id
+        .to_string();
     let visitor = Visitor::operator(&service).await;
     let fields = [
         ("account", account.as_str()),
@@ -61,7 +69,15 @@ async fn an_endpoint_is_made_changed_paused_and_deleted_by_forms() {
 #[tokio::test]
 async fn a_form_with_faults_is_shown_again_with_what_was_typed_and_each_fault_at_its_field() {
     let service = Service::start().await;
-    let account = service.engine.create_account("Acme".to_owned()).await.unwrap().account.id.to_string();
+    let account = service
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_account("Acme".to_owned())
+        .await
+        .unwrap()
+        .account
+        .id
+        .to_string();
     let visitor = Visitor::operator(&service).await;
     let fields = [
         ("account", account.as_str()),
@@ -155,7 +171,15 @@ async fn the_signature_checker_tells_right_from_wrong() {
     let (account, endpoint) = service.account("Acme").await;
     let delivery = service.send(account, PAYLOAD).await;
     service.until_attempted(delivery, 1).await;
-    let secret = service.engine.secrets(endpoint).unwrap().secret.expose().to_owned();
+    let secret = service
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .secrets(endpoint)
+        .await
+        .unwrap()
+        .secret
+        .expose()
+        .to_owned();
     let sent = service.receiver.arrived()[0].0["x-kasko-signature"].to_str().unwrap().to_owned();
     let visitor = Visitor::operator(&service).await;
     let path = format!("/deliveries/{delivery}/signature");

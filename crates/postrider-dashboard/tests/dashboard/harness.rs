@@ -128,7 +128,14 @@ impl Service {
 
     /// Makes an account with an endpoint for everything in test mode, at the receiver.
     pub(crate) async fn account(&self, name: &str) -> (AccountId, EndpointId) {
-        let account = self.engine.create_account(name.to_owned()).await.unwrap().account.id;
+        let account = self
+            .engine
+            .by(postrider_core::audit::Who::SERVICE)
+            .create_account(name.to_owned())
+            .await
+            .unwrap()
+            .account
+            .id;
         (account, self.endpoint(account, name).await)
     }
 
@@ -139,7 +146,7 @@ impl Service {
             ..EndpointSettings::new(url, Subscription::parse(&["*"]).unwrap())
         };
         let draft = EndpointDraft { account, livemode: false, settings, secret: None };
-        self.engine.create_endpoint(draft).await.unwrap().endpoint.id
+        self.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap().endpoint.id
     }
 
     /// Hands in a payload and gives its first delivery.

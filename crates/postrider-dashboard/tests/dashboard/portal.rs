@@ -155,3 +155,32 @@ async fn the_portal_looks_like_its_operator_s_and_is_framed_where_they_say() {
     assert!(own_pages.header("content-security-policy").contains("frame-ancestors 'none'"));
     assert!(!own_pages.body.contains("accent.css"));
 }
+
+#[tokio::test]
+async fn what_was_done_here_and_in_the_portal_stands_in_the_audit_log_with_its_hand() {
+    let service = Service::start().await;
+    let (account, endpoint) = service.account("Acme").await;
+    let visitor = Visitor::operator(&service).await;
+    visitor.post(&format!("/endpoints/{endpoint}/secret"), &[]).await;
+    visitor.post(&format!("/endpoints/{endpoint}/state"), &[("to", "pause")]).await;
+    let (base, _) = link(&visitor, &account.to_string(), "").await;
+    let mut customer = Visitor::stranger(&service);
+    customer.token = customer.get(&format!("{base}/endpoints/{endpoint}")).await.field("_token");
+    let resumed = customer.post(&format!("{base}/endpoints/{endpoint}/state"), &[("to", "resume")]).await;
+    assert_eq!(resumed.status, 303, "{}", resumed.body);
+    let page = visitor.get("/audit").await.body;
+    for (action, hand) in [
+        ("endpoint.secret_revealed", "dashboard"),
+        ("endpoint.paused", "dashboard"),
+        ("endpoint.resumed", "portal link"),
+        ("endpoint.created", "the service"),
+    ] {
+        let row = page.split("<tr data-key").skip(1).find(|row| row.contains(action));
+        assert!(row.is_some_and(|row| row.contains(hand)), "{action} by {hand}: {row:?}");
+    }
+    let only = visitor.get("/audit?action=endpoint.paused").await.body;
+    assert_eq!(only.matches("<tr data-key").count(), 1);
+    assert_eq!(customer.get(&format!("{base}/audit")).await.status, 404, "a customer has no such page");
+    let wrong = visitor.get("/audit?action=exploded").await.body;
+    assert!(wrong.contains("it can be an action"), "a filter that can't be read is said");
+}

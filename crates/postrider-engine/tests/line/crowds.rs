@@ -15,10 +15,17 @@ const BACKLOG: usize = 20_000;
 
 /// Another customer with one endpoint.
 async fn neighbour(house: &House) -> AccountId {
-    let account = house.engine.create_account("Neighbour".to_owned()).await.unwrap().account.id;
+    let account = house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_account("Neighbour".to_owned())
+        .await
+        .unwrap()
+        .account
+        .id;
     let settings = settings("healthy.example", |_| {});
     let draft = EndpointDraft { account, livemode: false, settings, secret: None };
-    house.engine.create_endpoint(draft).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap();
     account
 }
 

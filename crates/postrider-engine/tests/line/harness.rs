@@ -219,7 +219,13 @@ impl House {
         let (store, chance) = (open(&folder.path().join("test.db")), chance(began));
         let offset_ms = Arc::new(AtomicI64::new(0));
         let engine = start(&store, &chance, &config, receivers.clone(), (began, &offset_ms)).await;
-        let account = engine.create_account("Acme".to_owned()).await.unwrap().account.id;
+        let account = engine
+            .by(postrider_core::audit::Who::SERVICE)
+            .create_account("Acme".to_owned())
+            .await
+            .unwrap()
+            .account
+            .id;
         Self { engine, receivers, store, chance, account, folder, _hold: hold, config, began, offset_ms }
     }
 
@@ -256,7 +262,7 @@ impl House {
             settings: settings(host, change),
             secret: None,
         };
-        self.engine.create_endpoint(draft).await.unwrap()
+        self.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap()
     }
 
     /// Hands in one test event.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::{Attempt, Outcome};
+use postrider_core::audit::{Deed, Entry};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -19,10 +20,10 @@ use postrider_core::time::Timestamp;
 use postrider_store::model::once::{Before, Claim, Keep};
 use postrider_store::model::portal::NewPortalLink;
 use postrider_store::model::{
-    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest, PendingDelivery,
-    Pruned, Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
-    SecretsChange,
+    AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
+    LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest,
+    PendingDelivery, Pruned, Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
+    ReplayStepped, SecretsChange,
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
@@ -99,20 +100,21 @@ macro_rules! hands_on {
                 &self,
                 endpoint: &Endpoint,
                 update: EndpointUpdate,
+                deed: Deed,
             ) -> Result<i64, StoreError> {
                 let held = self.next_update.lock().unwrap().take();
                 let Some((side, says_reached, may_go)) = held else {
-                    return self.store.update_endpoint(endpoint, update).await;
+                    return self.store.update_endpoint(endpoint, update, deed).await;
                 };
                 let done = match side {
                     Side::Before => None,
-                    Side::After => Some(self.store.update_endpoint(endpoint, update).await),
+                    Side::After => Some(self.store.update_endpoint(endpoint, update, deed.clone()).await),
                 };
                 says_reached.send(()).unwrap();
                 may_go.await.unwrap();
                 match done {
                     Some(done) => done,
-                    None => self.store.update_endpoint(endpoint, update).await,
+                    None => self.store.update_endpoint(endpoint, update, deed).await,
                 }
             }
 
@@ -138,22 +140,22 @@ hands_on! {
     operator_key() -> Result<Option<[u8; 32]>, StoreError>;
     set_operator_key(sha256: [u8; 32]) -> Result<(), StoreError>;
     create_account(account: NewAccount) -> Result<Account, StoreError>;
-    rename_account(account: AccountNo, name: &str) -> Result<Account, StoreError>;
-    delete_account(account: AccountNo, now: Timestamp) -> Result<(), StoreError>;
-    create_key(account: AccountNo, key: NewKey, now: Timestamp, keep: Option<Box<Keep>>)
+    rename_account(account: AccountNo, name: &str, deed: Deed) -> Result<Account, StoreError>;
+    delete_account(account: AccountNo, deed: Deed) -> Result<(), StoreError>;
+    create_key(account: AccountNo, key: NewKey, deed: Deed, keep: Option<Box<Keep>>)
         -> Result<AccountKey, StoreError>;
-    revoke_key(key: KeyId, now: Timestamp) -> Result<(), StoreError>;
+    revoke_key(key: KeyId, deed: Deed) -> Result<(), StoreError>;
     note_key_uses(uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
     create_portal_link(link: NewPortalLink) -> Result<(), StoreError>;
-    revoke_portal_link(account: AccountNo, id: LinkId) -> Result<(), StoreError>;
+    revoke_portal_link(account: AccountNo, id: LinkId, deed: Deed) -> Result<(), StoreError>;
     portal_link(sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError>;
     create_endpoint(endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
     set_secrets(change: SecretsChange) -> Result<i64, StoreError>;
-    delete_endpoint(endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError>;
+    delete_endpoint(endpoint: EndpointNo, deed: Deed) -> Result<i64, StoreError>;
     deleted_with_backlog() -> Result<Vec<(EndpointNo, CancelReason)>, StoreError>;
     cancel_pending(endpoint: EndpointNo, reason: CancelReason, now: Timestamp, limit: usize)
         -> Result<usize, StoreError>;
-    cancel_delivery(id: DeliveryId, now: Timestamp) -> Result<(EndpointNo, DeliverySeq), StoreError>;
+    cancel_delivery(id: DeliveryId, deed: Deed) -> Result<(EndpointNo, DeliverySeq), StoreError>;
     accept(events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
     accept_once(events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError>;
     answered_before(claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError>;
@@ -163,7 +165,7 @@ hands_on! {
     look_through(range: ReplayRange, selection: Selection, limit: usize) -> Result<ReplayPart, StoreError>;
     create_replay(replay: NewReplay) -> Result<Replay, StoreError>;
     step_replay(step: ReplayStep) -> Result<ReplayStepped, StoreError>;
-    cancel_replay(id: ReplayId, reason: replay::CancelReason, now: Timestamp) -> Result<Replay, StoreError>;
+    cancel_replay(id: ReplayId, reason: replay::CancelReason, deed: Deed) -> Result<Replay, StoreError>;
     running_replays() -> Result<Vec<(EndpointNo, Replay)>, StoreError>;
     replay(id: ReplayId) -> Result<Replay, StoreError>;
     replays(filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError>;
@@ -182,5 +184,8 @@ hands_on! {
     oldest_pending() -> Result<Option<Timestamp>, StoreError>;
     attempts_ended(after: AttemptPlace, filter: DeliveryFilter, limit: usize) -> Result<EndedPart, StoreError>;
     prune(before: Timestamp, after: i64, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;
+    note(deed: Deed) -> Result<(), StoreError>;
+    audit(filter: AuditFilter, page: PageRequest) -> Result<Page<Entry>, StoreError>;
+    forget_audit(before: Timestamp, limit: usize) -> Result<usize, StoreError>;
     check_writable() -> Result<(), StoreError>;
 }

@@ -11,7 +11,12 @@ use crate::harness::{House, OPERATOR_KEY, Reply};
 #[tokio::test(start_paused = true)]
 async fn a_use_is_seen_at_once_and_written_within_a_minute() {
     let mut house = House::build(defaults(), |_, _| Reply::Status(200)).await;
-    let (made, text) = house.engine.create_key(house.account, true, None).await.unwrap();
+    let (made, text) = house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_key(house.account, true, None)
+        .await
+        .unwrap();
     let noted = async |house: &House| {
         let keys = house.store.load().await.unwrap().keys;
         keys.into_iter().find(|key| key.id == made.id).unwrap().last_used_at

@@ -46,7 +46,7 @@ async fn an_event_reaches_every_endpoint_that_wants_it_byte_for_byte_and_signed(
         settings: settings("live.example", |_| {}),
         secret: None,
     };
-    house.engine.create_endpoint(live).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(live).await.unwrap();
     let payload = br#"{ "livemode" : false, "n":1.10,"a":1,"a":2, "big":12345678901234567890123 }"#;
     let accepted = house.send_payload("policy.created", payload).await;
     assert_eq!(accepted.deliveries.len(), 1);
@@ -118,7 +118,12 @@ async fn a_far_retry_waits_in_the_store_and_survives_a_restart() {
 async fn what_is_pending_goes_on_after_a_restart() {
     let mut house = House::build(defaults(), |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("paused.example", |_| {}).await.endpoint.id;
-    house.engine.change_state(endpoint, StateChange::Pause).await.unwrap();
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Pause)
+        .await
+        .unwrap();
     let mut ids = Vec::new();
     for _ in 0..50 {
         ids.push(house.send("policy.created").await.deliveries[0].0);
@@ -126,7 +131,12 @@ async fn what_is_pending_goes_on_after_a_restart() {
     house.restart().await;
     assert_eq!(house.engine.endpoint(endpoint).unwrap().backlog, 50);
     assert!(house.receivers.seen().is_empty(), "a paused endpoint holds its deliveries");
-    house.engine.change_state(endpoint, StateChange::Resume).await.unwrap();
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Resume)
+        .await
+        .unwrap();
     for id in ids {
         house.until_status(id, Status::Delivered).await;
     }
@@ -138,12 +148,22 @@ async fn a_backlog_beyond_memory_is_delivered_whole_and_once() {
     let config = EngineConfig { lane_queue: 8, loaded_deliveries: 8, payload_bytes: 64, ..defaults() };
     let house = House::build(config, |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("slow.example", |_| {}).await.endpoint.id;
-    house.engine.change_state(endpoint, StateChange::Pause).await.unwrap();
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Pause)
+        .await
+        .unwrap();
     let mut expected = Vec::new();
     for _ in 0..300 {
         expected.push(house.send("policy.created").await.id.to_string());
     }
-    house.engine.change_state(endpoint, StateChange::Resume).await.unwrap();
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Resume)
+        .await
+        .unwrap();
     for _ in 0..100 {
         expected.push(house.send("policy.updated").await.id.to_string());
     }
@@ -194,7 +214,7 @@ async fn a_changed_url_or_header_goes_with_the_next_attempt() {
     let headers = vec![CustomHeader::parse("X-Team", "claims", "X-KASKO-").unwrap()];
     let url = "https://new.example/hook".parse().unwrap();
     let patch = EndpointPatch { url: Some(url), headers: Some(headers), ..EndpointPatch::default() };
-    house.engine.update_endpoint(endpoint, patch).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).update_endpoint(endpoint, patch).await.unwrap();
     house.until_status(id, Status::Delivered).await;
     let last = house.receivers.seen().pop().unwrap();
     assert_eq!(last.host, "new.example");
@@ -207,7 +227,7 @@ async fn a_deleted_endpoint_s_pending_deliveries_are_cancelled_and_the_log_stays
     let endpoint = house.endpoint("gone.example", |_| {}).await.endpoint.id;
     let id = house.send("policy.created").await.deliveries[0].0;
     house.until(id, |delivery| delivery.attempt_count == 1).await;
-    house.engine.delete_endpoint(endpoint).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).delete_endpoint(endpoint).await.unwrap();
     let delivery = house.until_status(id, Status::Cancelled).await;
     assert_eq!(delivery.cancel_reason, Some(CancelReason::EndpointDeleted));
     assert!(matches!(house.engine.endpoint(endpoint), Err(EngineError::NotFound)));
@@ -219,7 +239,12 @@ async fn a_deleted_endpoint_s_pending_deliveries_are_cancelled_and_the_log_stays
 #[tokio::test(start_paused = true)]
 async fn a_deleted_account_s_keys_stop_working_and_its_deliveries_are_cancelled() {
     let house = House::build(defaults(), |_, _| Reply::Refuse).await;
-    let made = house.engine.create_account("Short-lived".to_owned()).await.unwrap();
+    let made = house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_account("Short-lived".to_owned())
+        .await
+        .unwrap();
     assert!(house.engine.authenticate(&made.live_key).is_some());
     let draft = EndpointDraft {
         account: made.account.id,
@@ -227,8 +252,8 @@ async fn a_deleted_account_s_keys_stop_working_and_its_deliveries_are_cancelled(
         settings: settings("x.example", |_| {}),
         secret: None,
     };
-    house.engine.create_endpoint(draft).await.unwrap();
-    house.engine.delete_account(made.account.id).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).delete_account(made.account.id).await.unwrap();
     assert!(house.engine.authenticate(&made.live_key).is_none());
     assert!(matches!(house.engine.account(made.account.id), Err(EngineError::NotFound)));
 }
@@ -245,7 +270,12 @@ async fn gone_disables_the_endpoint_at_once_and_enabling_goes_on() {
     let held = house.send("policy.updated").await.deliveries[0].0;
     house.pass(Duration::from_secs(60)).await;
     assert_eq!(house.engine.delivery(held).await.unwrap().status, Status::Pending);
-    house.engine.change_state(endpoint, StateChange::Enable).await.unwrap();
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Enable)
+        .await
+        .unwrap();
     house.until_status(id, Status::Delivered).await;
     house.until(held, |delivery| delivery.attempt_count >= 1).await;
 }
@@ -257,12 +287,20 @@ async fn a_resend_is_a_new_delivery_with_the_same_guid() {
     let accepted = house.send("policy.created").await;
     let first = accepted.deliveries[0].0;
     house.until_status(first, Status::Delivered).await;
-    let again = house.engine.resend(first, None).await.unwrap();
+    let again = house.engine.by(postrider_core::audit::Who::SERVICE).resend(first, None).await.unwrap();
     assert_eq!((again.resend_of, again.event), (Some(first), accepted.id));
     house.until_status(again.id, Status::Delivered).await;
     assert_eq!(house.receivers.guids(), vec![accepted.id.to_string(); 2]);
-    house.engine.change_state(endpoint, StateChange::Disable).await.unwrap();
-    assert!(matches!(house.engine.resend(first, None).await, Err(EngineError::Conflict(_))));
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Disable)
+        .await
+        .unwrap();
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).resend(first, None).await,
+        Err(EngineError::Conflict(_))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +308,10 @@ async fn a_resend_of_a_pending_delivery_is_a_conflict() {
     let house = House::build(defaults(), |_, _| Reply::Refuse).await;
     house.endpoint("down.example", |_| {}).await;
     let id = house.send("policy.created").await.deliveries[0].0;
-    assert!(matches!(house.engine.resend(id, None).await, Err(EngineError::Conflict(_))));
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).resend(id, None).await,
+        Err(EngineError::Conflict(_))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -391,7 +432,12 @@ async fn what_ended_before_the_retention_goes_and_what_was_held_so_long_is_cance
     let house = House::build(config, |_, _| Reply::Status(200)).await;
     house.endpoint("fine.example", |_| {}).await;
     let paused = house.endpoint("paused.example", |_| {}).await.endpoint.id;
-    house.engine.change_state(paused, StateChange::Pause).await.unwrap();
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(paused, StateChange::Pause)
+        .await
+        .unwrap();
     let old = house.send("policy.created").await;
     let newest = house.send("policy.created").await;
     house.until_status(old.deliveries[0].0, Status::Delivered).await;

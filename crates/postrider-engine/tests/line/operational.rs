@@ -12,7 +12,7 @@ use crate::harness::{House, PAGE, Reply, Seen, settings};
 async fn operator_endpoint(house: &House, host: &str) {
     let account = AccountId::OPERATOR;
     let draft = EndpointDraft { account, livemode: false, settings: settings(host, |_| {}), secret: None };
-    house.engine.create_endpoint(draft).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap();
 }
 
 /// What arrived at the operator's endpoint: event types with their payloads as text.
@@ -88,5 +88,8 @@ async fn the_operator_s_own_endpoints_raise_nothing() {
     let raised = house.engine.events(filter, PAGE).await.unwrap().rows;
     let types: Vec<&str> = raised.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!(types, ["delivery.exhausted"]);
-    assert!(matches!(house.engine.delete_account(AccountId::OPERATOR).await, Err(EngineError::Conflict(_))));
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).delete_account(AccountId::OPERATOR).await,
+        Err(EngineError::Conflict(_))
+    ));
 }

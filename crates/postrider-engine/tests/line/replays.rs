@@ -84,7 +84,8 @@ async fn a_replay_sends_what_was_finished_again_as_new_deliveries_with_the_same_
     assert_eq!(house.receivers.seen().len(), 7, "counting sends nothing");
     assert!(house.engine.replays(ReplayFilter::default(), PAGE).await.unwrap().rows.is_empty());
 
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     assert_eq!((made.state, made.counts.matched), (State::Running, 7));
     let done = until_done(&house, made.id).await;
     assert_eq!(done.counts, Counts { matched: 7, resent: 7, skipped: 0 });
@@ -104,7 +105,8 @@ async fn a_replay_sends_what_was_finished_again_as_new_deliveries_with_the_same_
     assert_eq!(listed, [done]);
 
     // Once more: each event goes once, not each of its deliveries.
-    let again = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let again =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     assert_eq!(until_done(&house, again.id).await.counts.resent, 7);
 }
 
@@ -126,7 +128,7 @@ async fn only_what_is_asked_for_is_sent_again_and_what_is_pending_is_skipped() {
     let counted = house.engine.count_replay(draft.clone()).await.unwrap();
     assert_eq!(counted, Counts { matched: 1, resent: 0, skipped: 1 });
     let seen = house.receivers.seen().len();
-    let made = house.engine.create_replay(draft).await.unwrap();
+    let made = house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(draft).await.unwrap();
     let done = until_done(&house, made.id).await;
     assert_eq!(done.counts, Counts { matched: 1, resent: 1, skipped: 1 });
     while arrivals(&house)[&exhausted.id.to_string()] < 4 {
@@ -143,7 +145,8 @@ async fn a_replay_goes_no_faster_than_the_pace() {
     let endpoint = house.endpoint("calm.example", |_| {}).await.endpoint.id;
     deliver(&house, 40).await;
     let began = tokio::time::Instant::now();
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     loop {
         let replay = house.engine.replay(made.id).await.unwrap();
         // A fifth of a second's goes at once.
@@ -167,7 +170,8 @@ async fn a_lane_is_fed_only_while_it_has_little_to_do() {
     let house = House::build(limited(limits), slow).await;
     let endpoint = house.endpoint("slow.example", |settings| settings.max_in_flight = 1).await.endpoint.id;
     deliver(&house, 30).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     let mut most = 0;
     while house.engine.replay(made.id).await.unwrap().state == State::Running {
         let backlog = house.engine.endpoint(endpoint).unwrap().backlog;
@@ -188,7 +192,8 @@ async fn a_lane_whose_deliveries_wait_for_retries_is_not_filled_with_more() {
         House::build(EngineConfig { retry_schedule: "1h".parse().unwrap(), ..limited(limits) }, script).await;
     let endpoint = house.endpoint("down.example", |_| {}).await.endpoint.id;
     deliver(&house, 20).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     until(&house, made.id, |replay| replay.counts.resent == 6).await;
     house.pass(Duration::from_secs(10)).await;
     assert_eq!(house.engine.replay(made.id).await.unwrap().counts.resent, 6);
@@ -206,7 +211,8 @@ async fn live_traffic_waits_behind_a_few_of_a_replay_and_other_endpoints_behind_
     let endpoint = house.endpoint("slow.example", |settings| settings.max_in_flight = 1).await.endpoint.id;
     deliver(&house, 60).await;
     house.endpoint("quick.example", |_| {}).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     until(&house, made.id, |replay| replay.counts.resent >= 10).await;
     for _ in 0..5 {
         let sent_at = tokio::time::Instant::now();
@@ -236,9 +242,11 @@ async fn a_replay_waits_while_its_endpoint_is_paused_or_disabled_and_goes_on_the
     let house = House::build(limited(limits), |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("paused.example", |_| {}).await.endpoint.id;
     deliver(&house, 20).await;
-    let change = |change| house.engine.change_state(endpoint, change);
+    let acting = house.engine.by(postrider_core::audit::Who::SERVICE);
+    let change = |change| acting.change_state(endpoint, change);
     change(StateChange::Pause).await.unwrap();
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     house.pass(Duration::from_secs(5)).await;
     assert_eq!(house.engine.replay(made.id).await.unwrap().counts.resent, 0);
     change(StateChange::Resume).await.unwrap();
@@ -269,7 +277,8 @@ async fn a_replay_waits_while_its_endpoint_is_failing_and_goes_on_when_it_recove
     let house = House::build(config, script).await;
     let endpoint = house.endpoint("outage.example", |_| {}).await.endpoint.id;
     deliver(&house, 30).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     while !house.engine.endpoint(endpoint).unwrap().health.is_failing() {
         house.pass(Duration::from_secs(1)).await;
     }
@@ -292,7 +301,8 @@ async fn a_restart_in_the_middle_neither_repeats_nor_skips_anything() {
     let mut house = House::build(limited(limits), |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("again.example", |_| {}).await.endpoint.id;
     let ids = deliver(&house, 40).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     for part in [8, 20, 30] {
         let reached = until(&house, made.id, |replay| replay.counts.resent >= part).await;
         assert_eq!(reached.state, State::Running, "the restart comes in the middle");
@@ -317,23 +327,36 @@ async fn a_cancelled_replay_makes_nothing_more() {
     let house = House::build(limited(limits), |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("stop.example", |_| {}).await.endpoint.id;
     deliver(&house, 30).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     until(&house, made.id, |replay| replay.counts.resent >= 4).await;
-    let cancelled = house.engine.cancel_replay(made.id).await.unwrap();
+    let cancelled =
+        house.engine.by(postrider_core::audit::Who::SERVICE).cancel_replay(made.id).await.unwrap();
     assert_eq!(cancelled.state, State::Cancelled(CancelReason::ByHand));
     assert!(cancelled.counts.resent < 30 && cancelled.finished_at.is_some());
     house.pass(Duration::from_secs(5)).await;
     assert_eq!(house.engine.replay(made.id).await.unwrap(), cancelled);
-    assert_eq!(house.engine.cancel_replay(made.id).await.unwrap(), cancelled, "it is so already");
+    assert_eq!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).cancel_replay(made.id).await.unwrap(),
+        cancelled,
+        "it is so already"
+    );
     until_empty(&house, endpoint).await;
     let resent = usize::try_from(cancelled.counts.resent).unwrap();
     assert_eq!(house.receivers.seen().len(), 30 + resent, "what it made goes its way");
 
-    let next = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let next =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     until_done(&house, next.id).await;
-    assert!(matches!(house.engine.cancel_replay(next.id).await, Err(EngineError::Conflict(_))));
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).cancel_replay(next.id).await,
+        Err(EngineError::Conflict(_))
+    ));
     let unknown = ReplayId::new(house.engine.now(), 7);
-    assert!(matches!(house.engine.cancel_replay(unknown).await, Err(EngineError::NotFound)));
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).cancel_replay(unknown).await,
+        Err(EngineError::NotFound)
+    ));
     assert!(matches!(house.engine.replay(unknown).await, Err(EngineError::NotFound)));
 }
 
@@ -343,24 +366,48 @@ async fn a_deleted_endpoint_or_account_ends_its_replay_with_the_reason() {
     let house = House::build(limited(limits), |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("gone.example", |_| {}).await.endpoint.id;
     deliver(&house, 20).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     until(&house, made.id, |replay| replay.counts.resent >= 2).await;
-    house.engine.delete_endpoint(endpoint).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).delete_endpoint(endpoint).await.unwrap();
     let ended = house.engine.replay(made.id).await.unwrap();
     assert_eq!(ended.state, State::Cancelled(CancelReason::EndpointDeleted));
     house.pass(Duration::from_secs(3)).await;
     assert_eq!(house.engine.replay(made.id).await.unwrap(), ended);
-    assert!(matches!(house.engine.create_replay(all_of(endpoint)).await, Err(EngineError::NotFound)));
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await,
+        Err(EngineError::NotFound)
+    ));
     assert!(matches!(house.engine.count_replay(all_of(endpoint)).await, Err(EngineError::NotFound)));
 
-    let account = house.engine.create_account("Short-lived".to_owned()).await.unwrap().account.id;
+    let account = house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_account("Short-lived".to_owned())
+        .await
+        .unwrap()
+        .account
+        .id;
     let settings = settings("paused.example", |_| {});
     let draft = EndpointDraft { account, livemode: false, settings, secret: None };
-    let second = house.engine.create_endpoint(draft).await.unwrap().endpoint.id;
-    house.engine.change_state(second, StateChange::Pause).await.unwrap();
-    let waits = house.engine.create_replay(all_of(second)).await.unwrap();
+    let second = house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_endpoint(draft)
+        .await
+        .unwrap()
+        .endpoint
+        .id;
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(second, StateChange::Pause)
+        .await
+        .unwrap();
+    let waits =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(second)).await.unwrap();
     house.pass(Duration::from_secs(2)).await;
-    house.engine.delete_account(account).await.unwrap();
+    house.engine.by(postrider_core::audit::Who::SERVICE).delete_account(account).await.unwrap();
     let ended = house.engine.replay(waits.id).await.unwrap();
     assert_eq!(ended.state, State::Cancelled(CancelReason::AccountDeleted));
     house.pass(Duration::from_secs(2)).await;
@@ -373,24 +420,37 @@ async fn one_replay_of_an_endpoint_runs_at_a_time_and_none_of_a_disabled_one() {
     let house = House::build(limited(limits), |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("busy.example", |_| {}).await.endpoint.id;
     deliver(&house, 10).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
-    match house.engine.create_replay(all_of(endpoint)).await {
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
+    match house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await {
         Err(EngineError::Conflict(why)) => assert!(why.contains("is running"), "{why}"),
         other => panic!("it should be refused: {other:?}"),
     }
     assert!(house.engine.count_replay(all_of(endpoint)).await.is_ok(), "it may be counted all the same");
     let beside = house.endpoint("other.example", |_| {}).await.endpoint.id;
-    let other = house.engine.create_replay(all_of(beside)).await.unwrap();
+    let other =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(beside)).await.unwrap();
     assert_eq!(
         until_done(&house, other.id).await.counts,
         Counts::default(),
         "an empty range is done at once"
     );
     until_done(&house, made.id).await;
-    house.engine.change_state(endpoint, StateChange::Disable).await.unwrap();
-    assert!(matches!(house.engine.create_replay(all_of(endpoint)).await, Err(EngineError::Conflict(_))));
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Disable)
+        .await
+        .unwrap();
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await,
+        Err(EngineError::Conflict(_))
+    ));
     house.engine.begin_shutdown();
-    assert!(matches!(house.engine.create_replay(all_of(beside)).await, Err(EngineError::ShuttingDown)));
+    assert!(matches!(
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(beside)).await,
+        Err(EngineError::ShuttingDown)
+    ));
     assert_eq!(house.stop(Duration::from_secs(5)).await, 0);
 }
 
@@ -401,7 +461,8 @@ async fn an_ordered_endpoint_gets_a_replay_in_the_order_of_acceptance() {
     let endpoint = house.endpoint("ordered.example", |settings| settings.ordered = true).await.endpoint.id;
     deliver(&house, 6).await;
     let first = house.receivers.guids();
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     until_done(&house, made.id).await;
     until_empty(&house, endpoint).await;
     let mut again = house.receivers.guids().split_off(6);
@@ -415,7 +476,8 @@ async fn a_finished_replay_goes_with_the_retention() {
     let house = House::build(config, |_, _| Reply::Status(200)).await;
     let endpoint = house.endpoint("old.example", |_| {}).await.endpoint.id;
     deliver(&house, 3).await;
-    let made = house.engine.create_replay(all_of(endpoint)).await.unwrap();
+    let made =
+        house.engine.by(postrider_core::audit::Who::SERVICE).create_replay(all_of(endpoint)).await.unwrap();
     until_done(&house, made.id).await;
     house.pass(Duration::from_secs(60)).await;
     assert!(house.engine.replay(made.id).await.is_ok());

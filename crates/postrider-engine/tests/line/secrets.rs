@@ -49,14 +49,19 @@ async fn during_the_overlap_both_secrets_sign_and_then_the_new_one_alone() {
     let (house, endpoint, old) = house().await;
     assert_signed(&sent(&house).await, &old, None);
     let overlap = Duration::from_secs(3600);
-    let (_, new) = house.engine.rotate_secret(endpoint, None, overlap).await.unwrap();
+    let (_, new) = house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .rotate_secret(endpoint, None, overlap)
+        .await
+        .unwrap();
     assert_ne!(new, old);
     assert_signed(&sent(&house).await, &old, Some(&new));
-    let revealed = house.engine.secrets(endpoint).unwrap();
+    let revealed = house.engine.by(postrider_core::audit::Who::SERVICE).secrets(endpoint).await.unwrap();
     assert_eq!((revealed.secret, revealed.next.unwrap().secret), (old, new.clone()));
     house.pass(overlap).await;
     assert_signed(&sent(&house).await, &new, None);
-    let revealed = house.engine.secrets(endpoint).unwrap();
+    let revealed = house.engine.by(postrider_core::audit::Who::SERVICE).secrets(endpoint).await.unwrap();
     assert_eq!((revealed.secret, revealed.next), (new.clone(), None));
     // What is not used any more is not kept either.
     house.pass(Duration::from_secs(90)).await;
@@ -68,7 +73,12 @@ async fn during_the_overlap_both_secrets_sign_and_then_the_new_one_alone() {
 async fn an_overlap_goes_on_and_ends_across_restarts() {
     let (mut house, endpoint, old) = house().await;
     let new = Secret::generate(&[9; 32]);
-    house.engine.rotate_secret(endpoint, Some(new.clone()), DAY).await.unwrap();
+    house
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .rotate_secret(endpoint, Some(new.clone()), DAY)
+        .await
+        .unwrap();
     house.restart().await;
     assert_signed(&sent(&house).await, &old, Some(&new));
     house.stop(Duration::from_secs(1)).await;
@@ -82,23 +92,33 @@ async fn an_overlap_goes_on_and_ends_across_restarts() {
 async fn without_an_overlap_and_at_its_end_by_hand_the_new_secret_signs_at_once() {
     let (house, endpoint, old) = house().await;
     let engine = &house.engine;
-    let (_, second) = engine.rotate_secret(endpoint, None, Duration::ZERO).await.unwrap();
+    let (_, second) = engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .rotate_secret(endpoint, None, Duration::ZERO)
+        .await
+        .unwrap();
     assert_signed(&sent(&house).await, &second, None);
-    assert!(matches!(engine.end_secret_overlap(endpoint).await, Err(EngineError::Conflict(_))));
-    let (_, third) = engine.rotate_secret(endpoint, None, DAY).await.unwrap();
+    assert!(matches!(
+        engine.by(postrider_core::audit::Who::SERVICE).end_secret_overlap(endpoint).await,
+        Err(EngineError::Conflict(_))
+    ));
+    let (_, third) =
+        engine.by(postrider_core::audit::Who::SERVICE).rotate_secret(endpoint, None, DAY).await.unwrap();
     assert_signed(&sent(&house).await, &second, Some(&third));
-    assert!(matches!(engine.rotate_secret(endpoint, Some(old), DAY).await, Err(EngineError::Conflict(_))));
-    engine.end_secret_overlap(endpoint).await.unwrap();
+    assert!(matches!(
+        engine.by(postrider_core::audit::Who::SERVICE).rotate_secret(endpoint, Some(old), DAY).await,
+        Err(EngineError::Conflict(_))
+    ));
+    engine.by(postrider_core::audit::Who::SERVICE).end_secret_overlap(endpoint).await.unwrap();
     assert_signed(&sent(&house).await, &third, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_two_rotations_at_the_same_moment_one_is_made() {
     let (house, endpoint, old) = house().await;
-    let (first, second) = tokio::join!(
-        house.engine.rotate_secret(endpoint, None, DAY),
-        house.engine.rotate_secret(endpoint, None, DAY),
-    );
+    let acting = house.engine.by(postrider_core::audit::Who::SERVICE);
+    let (first, second) =
+        tokio::join!(acting.rotate_secret(endpoint, None, DAY), acting.rotate_secret(endpoint, None, DAY),);
     let made = match (first, second) {
         (Ok((_, made)), Err(EngineError::Conflict(_))) | (Err(EngineError::Conflict(_)), Ok((_, made))) => {
             made

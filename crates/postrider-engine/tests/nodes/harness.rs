@@ -206,7 +206,13 @@ impl Node {
     }
 
     pub(crate) async fn account(&self) -> AccountId {
-        self.engine.create_account("Account".to_owned()).await.unwrap().account.id
+        self.engine
+            .by(postrider_core::audit::Who::SERVICE)
+            .create_account("Account".to_owned())
+            .await
+            .unwrap()
+            .account
+            .id
     }
 
     pub(crate) async fn endpoint(
@@ -219,7 +225,7 @@ impl Node {
         let mut settings = EndpointSettings::new(url, Subscription::parse(&["*"]).unwrap());
         change(&mut settings);
         let draft = EndpointDraft { account, livemode: true, settings, secret: None };
-        self.engine.create_endpoint(draft).await.unwrap().endpoint.id
+        self.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap().endpoint.id
     }
 
     pub(crate) async fn send(&self, account: AccountId) -> Accepted {

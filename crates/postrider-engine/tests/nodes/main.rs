@@ -41,16 +41,26 @@ async fn what_is_changed_at_one_node_holds_at_the_others() {
     second.until_known(account).await;
     let endpoint = first.endpoint(account, "one.example", |_| {}).await;
     let patch = EndpointPatch { description: Some("changed".to_owned()), ..EndpointPatch::default() };
-    first.engine.update_endpoint(endpoint, patch).await.unwrap();
+    first.engine.by(postrider_core::audit::Who::SERVICE).update_endpoint(endpoint, patch).await.unwrap();
     second
         .until(|engine| engine.endpoint(endpoint).is_ok_and(|e| e.endpoint.settings.description == "changed"))
         .await;
-    first.engine.change_state(endpoint, StateChange::Pause).await.unwrap();
+    first
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Pause)
+        .await
+        .unwrap();
     second.until(|engine| engine.endpoint(endpoint).is_ok_and(|e| e.state == State::Paused)).await;
     let held = second.send(account).await;
-    first.engine.change_state(endpoint, StateChange::Resume).await.unwrap();
+    first
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .change_state(endpoint, StateChange::Resume)
+        .await
+        .unwrap();
     second.until_ended(&held).await;
-    first.engine.delete_endpoint(endpoint).await.unwrap();
+    first.engine.by(postrider_core::audit::Who::SERVICE).delete_endpoint(endpoint).await.unwrap();
     second.until(|engine| matches!(engine.endpoint(endpoint), Err(EngineError::NotFound))).await;
     assert!(second.send(account).await.deliveries.is_empty());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postrider_core::delivery::{Next, Status};
 
 use super::Backend;
-use super::world::World;
+use super::world::{World, deed_at};
 use crate::model::{EndpointUpdate, EventFilter, PageRequest};
 use crate::{AcceptError, StoreError};
 
@@ -107,12 +107,15 @@ pub async fn events_matched_by_an_old_configuration_are_refused(backend: &dyn Ba
     let (other, version) = world.endpoint(&lane.account, false).await;
     lane.version = version;
     old.push(world.event(&lane, "{}"));
+    lane.version = store
+        .update_endpoint(&other, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .await
+        .unwrap();
+    old.push(world.event(&lane, "{}"));
+    lane.version = store.delete_endpoint(other.no, deed_at(world.now())).await.unwrap();
+    old.push(world.event(&lane, "{}"));
     lane.version =
-        store.update_endpoint(&other, EndpointUpdate::State { fresh_health: false }).await.unwrap();
-    old.push(world.event(&lane, "{}"));
-    lane.version = store.delete_endpoint(other.no, world.now()).await.unwrap();
-    old.push(world.event(&lane, "{}"));
-    lane.version = store.rename_account(lane.account.no, "Another").await.unwrap().config_version;
+        store.rename_account(lane.account.no, "Another", deed_at(world.now())).await.unwrap().config_version;
 
     for new in old {
         let id = new.event.id;
@@ -147,7 +150,7 @@ pub async fn one_refused_event_refuses_its_whole_request_and_no_other(backend: &
 pub async fn a_deleted_accounts_events_are_refused(backend: &dyn Backend) {
     let world = World::new(backend).await;
     let mut lane = world.lane().await;
-    world.store.delete_account(lane.account.no, world.now()).await.unwrap();
+    world.store.delete_account(lane.account.no, deed_at(world.now())).await.unwrap();
     lane.version += 100;
     let new = world.event(&lane, "{}");
     assert!(matches!(world.try_accept(new).await, Err(AcceptError::ConfigChanged)));

@@ -8,7 +8,7 @@ use postrider_core::replay::{Counts, Selection, State};
 
 use super::Backend;
 use super::replaying::{ALL, create, go_on, of_status, one_of_each};
-use super::world::{Accepted, Lane, World};
+use super::world::{Accepted, Lane, World, deed_at};
 use crate::model::{NewResend, ReplayPart, ReplayRange};
 
 /// Looks through a whole range, at most `limit` chosen in each part.
@@ -125,7 +125,8 @@ pub async fn an_event_goes_once_however_often_it_was_sent(backend: &dyn Backend)
         world.record(*one, 1, Next::Exhausted).await;
     }
     let resend = async |of: DeliveryId, created_at| {
-        let new = NewResend { id: world.delivery_id(), of, created_at, keep: None };
+        let new =
+            NewResend { id: world.delivery_id(), of, created_at, deed: deed_at(world.now()), keep: None };
         let made = world.store.resend(new.clone()).await.unwrap();
         Accepted { seq: made.seq, id: new.id, event: accepted[0].event }
     };

@@ -16,7 +16,7 @@ use postrider_core::secret::Secrets;
 use zeroize::Zeroizing;
 
 use super::Backend;
-use super::world::{World, settings};
+use super::world::{World, deed_at, settings};
 use crate::StoreError;
 use crate::model::{EndpointUpdate, HealthUpdate, NewAccount, NewEndpoint, RecordBatch};
 
@@ -28,13 +28,14 @@ pub async fn accounts_and_keys_survive_a_reopen(backend: &dyn Backend) {
         name: "Ünïcode & \"quotes\"".to_owned(),
         created_at: world.now(),
         keys: vec![world.key(true), world.key(false)],
+        deed: deed_at(world.now()),
         keep: None,
     };
     let first = world.store.create_account(new.clone()).await.unwrap();
     assert_eq!((first.id, &first.name, first.created_at), (new.id, &new.name, new.created_at));
     let second = world.account("Second").await;
     assert_ne!(first.no, second.no);
-    let renamed = world.store.rename_account(second.no, "Renamed").await.unwrap();
+    let renamed = world.store.rename_account(second.no, "Renamed", deed_at(world.now())).await.unwrap();
     assert_eq!((renamed.no, renamed.id, renamed.name.as_str()), (second.no, second.id, "Renamed"));
 
     let configuration = world.reopen().await.store.load().await.unwrap();
@@ -51,7 +52,7 @@ pub async fn accounts_and_keys_survive_a_reopen(backend: &dyn Backend) {
 pub async fn a_deleted_account_is_gone_with_its_keys_and_endpoints(backend: &dyn Backend) {
     let world = World::new(backend).await;
     let (gone, stays) = (world.lane().await, world.lane().await);
-    world.store.delete_account(gone.account.no, world.now()).await.unwrap();
+    world.store.delete_account(gone.account.no, deed_at(world.now())).await.unwrap();
     let world = world.reopen().await;
     let configuration = world.store.load().await.unwrap();
     assert_eq!(
@@ -136,7 +137,11 @@ pub async fn an_update_writes_everything_but_health_and_secrets(backend: &dyn Ba
         updated_at: world.now(),
         ..lane.endpoint.clone()
     };
-    world.store.update_endpoint(&changed, EndpointUpdate::State { fresh_health: false }).await.unwrap();
+    world
+        .store
+        .update_endpoint(&changed, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .await
+        .unwrap();
     let stored = world.store.load().await.unwrap().endpoints;
     assert_eq!(stored, [Endpoint { health, ..changed.clone() }]);
 
@@ -147,7 +152,11 @@ pub async fn an_update_writes_everything_but_health_and_secrets(backend: &dyn Ba
             updated_at: world.now(),
             ..changed
         };
-        world.store.update_endpoint(&changed, EndpointUpdate::State { fresh_health: true }).await.unwrap();
+        world
+            .store
+            .update_endpoint(&changed, EndpointUpdate::State { fresh_health: true }, deed_at(world.now()))
+            .await
+            .unwrap();
         assert_eq!(
             world.store.load().await.unwrap().endpoints,
             [Endpoint { health: Health::default(), ..changed.clone() }]
@@ -167,7 +176,7 @@ pub async fn a_change_of_settings_leaves_the_state(backend: &dyn Backend) {
     world.store.record(RecordBatch { records: Vec::new(), health: vec![disabled] }.into()).await.unwrap();
     let mut patched = lane.endpoint.clone();
     patched.settings.description = "patched".to_owned();
-    world.store.update_endpoint(&patched, EndpointUpdate::Settings).await.unwrap();
+    world.store.update_endpoint(&patched, EndpointUpdate::Settings, deed_at(world.now())).await.unwrap();
     let endpoint = world.reopen().await.store.load().await.unwrap().endpoints.remove(0);
     assert_eq!(endpoint.state, State::Disabled(DisabledReason::Gone));
     assert_eq!(endpoint.settings.description, "patched");
@@ -179,10 +188,14 @@ pub async fn each_change_raises_the_version(backend: &dyn Backend) {
     let account = world.account("Account").await;
     let beside = world.account("Beside").await;
     let (endpoint, made) = world.endpoint(&account, true).await;
-    let updated =
-        world.store.update_endpoint(&endpoint, EndpointUpdate::State { fresh_health: false }).await.unwrap();
-    let renamed = world.store.rename_account(account.no, "Again").await.unwrap().config_version;
-    let deleted = world.store.delete_endpoint(endpoint.no, world.now()).await.unwrap();
+    let updated = world
+        .store
+        .update_endpoint(&endpoint, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .await
+        .unwrap();
+    let renamed =
+        world.store.rename_account(account.no, "Again", deed_at(world.now())).await.unwrap().config_version;
+    let deleted = world.store.delete_endpoint(endpoint.no, deed_at(world.now())).await.unwrap();
     let versions = [account.config_version, made, updated, renamed, deleted];
     assert!(versions.is_sorted_by(|earlier, later| earlier < later), "{versions:?}");
     let accounts = world.reopen().await.store.load().await.unwrap().accounts;
@@ -196,12 +209,15 @@ pub async fn each_change_raises_the_version(backend: &dyn Backend) {
 pub async fn what_is_not_there_cannot_be_changed(backend: &dyn Backend) {
     let world = World::new(backend).await;
     let (deleted, other) = (world.lane().await, world.lane().await);
-    world.store.delete_account(deleted.account.no, world.now()).await.unwrap();
-    world.store.delete_endpoint(other.endpoint.no, world.now()).await.unwrap();
+    world.store.delete_account(deleted.account.no, deed_at(world.now())).await.unwrap();
+    world.store.delete_endpoint(other.endpoint.no, deed_at(world.now())).await.unwrap();
     let now = world.now();
     for no in [deleted.account.no, AccountNo(1_000)] {
-        assert!(matches!(world.store.rename_account(no, "x").await, Err(StoreError::NotFound)));
-        assert!(matches!(world.store.delete_account(no, now).await, Err(StoreError::NotFound)));
+        assert!(matches!(
+            world.store.rename_account(no, "x", deed_at(world.now())).await,
+            Err(StoreError::NotFound)
+        ));
+        assert!(matches!(world.store.delete_account(no, deed_at(now)).await, Err(StoreError::NotFound)));
         let new = NewEndpoint { account_no: no, ..world.new_endpoint(&deleted.account, true) };
         assert!(matches!(world.store.create_endpoint(new).await, Err(StoreError::NotFound)));
     }
@@ -209,10 +225,16 @@ pub async fn what_is_not_there_cannot_be_changed(backend: &dyn Backend) {
         [&deleted.endpoint, &other.endpoint, &Endpoint { no: EndpointNo(1_000), ..other.endpoint.clone() }]
     {
         assert!(matches!(
-            world.store.update_endpoint(endpoint, EndpointUpdate::State { fresh_health: true }).await,
+            world
+                .store
+                .update_endpoint(endpoint, EndpointUpdate::State { fresh_health: true }, deed_at(world.now()))
+                .await,
             Err(StoreError::NotFound)
         ));
-        assert!(matches!(world.store.delete_endpoint(endpoint.no, now).await, Err(StoreError::NotFound)));
+        assert!(matches!(
+            world.store.delete_endpoint(endpoint.no, deed_at(now)).await,
+            Err(StoreError::NotFound)
+        ));
         let cancelled = world
             .store
             .cancel_pending(endpoint.no, postrider_core::delivery::CancelReason::EndpointDeleted, now, 5)
@@ -235,7 +257,7 @@ pub async fn an_account_has_so_many_endpoints_and_no_more(backend: &dyn Backend)
     assert!(matches!(refused[..], [StoreError::Conflict(_)]), "{refused:?}");
     let endpoints = world.store.load().await.unwrap().endpoints;
     assert_eq!(endpoints.len(), MAX_ENDPOINTS_PER_ACCOUNT);
-    world.store.delete_endpoint(endpoints[0].no, world.now()).await.unwrap();
+    world.store.delete_endpoint(endpoints[0].no, deed_at(world.now())).await.unwrap();
     world.endpoint(&account, true).await;
     let another = world.account("Another").await;
     world.endpoint(&another, true).await;
@@ -250,6 +272,7 @@ pub async fn a_refused_change_hurts_nobody_else(backend: &dyn Backend) {
         name: "Twin".to_owned(),
         created_at: world.now(),
         keys: vec![world.key(true)],
+        deed: deed_at(world.now()),
         keep: None,
     };
     let twin_key = twin.keys[0].sha256;
@@ -257,9 +280,9 @@ pub async fn a_refused_change_hurts_nobody_else(backend: &dyn Backend) {
     let (refused, made, renamed, accepted, missing) = tokio::join!(
         world.store.create_account(twin.clone()),
         world.account("Made"),
-        world.store.rename_account(world.account("Before").await.no, "After"),
+        world.store.rename_account(world.account("Before").await.no, "After", deed_at(world.now())),
         world.store.accept(vec![new]),
-        world.store.delete_endpoint(EndpointNo(1_000), world.now()),
+        world.store.delete_endpoint(EndpointNo(1_000), deed_at(world.now())),
     );
     assert!(matches!(refused, Err(StoreError::Conflict(_))));
     assert!(matches!(missing, Err(StoreError::NotFound)));

@@ -5,7 +5,7 @@ use postrider_core::limits::MAX_KEYS_PER_ACCOUNT;
 use postrider_core::secret::{NextSecret, Secret, Secrets};
 
 use super::Backend;
-use super::world::World;
+use super::world::{World, deed_at};
 use crate::StoreError;
 use crate::model::{EndpointUpdate, SecretsChange};
 
@@ -14,7 +14,7 @@ pub async fn keys_are_made_noted_and_revoked(backend: &dyn Backend) {
     let world = World::new(backend).await;
     let (account, gone) = (world.account("Account").await, world.account("Gone").await);
     let (new, now) = (world.key(true), world.now());
-    let made = world.store.create_key(account.no, new.clone(), now, None).await.unwrap();
+    let made = world.store.create_key(account.no, new.clone(), deed_at(now), None).await.unwrap();
     assert_eq!((made.id, made.account, made.livemode, made.sha256), (new.id, account.no, true, new.sha256));
     assert_eq!((made.created_at, made.last_used_at), (now, None));
     let stored = async |world: &World<'_>| {
@@ -31,20 +31,20 @@ pub async fn keys_are_made_noted_and_revoked(backend: &dyn Backend) {
 
     let taken = world.store.load().await.unwrap().keys.iter().filter(|key| key.account == account.no).count();
     for _ in taken..MAX_KEYS_PER_ACCOUNT {
-        world.store.create_key(account.no, world.key(false), world.now(), None).await.unwrap();
+        world.store.create_key(account.no, world.key(false), deed_at(world.now()), None).await.unwrap();
     }
-    let full = world.store.create_key(account.no, world.key(false), world.now(), None).await;
+    let full = world.store.create_key(account.no, world.key(false), deed_at(world.now()), None).await;
     assert!(matches!(full, Err(StoreError::Conflict(_))));
-    world.store.revoke_key(made.id, world.now()).await.unwrap();
-    assert!(matches!(world.store.revoke_key(made.id, world.now()).await, Err(StoreError::NotFound)));
-    world.store.create_key(account.no, world.key(false), world.now(), None).await.unwrap();
+    world.store.revoke_key(made.id, deed_at(world.now())).await.unwrap();
+    assert!(matches!(world.store.revoke_key(made.id, deed_at(world.now())).await, Err(StoreError::NotFound)));
+    world.store.create_key(account.no, world.key(false), deed_at(world.now()), None).await.unwrap();
     let world = world.reopen().await;
     assert_eq!(stored(&world).await, None);
     world.store.note_key_uses(vec![(made.id, world.now())]).await.unwrap();
 
-    world.store.delete_account(gone.no, world.now()).await.unwrap();
+    world.store.delete_account(gone.no, deed_at(world.now())).await.unwrap();
     for no in [gone.no, AccountNo(1_000)] {
-        let refused = world.store.create_key(no, world.key(true), world.now(), None).await;
+        let refused = world.store.create_key(no, world.key(true), deed_at(world.now()), None).await;
         assert!(matches!(refused, Err(StoreError::NotFound)));
     }
 }
@@ -66,6 +66,7 @@ pub async fn secrets_change_only_from_what_they_were_and_survive(backend: &dyn B
         before: before.clone(),
         after: after.clone(),
         at: world.now(),
+        deed: deed_at(world.now()),
     };
     let rotation = change(&first, &overlapping);
     let version = world.store.set_secrets(rotation.clone()).await.unwrap();
@@ -79,7 +80,7 @@ pub async fn secrets_change_only_from_what_they_were_and_survive(backend: &dyn B
     assert_eq!((&stored.secrets, stored.updated_at), (&overlapping, rotation.at));
     world.store.set_secrets(end).await.unwrap();
     assert_eq!(world.store.load().await.unwrap().endpoints[0].secrets, over);
-    world.store.delete_endpoint(lane.endpoint.no, world.now()).await.unwrap();
+    world.store.delete_endpoint(lane.endpoint.no, deed_at(world.now())).await.unwrap();
     let too_late = SecretsChange { before: over, after: first, ..rotation };
     assert!(matches!(world.store.set_secrets(too_late).await, Err(StoreError::NotFound)));
 }
@@ -96,10 +97,11 @@ pub async fn a_change_of_settings_or_state_leaves_the_secrets(backend: &dyn Back
         before: lane.endpoint.secrets.clone(),
         after: after.clone(),
         at: world.now(),
+        deed: deed_at(world.now()),
     };
     world.store.set_secrets(change).await.unwrap();
     for update in [EndpointUpdate::Settings, EndpointUpdate::State { fresh_health: true }] {
-        world.store.update_endpoint(&lane.endpoint, update).await.unwrap();
+        world.store.update_endpoint(&lane.endpoint, update, deed_at(world.now())).await.unwrap();
         assert_eq!(world.store.load().await.unwrap().endpoints[0].secrets, after);
     }
 }

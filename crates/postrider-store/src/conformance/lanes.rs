@@ -5,7 +5,7 @@ use std::time::Duration;
 use postrider_core::delivery::{CancelReason, DeliverySeq, Next, Progress, Status};
 
 use super::Backend;
-use super::world::{Accepted, World};
+use super::world::{Accepted, World, deed_at};
 use crate::StoreError;
 use crate::model::{LaneBacklog, NewResend, PendingDelivery};
 
@@ -165,7 +165,7 @@ pub async fn one_pending_delivery_is_cancelled_and_no_other(backend: &dyn Backen
     world.record(done, 1, Next::Delivered).await;
     let now = world.now();
     for cancelled in [ready, waits] {
-        let found = world.store.cancel_delivery(cancelled.id, now).await.unwrap();
+        let found = world.store.cancel_delivery(cancelled.id, deed_at(now)).await.unwrap();
         assert_eq!(found, (lane.endpoint.no, cancelled.seq));
     }
     let world = world.reopen().await;
@@ -175,10 +175,10 @@ pub async fn one_pending_delivery_is_cancelled_and_no_other(backend: &dyn Backen
         assert_eq!((shown.finished_at, shown.next_attempt_at), (Some(now), None));
     }
     for over in [ready, waits, done] {
-        let refused = world.store.cancel_delivery(over.id, world.now()).await;
+        let refused = world.store.cancel_delivery(over.id, deed_at(world.now())).await;
         assert!(matches!(refused, Err(StoreError::Conflict(_))));
     }
-    let unknown = world.store.cancel_delivery(world.delivery_id(), world.now()).await;
+    let unknown = world.store.cancel_delivery(world.delivery_id(), deed_at(world.now())).await;
     assert!(matches!(unknown, Err(StoreError::NotFound)));
     assert_eq!(seqs(&world.store.ready(lane.endpoint.no, 10).await.unwrap()), [stays.seq]);
     assert!(world.store.waiting(lane.endpoint.no, 10).await.unwrap().is_empty());
@@ -194,9 +194,9 @@ pub async fn what_is_deleted_leaves_its_backlog_to_be_cancelled(backend: &dyn Ba
     }
     let retried = world.accept(&lanes[1]).await;
     world.record(retried, 1, Next::RetryAt(world.now())).await;
-    world.store.delete_endpoint(lanes[0].endpoint.no, world.now()).await.unwrap();
-    world.store.delete_account(lanes[1].account.no, world.now()).await.unwrap();
-    world.store.delete_endpoint(lanes[3].endpoint.no, world.now()).await.unwrap();
+    world.store.delete_endpoint(lanes[0].endpoint.no, deed_at(world.now())).await.unwrap();
+    world.store.delete_account(lanes[1].account.no, deed_at(world.now())).await.unwrap();
+    world.store.delete_endpoint(lanes[3].endpoint.no, deed_at(world.now())).await.unwrap();
     let world = world.reopen().await;
     let deleted = world.store.deleted_with_backlog().await.unwrap();
     let expected = [
@@ -222,7 +222,13 @@ pub async fn a_finished_delivery_can_be_resent(backend: &dyn Backend) {
     let accepted = world.try_accept(world.event(&lane, "the payload")).await.unwrap()[0];
     world.record(accepted, 10, Next::Exhausted).await;
     let before = world.store.delivery(accepted.id).await.unwrap();
-    let new = NewResend { id: world.delivery_id(), of: accepted.id, created_at: world.now(), keep: None };
+    let new = NewResend {
+        id: world.delivery_id(),
+        of: accepted.id,
+        created_at: world.now(),
+        deed: deed_at(world.now()),
+        keep: None,
+    };
     let resent = world.store.resend(new.clone()).await.unwrap();
     assert!(resent.seq > accepted.seq);
     assert_eq!((resent.id, resent.endpoint_no, resent.event), (new.id, lane.endpoint.no, accepted.event));
@@ -249,9 +255,15 @@ pub async fn what_is_pending_or_gone_cannot_be_resent(backend: &dyn Backend) {
     let pending = world.accept(&lane).await;
     let finished = world.accept(&deleted).await;
     world.record(finished, 1, Next::Delivered).await;
-    world.store.delete_endpoint(deleted.endpoint.no, world.now()).await.unwrap();
+    world.store.delete_endpoint(deleted.endpoint.no, deed_at(world.now())).await.unwrap();
     let resend = |of| {
-        world.store.resend(NewResend { id: world.delivery_id(), of, created_at: world.now(), keep: None })
+        world.store.resend(NewResend {
+            id: world.delivery_id(),
+            of,
+            created_at: world.now(),
+            deed: deed_at(world.now()),
+            keep: None,
+        })
     };
     assert!(matches!(resend(pending.id).await, Err(StoreError::Conflict(_))));
     assert!(matches!(resend(finished.id).await, Err(StoreError::NotFound)));
@@ -260,7 +272,13 @@ pub async fn what_is_pending_or_gone_cannot_be_resent(backend: &dyn Backend) {
     assert_eq!(world.store.ready(deleted.endpoint.no, 10).await.unwrap().len(), 0);
     // Twice with one id, as when a caller repeats itself.
     world.record(pending, 1, Next::Delivered).await;
-    let twice = NewResend { id: world.delivery_id(), of: pending.id, created_at: world.now(), keep: None };
+    let twice = NewResend {
+        id: world.delivery_id(),
+        of: pending.id,
+        created_at: world.now(),
+        deed: deed_at(world.now()),
+        keep: None,
+    };
     world.store.resend(twice.clone()).await.unwrap();
     assert!(matches!(world.store.resend(twice).await, Err(StoreError::Conflict(_))));
 }

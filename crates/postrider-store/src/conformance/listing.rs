@@ -9,7 +9,7 @@ use postrider_core::id::{AccountId, EndpointId, EventId};
 use postrider_core::time::Timestamp;
 
 use super::Backend;
-use super::world::{Lane, World};
+use super::world::{Lane, World, deed_at};
 use crate::StoreError;
 use crate::model::{DeliveryFilter, EventFilter, NewResend, Page, PageRequest};
 
@@ -99,7 +99,13 @@ async fn log(world: &World<'_>) -> Log {
         let delivery = world.store.delivery(accepted.id).await.unwrap();
         if delivery.status == Status::Exhausted {
             let created_at = begin.plus(Duration::from_secs(150 * 60));
-            let new = NewResend { id: world.delivery_id(), of: accepted.id, created_at, keep: None };
+            let new = NewResend {
+                id: world.delivery_id(),
+                of: accepted.id,
+                created_at,
+                deed: deed_at(world.now()),
+                keep: None,
+            };
             world.store.resend(new.clone()).await.unwrap();
             deliveries.push(world.store.delivery(new.id).await.unwrap());
         }
@@ -234,8 +240,8 @@ pub async fn what_was_deleted_can_still_be_listed(backend: &dyn Backend) {
     let accepted = world.accept(&lane).await;
     let beside = world.lane().await;
     world.accept(&beside).await;
-    world.store.delete_endpoint(lane.endpoint.no, world.now()).await.unwrap();
-    world.store.delete_account(lane.account.no, world.now()).await.unwrap();
+    world.store.delete_endpoint(lane.endpoint.no, deed_at(world.now())).await.unwrap();
+    world.store.delete_account(lane.account.no, deed_at(world.now())).await.unwrap();
     let page = PageRequest { limit: 50, before: None };
     for filter in [
         DeliveryFilter { account: Some(lane.account.id), ..DeliveryFilter::default() },

@@ -10,7 +10,7 @@ use postrider_core::replay::Selection;
 use postrider_core::time::Timestamp;
 
 use super::Backend;
-use super::world::{Lane, World};
+use super::world::{Lane, World, deed_at};
 use crate::model::once::{Before, Claim, Keep, KeptAnswer};
 use crate::model::portal::NewPortalLink;
 use crate::model::{EventFilter, NewAccount, NewEndpoint, NewReplay, NewResend, PageRequest};
@@ -78,7 +78,7 @@ pub async fn an_answer_is_kept_with_everything_that_is_created(backend: &dyn Bac
                 2,
                 world
                     .store
-                    .create_key(lane.account.no, world.key(true), world.now(), keep(2))
+                    .create_key(lane.account.no, world.key(true), deed_at(world.now()), keep(2))
                     .await
                     .map(drop),
             ),
@@ -111,7 +111,14 @@ pub async fn an_answer_is_kept_with_everything_that_is_created(backend: &dyn Bac
 
 fn account(world: &World<'_>) -> NewAccount {
     let keys = vec![world.key(true)];
-    NewAccount { id: world.account_id(), name: "Once".to_owned(), created_at: world.now(), keys, keep: None }
+    NewAccount {
+        id: world.account_id(),
+        name: "Once".to_owned(),
+        created_at: world.now(),
+        keys,
+        deed: deed_at(world.now()),
+        keep: None,
+    }
 }
 
 fn link(world: &World<'_>, lane: &Lane) -> NewPortalLink {
@@ -123,6 +130,7 @@ fn link(world: &World<'_>, lane: &Lane) -> NewPortalLink {
         sha256: key.sha256,
         created_at: now,
         expires_at: now.plus(Duration::from_secs(60)),
+        deed: deed_at(world.now()),
         keep: None,
     }
 }
@@ -133,13 +141,21 @@ fn resend(
     of: postrider_core::id::DeliveryId,
     keep: Option<Box<Keep>>,
 ) -> NewResend {
-    NewResend { id: world.delivery_id(), of, created_at: world.now(), keep }
+    NewResend { id: world.delivery_id(), of, created_at: world.now(), deed: deed_at(world.now()), keep }
 }
 
 async fn replay(world: &World<'_>, lane: &Lane, keep: Option<Box<Keep>>) -> NewReplay {
     let selection = Selection::default();
     let range = world.store.replay_range(lane.endpoint.no, selection.clone()).await.unwrap();
-    NewReplay { id: world.replay_id(), selection, range, matched: 1, created_at: world.now(), keep }
+    NewReplay {
+        id: world.replay_id(),
+        selection,
+        range,
+        matched: 1,
+        created_at: world.now(),
+        deed: deed_at(world.now()),
+        keep,
+    }
 }
 
 /// Neither a call that the store refuses, nor one that has to be matched again, leaves an answer.

@@ -7,7 +7,7 @@ use postrider_core::limits::MAX_PORTAL_LINKS_PER_ACCOUNT;
 use postrider_core::portal::PortalLink;
 
 use super::Backend;
-use super::world::World;
+use super::world::{World, deed_at};
 use crate::StoreError;
 use crate::model::portal::NewPortalLink;
 
@@ -24,6 +24,7 @@ fn link(world: &World, account_no: postrider_core::account::AccountNo, number: u
         sha256,
         created_at: now,
         expires_at,
+        deed: deed_at(world.now()),
         keep: None,
     }
 }
@@ -55,14 +56,14 @@ pub async fn a_link_is_found_by_its_token_until_it_ends_or_is_revoked(backend: &
         (Some(both.id), None)
     );
 
-    let foreign = world.store.revoke_portal_link(other.no, both.id).await;
+    let foreign = world.store.revoke_portal_link(other.no, both.id, deed_at(world.now())).await;
     assert!(matches!(foreign, Err(StoreError::NotFound)));
-    world.store.revoke_portal_link(account.no, both.id).await.unwrap();
+    world.store.revoke_portal_link(account.no, both.id, deed_at(world.now())).await.unwrap();
     assert_eq!((found(both.sha256, now).await, found(live.sha256, now).await), (None, Some(live.id)));
-    let twice = world.store.revoke_portal_link(account.no, both.id).await;
+    let twice = world.store.revoke_portal_link(account.no, both.id, deed_at(world.now())).await;
     assert!(matches!(twice, Err(StoreError::NotFound)));
 
-    world.store.delete_account(account.no, now).await.unwrap();
+    world.store.delete_account(account.no, deed_at(now)).await.unwrap();
     assert_eq!((found(live.sha256, now).await, found(of_other.sha256, now).await), (None, Some(of_other.id)));
     let late = world.store.create_portal_link(link(&world, account.no, 4)).await;
     assert!(matches!(late, Err(StoreError::NotFound)));

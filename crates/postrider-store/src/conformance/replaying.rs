@@ -9,7 +9,7 @@ use postrider_core::time::Timestamp;
 
 use super::Backend;
 use super::choosing::chosen;
-use super::world::{Accepted, Lane, World};
+use super::world::{Accepted, Lane, World, deed_at};
 use crate::StoreError;
 use crate::model::{
     DeliveryFilter, NewReplay, PageRequest, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
@@ -35,6 +35,7 @@ pub(super) async fn create(
         range,
         matched: 7,
         created_at: world.now(),
+        deed: deed_at(world.now()),
         keep: None,
     };
     world.store.create_replay(new).await
@@ -88,7 +89,15 @@ pub async fn a_replay_is_kept_with_all_it_was_made_of(backend: &dyn Backend) {
     };
     let range = world.store.replay_range(lane.endpoint.no, narrow.clone()).await.unwrap();
     let (id, created_at) = (world.replay_id(), world.now());
-    let new = NewReplay { id, selection: narrow.clone(), range, matched: 3, created_at, keep: None };
+    let new = NewReplay {
+        id,
+        selection: narrow.clone(),
+        range,
+        matched: 3,
+        created_at,
+        deed: deed_at(world.now()),
+        keep: None,
+    };
     let made = world.store.create_replay(new.clone()).await.unwrap();
     let expected = Replay {
         id,
@@ -117,11 +126,11 @@ pub async fn a_replay_is_kept_with_all_it_was_made_of(backend: &dyn Backend) {
     assert_eq!(world.store.running_replays().await.unwrap(), [(lane.endpoint.no, expected)]);
     assert!(matches!(world.store.replay(world.replay_id()).await, Err(StoreError::NotFound)));
     let at = world.now();
-    let cancelled = world.store.cancel_replay(id, CancelReason::ByHand, at).await.unwrap();
+    let cancelled = world.store.cancel_replay(id, CancelReason::ByHand, deed_at(at)).await.unwrap();
     assert_eq!((cancelled.state, cancelled.finished_at), (State::Cancelled(CancelReason::ByHand), Some(at)));
     assert_eq!(world.store.replay(id).await.unwrap(), cancelled);
     assert!(world.store.running_replays().await.unwrap().is_empty());
-    let cancel = |id| world.store.cancel_replay(id, CancelReason::ByHand, at);
+    let cancel = |id| world.store.cancel_replay(id, CancelReason::ByHand, deed_at(at));
     assert!(matches!(cancel(id).await, Err(StoreError::Conflict(_))));
     assert!(matches!(cancel(world.replay_id()).await, Err(StoreError::NotFound)));
 }
@@ -181,7 +190,7 @@ pub async fn a_step_that_begins_elsewhere_or_comes_too_late_makes_nothing(backen
     faulty.chosen[1].1 = faulty.chosen[0].1;
     assert!(world.store.step_replay(faulty).await.is_err());
     assert_eq!(world.store.replay(replay.id).await.unwrap(), first.replay);
-    world.store.cancel_replay(replay.id, CancelReason::ByHand, world.now()).await.unwrap();
+    world.store.cancel_replay(replay.id, CancelReason::ByHand, deed_at(world.now())).await.unwrap();
     let late = world.store.step_replay(step(&world, &first.replay, &part)).await;
     assert!(matches!(late, Err(StoreError::Conflict(_))), "it was cancelled");
     let filter = DeliveryFilter { endpoint: Some(lane.endpoint.id), ..DeliveryFilter::default() };
@@ -224,7 +233,7 @@ pub async fn one_runs_per_endpoint_and_so_many_per_account_and_over_all(backend:
         other => panic!("it should be refused: {other:?}"),
     };
     assert!(conflict(&lane).await.contains("this endpoint"));
-    world.store.cancel_replay(first.id, CancelReason::ByHand, world.now()).await.unwrap();
+    world.store.cancel_replay(first.id, CancelReason::ByHand, deed_at(world.now())).await.unwrap();
     create(&world, &lane, Selection::default()).await.unwrap();
 
     let mut running = 1;
@@ -253,8 +262,8 @@ pub async fn a_deleted_endpoint_or_account_ends_its_replays(backend: &dyn Backen
     for lane in &lanes {
         ids.push(create(&world, lane, Selection::default()).await.unwrap().id);
     }
-    world.store.delete_endpoint(lanes[0].endpoint.no, world.now()).await.unwrap();
-    world.store.delete_account(lanes[1].account.no, world.now()).await.unwrap();
+    world.store.delete_endpoint(lanes[0].endpoint.no, deed_at(world.now())).await.unwrap();
+    world.store.delete_account(lanes[1].account.no, deed_at(world.now())).await.unwrap();
     let world = world.reopen().await;
     let states = [
         State::Cancelled(CancelReason::EndpointDeleted),
@@ -287,7 +296,7 @@ pub async fn replays_are_listed_newest_first_and_paged(backend: &dyn Backend) {
             let made = create(&world, lane, Selection::default()).await.unwrap();
             all.insert(
                 0,
-                world.store.cancel_replay(made.id, CancelReason::ByHand, world.now()).await.unwrap(),
+                world.store.cancel_replay(made.id, CancelReason::ByHand, deed_at(world.now())).await.unwrap(),
             );
         }
     }

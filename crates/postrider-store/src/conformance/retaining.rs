@@ -8,7 +8,7 @@ use postrider_core::replay::{self, Selection};
 use postrider_core::time::Timestamp;
 
 use super::Backend;
-use super::world::World;
+use super::world::{World, deed_at};
 use crate::StoreError;
 use crate::model::{
     DeliveryFilter, EndpointUpdate, EventFilter, NewResend, PageRequest, Pruned, ReplayFilter,
@@ -53,7 +53,13 @@ pub async fn what_is_pending_or_ended_lately_stays(backend: &dyn Backend) {
     let accepted = world.accept_many(&lane, 4).await;
     let before = later(&world);
     world.record(accepted[1], 1, Next::Delivered).await;
-    let resent = NewResend { id: world.delivery_id(), of: accepted[1].id, created_at: before, keep: None };
+    let resent = NewResend {
+        id: world.delivery_id(),
+        of: accepted[1].id,
+        created_at: before,
+        deed: deed_at(world.now()),
+        keep: None,
+    };
     world.store.resend(resent).await.unwrap();
     let ended_later = world.outcome(accepted[2], 1, Next::Delivered, before);
     world.store.record(super::world::batch(vec![ended_later]).into()).await.unwrap();
@@ -76,7 +82,11 @@ pub async fn what_was_held_too_long_is_cancelled_and_then_goes(backend: &dyn Bac
         "an enabled endpoint's deliveries are not touched"
     );
     let paused = Endpoint { state: State::Paused, ..lane.endpoint.clone() };
-    world.store.update_endpoint(&paused, EndpointUpdate::State { fresh_health: false }).await.unwrap();
+    world
+        .store
+        .update_endpoint(&paused, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .await
+        .unwrap();
     let pruned = prune(&world, before).await;
     assert_eq!(pruned.cancelled, [(lane.endpoint.no, 3)]);
     for one in &accepted {
@@ -115,7 +125,7 @@ pub async fn replays_that_ended_before_the_retention_go_and_running_ones_stay(ba
         let lane = world.lane().await;
         ids.push(super::replaying::create(&world, &lane, Selection::default()).await.unwrap().id);
     }
-    let cancel = |id| world.store.cancel_replay(id, replay::CancelReason::ByHand, world.now());
+    let cancel = |id| world.store.cancel_replay(id, replay::CancelReason::ByHand, deed_at(world.now()));
     for id in &ids[..2] {
         cancel(*id).await.unwrap();
     }

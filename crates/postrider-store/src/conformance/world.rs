@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 use postrider_core::account::Account;
 use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
+use postrider_core::audit::{Action, Deed, Who};
 use postrider_core::delivery::{DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{Endpoint, EndpointSettings};
 use postrider_core::event::Event;
@@ -22,6 +23,11 @@ use crate::{AcceptError, Store};
 
 /// When every case begins.
 const BEGIN_MS: i64 = 1_500_381_476_000;
+
+/// What was done by the service itself at that time; what it says matters to the audit log alone.
+pub(crate) fn deed_at(at: Timestamp) -> Deed {
+    Who::SERVICE.did(Action::EndpointUpdated, AccountId::OPERATOR, "a thing", at)
+}
 
 /// A store and what is needed to fill it.
 pub(crate) struct World<'b> {
@@ -105,7 +111,14 @@ impl<'b> World<'b> {
         let (id, created_at) = (self.account_id(), self.now());
         let keys = vec![self.key(true), self.key(false)];
         self.store
-            .create_account(NewAccount { id, name: name.to_owned(), created_at, keys, keep: None })
+            .create_account(NewAccount {
+                id,
+                name: name.to_owned(),
+                created_at,
+                keys,
+                deed: deed_at(self.now()),
+                keep: None,
+            })
             .await
             .unwrap()
     }
@@ -118,6 +131,7 @@ impl<'b> World<'b> {
             settings: settings("https://receiver.example/hook"),
             secret: Secret::generate(&[7; 32]),
             created_at: self.now(),
+            deed: deed_at(self.now()),
             keep: None,
         }
     }

@@ -1,5 +1,6 @@
 //! Which rows of the log a list shows.
 
+use postrider_core::audit::Action;
 use postrider_core::delivery::{Delivery, Status};
 use postrider_core::event::Event;
 use postrider_core::id::{AccountId, EndpointId, EventId};
@@ -17,6 +18,19 @@ pub struct EventFilter {
     /// Accepted at or after.
     pub since: Option<Timestamp>,
     /// Accepted before.
+    pub until: Option<Timestamp>,
+}
+
+/// Which entries of the audit log a list shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFilter {
+    /// Of this account, deleted ones included.
+    pub account: Option<AccountId>,
+    /// Of this action.
+    pub action: Option<Action>,
+    /// Made at or after.
+    pub since: Option<Timestamp>,
+    /// Made before.
     pub until: Option<Timestamp>,
 }
 

@@ -1,6 +1,7 @@
 //! What is written of links into the portal.
 
 use postrider_core::account::AccountNo;
+use postrider_core::audit::Deed;
 use postrider_core::id::LinkId;
 use postrider_core::time::Timestamp;
 
@@ -21,6 +22,8 @@ pub struct NewPortalLink {
     pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// Who makes it, for the audit log.
+    pub deed: Deed,
     /// What makes the call happen once, where it has an idempotency key.
     pub keep: Option<Box<Keep>>,
 }

@@ -2,14 +2,15 @@
 
 use deadpool_postgres::Object;
 use postrider_core::account::{AccountKey, AccountNo};
+use postrider_core::audit::Deed;
 use postrider_core::id::KeyId;
 use postrider_core::limits::MAX_KEYS_PER_ACCOUNT;
 use postrider_core::time::Timestamp;
 use uuid::Uuid;
 
 use super::configuration::finish;
-use super::kept;
 use super::rows::{Failed, to_i64, uuid};
+use super::{audit, kept};
 use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
 use crate::model::NewKey;
@@ -20,7 +21,7 @@ pub(super) async fn create(
     client: &mut Object,
     account: AccountNo,
     new: NewKey,
-    now: Timestamp,
+    deed: Deed,
     (sealer, keep): (&Sealer, Option<Box<Keep>>),
 ) -> Result<AccountKey, Failed> {
     let transaction = client.transaction().await?;
@@ -32,21 +33,23 @@ pub(super) async fn create(
     if transaction.query_one(count, &[&account.0]).await?.get::<_, i64>(0) >= to_i64(MAX_KEYS_PER_ACCOUNT) {
         return Err(StoreError::Conflict(KEYS_ARE_FULL).into());
     }
-    let NewKey { id, livemode, sha256 } = new;
+    let (NewKey { id, livemode, sha256 }, now) = (new, deed.at);
     let sql = "INSERT INTO account_keys (id, account_no, livemode, sha256, created_at)
         VALUES ($1, $2, $3, $4, $5)";
     let bytes = &sha256[..];
     transaction.execute(sql, &[&uuid(id.to_bytes()), &account.0, &livemode, &bytes, &now.as_ms()]).await?;
+    audit::write(&transaction, &deed).await?;
     finish(transaction, account).await?;
     Ok(AccountKey { id, account, livemode, sha256, created_at: now, last_used_at: None })
 }
 
-pub(super) async fn revoke(client: &mut Object, id: KeyId, now: Timestamp) -> Result<(), Failed> {
+pub(super) async fn revoke(client: &mut Object, id: KeyId, deed: Deed) -> Result<(), Failed> {
     let transaction = client.transaction().await?;
     let sql =
         "UPDATE account_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING account_no";
-    let row = transaction.query_opt(sql, &[&uuid(id.to_bytes()), &now.as_ms()]).await?;
+    let row = transaction.query_opt(sql, &[&uuid(id.to_bytes()), &deed.at.as_ms()]).await?;
     let account = AccountNo(row.ok_or(StoreError::NotFound)?.get(0));
+    audit::write(&transaction, &deed).await?;
     finish(transaction, account).await
 }
 

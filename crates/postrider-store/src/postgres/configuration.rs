@@ -5,14 +5,15 @@
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Object;
 use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::audit::Deed;
 use postrider_core::id::{AccountId, KeyId};
 use postrider_core::replay::CancelReason;
-use postrider_core::time::Timestamp;
+
 use tokio_postgres::Row;
 
 use super::rows::{Failed, id_bytes, optional_time, time, uuid};
 use super::shared::Shared;
-use super::{endpoints, kept, replays, wake};
+use super::{audit, endpoints, kept, replays, wake};
 use crate::columns::Unreadable;
 use crate::error::StoreError;
 use crate::model::{Configuration, NewAccount};
@@ -125,6 +126,7 @@ pub(super) async fn create_account(
         let (id, sha256) = (uuid(key.id.to_bytes()), &key.sha256[..]);
         transaction.execute(sql, &[&id, &made.no.0, &key.livemode, &sha256, &created_at]).await?;
     }
+    audit::write(&transaction, &new.deed).await?;
     finish(transaction, made.no).await?;
     Ok(made)
 }
@@ -133,6 +135,7 @@ pub(super) async fn rename_account(
     client: &mut Object,
     no: AccountNo,
     name: String,
+    deed: Deed,
 ) -> Result<Account, Failed> {
     let transaction = client.transaction().await?;
     let sql = format!(
@@ -141,14 +144,15 @@ pub(super) async fn rename_account(
     );
     let renamed = transaction.query_opt(&sql, &[&no.0, &name]).await?.ok_or(StoreError::NotFound)?;
     let renamed = account(&renamed);
+    audit::write(&transaction, &deed).await?;
     finish(transaction, no).await?;
     Ok(renamed)
 }
 
-pub(super) async fn delete_account(client: &mut Object, no: AccountNo, now: Timestamp) -> Result<(), Failed> {
+pub(super) async fn delete_account(client: &mut Object, no: AccountNo, deed: Deed) -> Result<(), Failed> {
     let transaction = client.transaction().await?;
     bump_version(&transaction, no).await?;
-    let at = now.as_ms();
+    let at = deed.at.as_ms();
     for sql in [
         "UPDATE accounts SET deleted_at = $2 WHERE no = $1",
         "UPDATE account_keys SET revoked_at = $2 WHERE account_no = $1 AND revoked_at IS NULL",
@@ -156,7 +160,8 @@ pub(super) async fn delete_account(client: &mut Object, no: AccountNo, now: Time
     ] {
         transaction.execute(sql, &[&no.0, &at]).await?;
     }
-    replays::cancel_of_account(&transaction, no, CancelReason::AccountDeleted, now).await?;
+    replays::cancel_of_account(&transaction, no, CancelReason::AccountDeleted, deed.at).await?;
+    audit::write(&transaction, &deed).await?;
     finish(transaction, no).await
 }
 

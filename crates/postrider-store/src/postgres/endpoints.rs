@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use postrider_core::account::AccountNo;
+use postrider_core::audit::Deed;
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, RateLimit, State};
 use postrider_core::filter::Filter;
 use postrider_core::health::Health;
@@ -11,13 +12,13 @@ use postrider_core::id::{AccountId, EndpointId};
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
 use postrider_core::replay::CancelReason;
 use postrider_core::secret::Secrets;
-use postrider_core::time::Timestamp;
+
 use tokio_postgres::Row;
 
 use super::configuration::{bump_version, finish};
-use super::kept;
 use super::replays;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
+use super::{audit, kept};
 use crate::columns::Unreadable;
 use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
 use crate::error::StoreError;
@@ -88,6 +89,7 @@ pub(super) async fn create(
 ) -> Result<(Endpoint, i64), Failed> {
     let transaction = client.transaction().await?;
     kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
+    audit::write(&transaction, &new.deed).await?;
     // This holds the account's row, so that nobody else adds one between the count and the commit.
     let version = bump_version(&transaction, new.account_no).await?;
     let sql = "SELECT id, (SELECT count(*) FROM endpoints WHERE account_no = $1 AND deleted_at IS NULL)
@@ -97,7 +99,7 @@ pub(super) async fn create(
     if row.get::<_, i64>(1) >= to_i64(MAX_ENDPOINTS_PER_ACCOUNT) {
         return Err(StoreError::Conflict("the account has as many endpoints as it may have").into());
     }
-    let NewEndpoint { id, account_no, livemode, settings, secret, created_at, keep: _ } = new;
+    let NewEndpoint { id, account_no, livemode, settings, secret, created_at, deed: _, keep: _ } = new;
     let health = Health::default();
     let columns = Settings::of(&settings);
     let row = transaction
@@ -157,6 +159,7 @@ pub(super) async fn update(
     sealer: &Sealer,
     endpoint: Endpoint,
     update: EndpointUpdate,
+    deed: Deed,
 ) -> Result<i64, Failed> {
     let transaction = client.transaction().await?;
     // The account's row first, as everywhere.
@@ -195,6 +198,7 @@ pub(super) async fn update(
     if changed == 0 {
         return Err(StoreError::NotFound.into());
     }
+    audit::write(&transaction, &deed).await?;
     finish(transaction, endpoint.account_no).await?;
     Ok(version)
 }
@@ -220,21 +224,23 @@ pub(super) async fn set_secrets(
     let set = "UPDATE endpoints SET secret = $2, next_secret = $3, next_secret_at = $4, updated_at = $5
         WHERE no = $1";
     transaction.execute(set, &[&no, &current, &next, &next_at, &change.at.as_ms()]).await?;
+    audit::write(&transaction, &change.deed).await?;
     finish(transaction, change.account_no).await?;
     Ok(version)
 }
 
-pub(super) async fn delete(client: &mut Object, no: EndpointNo, now: Timestamp) -> Result<i64, Failed> {
+pub(super) async fn delete(client: &mut Object, no: EndpointNo, deed: Deed) -> Result<i64, Failed> {
     let transaction = client.transaction().await?;
     let find = "SELECT account_no FROM endpoints WHERE no = $1 AND deleted_at IS NULL";
     let account: Option<i64> = transaction.query_opt(find, &[&no.0]).await?.map(|row| row.get(0));
     let account = AccountNo(account.ok_or(StoreError::NotFound)?);
     let version = bump_version(&transaction, account).await?;
     let sql = "UPDATE endpoints SET deleted_at = $2 WHERE no = $1 AND deleted_at IS NULL";
-    if transaction.execute(sql, &[&no.0, &now.as_ms()]).await? == 0 {
+    if transaction.execute(sql, &[&no.0, &deed.at.as_ms()]).await? == 0 {
         return Err(StoreError::NotFound.into());
     }
-    replays::cancel_of_endpoint(&transaction, no, CancelReason::EndpointDeleted, now).await?;
+    replays::cancel_of_endpoint(&transaction, no, CancelReason::EndpointDeleted, deed.at).await?;
+    audit::write(&transaction, &deed).await?;
     finish(transaction, account).await?;
     Ok(version)
 }

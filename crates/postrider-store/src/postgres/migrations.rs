@@ -23,10 +23,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0003_key_uses.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0004_portal_links.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0005_kept_answers.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0006_audit.sql"), works_from: 1 },
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 5;
+pub(super) const NEWEST: i64 = 6;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

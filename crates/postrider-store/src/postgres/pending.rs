@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use deadpool_postgres::Object;
+use postrider_core::audit::Deed;
 use postrider_core::delivery::{CancelReason, DeliverySeq, Progress};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
+use super::audit;
 use super::rows::{Failed, id_bytes, optional_time, to_i64, to_u32, uuid};
 use super::shared::Shared;
 use crate::columns::HAS_ENDED;
@@ -343,8 +345,9 @@ pub(super) async fn cancel_oldest(
 pub(super) async fn cancel(
     client: &mut Object,
     id: DeliveryId,
-    now: Timestamp,
+    deed: Deed,
 ) -> Result<(EndpointNo, DeliverySeq), Failed> {
+    let transaction = client.transaction().await?;
     let id = uuid(id.to_bytes());
     let sql = "WITH found AS MATERIALIZED (SELECT seq, endpoint_no FROM deliveries WHERE id = $1), gone AS (
             DELETE FROM queue q USING found WHERE q.seq = found.seq RETURNING q.seq
@@ -353,11 +356,13 @@ pub(super) async fn cancel(
             FROM gone WHERE d.seq = gone.seq RETURNING d.seq
         )
         SELECT endpoint_no, seq, EXISTS (SELECT FROM cancelled) FROM found";
-    let row = client.query_opt(sql, &[&id, &CancelReason::Operator.as_str(), &now.as_ms()]).await?;
+    let row = transaction.query_opt(sql, &[&id, &CancelReason::Operator.as_str(), &deed.at.as_ms()]).await?;
     let row = row.ok_or(StoreError::NotFound)?;
     if !row.get::<_, bool>(2) {
         return Err(StoreError::Conflict(HAS_ENDED).into());
     }
+    audit::write(&transaction, &deed).await?;
+    transaction.commit().await?;
     Ok((EndpointNo(row.get(0)), DeliverySeq(row.get(1))))
 }
 

@@ -2,13 +2,14 @@
 
 use deadpool_postgres::{GenericClient, Object};
 use postrider_core::account::AccountNo;
+use postrider_core::audit::Deed;
 use postrider_core::id::{AccountId, LinkId};
 use postrider_core::limits::MAX_PORTAL_LINKS_PER_ACCOUNT;
 use postrider_core::portal::PortalLink;
 use postrider_core::time::Timestamp;
 
-use super::kept;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
+use super::{audit, kept};
 use crate::error::StoreError;
 use crate::model::portal::{FORGOTTEN_LINKS, NewPortalLink};
 use crate::seal::Sealer;
@@ -32,16 +33,24 @@ pub(super) async fn create(client: &mut Object, sealer: &Sealer, new: NewPortalL
         VALUES ($1, $2, $3, $4, $5, $6)";
     let (id, expires_at) = (uuid(new.id.to_bytes()), new.expires_at.as_ms());
     transaction.execute(sql, &[&id, &no, &new.livemode, &&new.sha256[..], &now, &expires_at]).await?;
+    audit::write(&transaction, &new.deed).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-pub(super) async fn revoke(client: &mut Object, account: AccountNo, id: LinkId) -> Result<(), Failed> {
+pub(super) async fn revoke(
+    client: &mut Object,
+    account: AccountNo,
+    id: LinkId,
+    deed: Deed,
+) -> Result<(), Failed> {
     let sql = "DELETE FROM portal_links WHERE id = $1 AND account_no = $2";
-    match client.execute(sql, &[&uuid(id.to_bytes()), &account.0]).await? {
-        0 => Err(StoreError::NotFound.into()),
-        _ => Ok(()),
+    let transaction = client.transaction().await?;
+    if transaction.execute(sql, &[&uuid(id.to_bytes()), &account.0]).await? == 0 {
+        return Err(StoreError::NotFound.into());
     }
+    audit::write(&transaction, &deed).await?;
+    Ok(transaction.commit().await?)
 }
 
 pub(super) async fn find(

@@ -2,6 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Object;
+use postrider_core::audit::Deed;
 use postrider_core::delivery::{DeliverySeq, Progress, Status};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, ReplayId};
@@ -10,10 +11,10 @@ use postrider_core::replay::{CancelReason, Counts, Replay, Selection, State};
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::kept;
 use super::lists::{Key, Source, number_of, page};
 use super::rows::{Failed, id_bytes, optional_time, time, to_i64, to_u32, uuid};
 use super::span::Span;
+use super::{audit, kept};
 use crate::columns::{self, ACCOUNT_IS_FULL, ALL_IS_FULL, REPLAY_RUNS, Unreadable, status_number};
 use crate::error::StoreError;
 use crate::model::{
@@ -108,6 +109,7 @@ const INSERT: &str = "INSERT INTO replays (id, account_no, livemode, endpoint_no
 pub(super) async fn create(client: &mut Object, sealer: &Sealer, new: NewReplay) -> Result<Replay, Failed> {
     let transaction = client.transaction().await?;
     kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
+    audit::write(&transaction, &new.deed).await?;
     // Nobody else makes one between the counts and the commit, and the endpoint is not deleted meanwhile.
     transaction.batch_execute("LOCK TABLE replays IN SHARE ROW EXCLUSIVE MODE").await?;
     let endpoint_no = new.range.endpoint_no;
@@ -203,6 +205,7 @@ pub(super) async fn resend(
 ) -> Result<PendingDelivery, Failed> {
     let transaction = client.transaction().await?;
     kept::keep(&transaction, sealer, new.keep.as_deref()).await?;
+    audit::write(&transaction, &new.deed).await?;
     let find = "SELECT seq FROM deliveries WHERE id = $1";
     let old = transaction.query_opt(find, &[&uuid(new.of.to_bytes())]).await?.ok_or(StoreError::NotFound)?;
     be_alive(&transaction, me).await?;
@@ -293,15 +296,19 @@ pub(super) async fn cancel(
     client: &mut Object,
     id: ReplayId,
     reason: CancelReason,
-    now: Timestamp,
+    deed: Deed,
 ) -> Result<Replay, Failed> {
     let sql = "UPDATE replays SET state = 'cancelled', cancel_reason = $2, finished_at = $3
         WHERE id = $1 AND state = 'running'";
-    let changed = client.execute(sql, &[&uuid(id.to_bytes()), &reason.as_str(), &now.as_ms()]).await?;
-    let replay = replay(&*client, id).await?;
+    let transaction = client.transaction().await?;
+    let changed =
+        transaction.execute(sql, &[&uuid(id.to_bytes()), &reason.as_str(), &deed.at.as_ms()]).await?;
+    let replay = replay(&transaction, id).await?;
     if changed == 0 {
         return Err(StoreError::Conflict("the replay has ended already").into());
     }
+    audit::write(&transaction, &deed).await?;
+    transaction.commit().await?;
     Ok(replay)
 }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
+use postrider_core::audit::{Deed, Entry};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -18,7 +19,7 @@ use postrider_core::time::Timestamp;
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
-    PostgresStore, account_keys, attempts, configuration, endpoints, kept, lists, nodes, pending,
+    PostgresStore, account_keys, attempts, audit, configuration, endpoints, kept, lists, nodes, pending,
     portal_links, record, replaying, replays, retention,
 };
 use crate::Store;
@@ -27,10 +28,10 @@ use crate::figures::StoreFigures;
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
-    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page, PageRequest,
-    PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
-    SecretsChange,
+    AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
+    LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
+    PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
+    ReplayStepped, SecretsChange,
 };
 
 /// Runs something with a connection: `run!(self, client => work)`.
@@ -59,28 +60,33 @@ impl Store for PostgresStore {
         run!(self, client => configuration::create_account(client, &shared.sealer, account))
     }
 
-    async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError> {
+    async fn rename_account(
+        &self,
+        account: AccountNo,
+        name: &str,
+        deed: Deed,
+    ) -> Result<Account, StoreError> {
         let name = name.to_owned();
-        run!(self, client => configuration::rename_account(client, account, name))
+        run!(self, client => configuration::rename_account(client, account, name, deed))
     }
 
-    async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError> {
-        run!(self, client => configuration::delete_account(client, account, now))
+    async fn delete_account(&self, account: AccountNo, deed: Deed) -> Result<(), StoreError> {
+        run!(self, client => configuration::delete_account(client, account, deed))
     }
 
     async fn create_key(
         &self,
         account: AccountNo,
         key: NewKey,
-        now: Timestamp,
+        deed: Deed,
         keep: Option<Box<Keep>>,
     ) -> Result<AccountKey, StoreError> {
         let shared = Arc::clone(&self.shared);
-        run!(self, client => account_keys::create(client, account, key, now, (&shared.sealer, keep)))
+        run!(self, client => account_keys::create(client, account, key, deed, (&shared.sealer, keep)))
     }
 
-    async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError> {
-        run!(self, client => account_keys::revoke(client, key, now))
+    async fn revoke_key(&self, key: KeyId, deed: Deed) -> Result<(), StoreError> {
+        run!(self, client => account_keys::revoke(client, key, deed))
     }
 
     async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
@@ -92,8 +98,8 @@ impl Store for PostgresStore {
         run!(self, client => portal_links::create(client, &shared.sealer, link))
     }
 
-    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId) -> Result<(), StoreError> {
-        run!(self, client => portal_links::revoke(client, account, id))
+    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId, deed: Deed) -> Result<(), StoreError> {
+        run!(self, client => portal_links::revoke(client, account, id, deed))
     }
 
     async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError> {
@@ -105,9 +111,14 @@ impl Store for PostgresStore {
         run!(self, client => endpoints::create(client, &shared.sealer, endpoint))
     }
 
-    async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError> {
+    async fn update_endpoint(
+        &self,
+        endpoint: &Endpoint,
+        update: EndpointUpdate,
+        deed: Deed,
+    ) -> Result<i64, StoreError> {
         let (shared, endpoint) = (Arc::clone(&self.shared), endpoint.clone());
-        run!(self, client => endpoints::update(client, &shared.sealer, endpoint, update))
+        run!(self, client => endpoints::update(client, &shared.sealer, endpoint, update, deed))
     }
 
     async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError> {
@@ -115,8 +126,8 @@ impl Store for PostgresStore {
         run!(self, client => endpoints::set_secrets(client, &shared.sealer, change))
     }
 
-    async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError> {
-        run!(self, client => endpoints::delete(client, endpoint, now))
+    async fn delete_endpoint(&self, endpoint: EndpointNo, deed: Deed) -> Result<i64, StoreError> {
+        run!(self, client => endpoints::delete(client, endpoint, deed))
     }
 
     async fn deleted_with_backlog(&self) -> Result<Vec<(EndpointNo, CancelReason)>, StoreError> {
@@ -137,9 +148,9 @@ impl Store for PostgresStore {
     async fn cancel_delivery(
         &self,
         id: DeliveryId,
-        now: Timestamp,
+        deed: Deed,
     ) -> Result<(EndpointNo, DeliverySeq), StoreError> {
-        run!(self, client => pending::cancel(client, id, now))
+        run!(self, client => pending::cancel(client, id, deed))
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
@@ -205,9 +216,9 @@ impl Store for PostgresStore {
         &self,
         id: ReplayId,
         reason: replay::CancelReason,
-        now: Timestamp,
+        deed: Deed,
     ) -> Result<Replay, StoreError> {
-        run!(self, client => replays::cancel(client, id, reason, now))
+        run!(self, client => replays::cancel(client, id, reason, deed))
     }
 
     async fn running_replays(&self) -> Result<Vec<(EndpointNo, Replay)>, StoreError> {
@@ -342,6 +353,18 @@ impl Store for PostgresStore {
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         Ok(nodes::alive(&self.shared).await?)
+    }
+
+    async fn note(&self, deed: Deed) -> Result<(), StoreError> {
+        run!(self, client => audit::note(client, deed))
+    }
+
+    async fn audit(&self, filter: AuditFilter, page: PageRequest) -> Result<Page<Entry>, StoreError> {
+        run!(self, client => audit::entries(client, filter, page))
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        run!(self, client => audit::forget(client, before, limit))
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

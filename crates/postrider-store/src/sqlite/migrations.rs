@@ -15,10 +15,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_key_uses.sql"),
     include_str!("migrations/0008_portal_links.sql"),
     include_str!("migrations/0009_kept_answers.sql"),
+    include_str!("migrations/0010_audit.sql"),
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 9;
+pub(super) const NEWEST: i64 = 10;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -9,7 +9,7 @@ use super::changes::replays::COUNT_RUNNING;
 use super::changes::retention::{DELETE_REPLAYS, UNLIST_DELIVERIES, UNLIST_EVENT};
 use super::log::{deliveries, ended, events, replays};
 use super::rows::ATTEMPTS_OF;
-use super::{pending, replaying};
+use super::{audit, kept, pending, replaying};
 
 /// A database with the newest schema, in memory.
 fn database() -> Connection {
@@ -147,4 +147,21 @@ fn no_query_sorts_or_walks_the_log() {
             assert!(!walks_the_log && !step.contains("TEMP B-TREE"), "{sql}: {step}");
         }
     }
+}
+
+#[test]
+fn kept_answers_and_the_audit_log_are_read_through_their_indexes() {
+    let connection = database();
+    let first = |sql: &str| plan(&connection, sql).remove(0);
+    assert!(
+        first(kept::FIND).contains("INDEX sqlite_autoindex_kept_answers_1 (scope=?)"),
+        "{}",
+        first(kept::FIND)
+    );
+    let forget = plan(&connection, kept::FORGET).join("; ");
+    assert!(forget.contains("INDEX kept_answers_age (kept_at<?)"), "{forget}");
+    let (of_account, of_all) =
+        (plan(&connection, &audit::looked_at(true)), plan(&connection, &audit::looked_at(false)));
+    assert_eq!(of_account, ["SEARCH audit USING INDEX audit_account (account=? AND no<?)"]);
+    assert_eq!(of_all, ["SEARCH audit USING INTEGER PRIMARY KEY (rowid<?)"]);
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
+use postrider_core::audit::{Deed, Entry};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -19,7 +20,7 @@ use super::SqliteStore;
 use super::changes::{self, Context, NotMade, accounts, endpoints};
 use super::inbox::{AcceptJob, ChangeJob, Closed, RecordJob};
 use super::readers::unavailable;
-use super::{kept, log, pending, replaying};
+use super::{audit, kept, log, pending, replaying};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
@@ -27,9 +28,10 @@ use crate::kept_answers::Row;
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
-    AttemptPlace, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter, LaneBacklog,
-    NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest, PendingDelivery,
-    Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped, SecretsChange,
+    AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
+    LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest,
+    PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
+    SecretsChange,
 };
 
 impl SqliteStore {
@@ -76,27 +78,32 @@ impl Store for SqliteStore {
         self.change(move |context| accounts::create(context, &account)).await
     }
 
-    async fn rename_account(&self, account: AccountNo, name: &str) -> Result<Account, StoreError> {
+    async fn rename_account(
+        &self,
+        account: AccountNo,
+        name: &str,
+        deed: Deed,
+    ) -> Result<Account, StoreError> {
         let name = name.to_owned();
-        self.change(move |context| accounts::rename(context, account, &name)).await
+        self.change(move |context| accounts::rename(context, account, &name, &deed)).await
     }
 
-    async fn delete_account(&self, account: AccountNo, now: Timestamp) -> Result<(), StoreError> {
-        self.change(move |context| accounts::delete(context, account, now)).await
+    async fn delete_account(&self, account: AccountNo, deed: Deed) -> Result<(), StoreError> {
+        self.change(move |context| accounts::delete(context, account, &deed)).await
     }
 
     async fn create_key(
         &self,
         account: AccountNo,
         key: NewKey,
-        now: Timestamp,
+        deed: Deed,
         keep: Option<Box<Keep>>,
     ) -> Result<AccountKey, StoreError> {
-        self.change(move |context| accounts::create_key(context, account, &key, now, keep.as_deref())).await
+        self.change(move |context| accounts::create_key(context, account, &key, &deed, keep.as_deref())).await
     }
 
-    async fn revoke_key(&self, key: KeyId, now: Timestamp) -> Result<(), StoreError> {
-        self.change(move |context| accounts::revoke_key(context, key, now)).await
+    async fn revoke_key(&self, key: KeyId, deed: Deed) -> Result<(), StoreError> {
+        self.change(move |context| accounts::revoke_key(context, key, &deed)).await
     }
 
     async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
@@ -107,8 +114,8 @@ impl Store for SqliteStore {
         self.change(move |context| changes::portal_links::create(context, &link)).await
     }
 
-    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId) -> Result<(), StoreError> {
-        self.change(move |context| changes::portal_links::revoke(context, account, id)).await
+    async fn revoke_portal_link(&self, account: AccountNo, id: LinkId, deed: Deed) -> Result<(), StoreError> {
+        self.change(move |context| changes::portal_links::revoke(context, account, id, &deed)).await
     }
 
     async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError> {
@@ -120,17 +127,22 @@ impl Store for SqliteStore {
         self.change(move |context| endpoints::create(context, endpoint)).await
     }
 
-    async fn update_endpoint(&self, endpoint: &Endpoint, update: EndpointUpdate) -> Result<i64, StoreError> {
+    async fn update_endpoint(
+        &self,
+        endpoint: &Endpoint,
+        update: EndpointUpdate,
+        deed: Deed,
+    ) -> Result<i64, StoreError> {
         let endpoint = endpoint.clone();
-        self.change(move |context| endpoints::update(context, &endpoint, update)).await
+        self.change(move |context| endpoints::update(context, &endpoint, update, &deed)).await
     }
 
     async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError> {
         self.change(move |context| endpoints::set_secrets(context, &change)).await
     }
 
-    async fn delete_endpoint(&self, endpoint: EndpointNo, now: Timestamp) -> Result<i64, StoreError> {
-        self.change(move |context| endpoints::delete(context, endpoint, now)).await
+    async fn delete_endpoint(&self, endpoint: EndpointNo, deed: Deed) -> Result<i64, StoreError> {
+        self.change(move |context| endpoints::delete(context, endpoint, &deed)).await
     }
 
     async fn deleted_with_backlog(&self) -> Result<Vec<(EndpointNo, CancelReason)>, StoreError> {
@@ -151,9 +163,9 @@ impl Store for SqliteStore {
     async fn cancel_delivery(
         &self,
         id: DeliveryId,
-        now: Timestamp,
+        deed: Deed,
     ) -> Result<(EndpointNo, DeliverySeq), StoreError> {
-        self.change(move |context| changes::deliveries::cancel(context, id, now)).await
+        self.change(move |context| changes::deliveries::cancel(context, id, &deed)).await
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
@@ -218,9 +230,9 @@ impl Store for SqliteStore {
         &self,
         id: ReplayId,
         reason: replay::CancelReason,
-        now: Timestamp,
+        deed: Deed,
     ) -> Result<Replay, StoreError> {
-        self.change(move |context| changes::replays::cancel(context, id, reason, now)).await
+        self.change(move |context| changes::replays::cancel(context, id, reason, &deed)).await
     }
 
     async fn running_replays(&self) -> Result<Vec<(EndpointNo, Replay)>, StoreError> {
@@ -316,6 +328,18 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Pruned, StoreError> {
         self.change(move |context| changes::retention::prune(context, before, after, now, limit)).await
+    }
+
+    async fn note(&self, deed: Deed) -> Result<(), StoreError> {
+        self.change(move |context| Ok(audit::write(context, &deed)?)).await
+    }
+
+    async fn audit(&self, filter: AuditFilter, page: PageRequest) -> Result<Page<Entry>, StoreError> {
+        self.readers.read(move |connection| audit::entries(connection, filter, page)).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.change(move |context| audit::forget(context, before, limit)).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

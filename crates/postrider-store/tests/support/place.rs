@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use postrider_core::account::Account;
+use postrider_core::audit::{Action, Deed, Who};
 use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings};
 use postrider_core::event::Event;
 use postrider_core::event_type::Subscription;
@@ -66,6 +67,7 @@ impl Place {
             name: "Account".to_owned(),
             created_at: self.now(),
             keys: Vec::new(),
+            deed: self.deed(),
             keep: None,
         };
         let account = store.create_account(new).await.unwrap();
@@ -80,10 +82,16 @@ impl Place {
             settings,
             secret: Secret::generate(&[7; 32]),
             created_at: self.now(),
+            deed: self.deed(),
             keep: None,
         };
         let (endpoint, version) = store.create_endpoint(new).await.unwrap();
         Lane { account, endpoint, version }
+    }
+
+    /// What was done by the service itself.
+    pub(crate) fn deed(&self) -> Deed {
+        Who::SERVICE.did(Action::EndpointUpdated, AccountId::OPERATOR, "a thing", self.now())
     }
 
     pub(crate) fn event(&self, lane: &Lane, payload: &str) -> NewEvent {

@@ -255,3 +255,17 @@ fn completions_know_the_commands() {
         assert!(code == Some(0) && out.contains("deliveries") && out.contains("forward-to"), "{shell}");
     }
 }
+
+#[test]
+fn the_audit_log_tells_who_did_what() {
+    let here = Here::start();
+    let account = here.service.account();
+    here.json(&["accounts", "rename", &account, "Renamed"]);
+    let found = here.json(&["audit", "--account", &account, "--action", "account.renamed"]);
+    assert_eq!(found["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(text(&found["data"][0], "target"), account);
+    let (code, out, err) = here.run(&["audit", "--since", "1h"]);
+    assert!(code == Some(0) && out.contains("account.renamed") && out.contains("127.0.0.1"), "{out}{err}");
+    let (code, out, err) = here.run(&["audit", "--action", "endpoint.exploded"]);
+    assert!(code == Some(1) && err.contains("action"), "{out}{err}");
+}

@@ -11,7 +11,14 @@ const PAYLOAD: &str = r#"{"id":"x","livemode":false,"policy_id":"P","product_id"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_makes_an_endpoint_sees_an_event_arrive_live_reads_a_failure_and_resends() {
     let service = Service::start().await;
-    let account = service.engine.create_account("Acme Insurance".to_owned()).await.unwrap().account.id;
+    let account = service
+        .engine
+        .by(postrider_core::audit::Who::SERVICE)
+        .create_account("Acme Insurance".to_owned())
+        .await
+        .unwrap()
+        .account
+        .id;
     let browser = Browser::start(&service).await;
     browser.log_in().await;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use postrider_pgtemp::Proxy;
 
 use super::{Database, NEVER, hear, world};
+use crate::conformance::world::deed_at;
 use crate::model::{EndpointUpdate, HealthUpdate, RecordBatch};
 use crate::postgres::{ConnectError, PostgresOptions, PostgresStore};
 use crate::{AcceptError, Store as _};
@@ -20,8 +21,10 @@ async fn an_event_matched_before_a_change_elsewhere_is_matched_again() {
     let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
     let here = world(&database, &first);
     let mut lane = here.lane().await;
-    let version =
-        second.update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: false }).await.unwrap();
+    let version = second
+        .update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: false }, deed_at(here.now()))
+        .await
+        .unwrap();
     let new = here.event(&lane, "{}");
     assert!(matches!(here.try_accept(new).await, Err(AcceptError::ConfigChanged)));
     lane.version = version;
@@ -39,7 +42,7 @@ async fn a_change_is_heard_of_at_the_other_nodes() {
     hear(&second, |news| news.changed.contains(&no)).await;
     let loaded = second.load_accounts(vec![no]).await.unwrap();
     assert_eq!((loaded.accounts.len(), loaded.keys.len(), loaded.endpoints.len()), (1, 2, 1));
-    first.delete_account(no, here.now()).await.unwrap();
+    first.delete_account(no, deed_at(here.now())).await.unwrap();
     hear(&second, |news| news.changed.contains(&no)).await;
     assert!(second.load_accounts(vec![no]).await.unwrap().accounts.is_empty());
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use postrider_core::delivery::{Next, Status};
 
 use super::{Database, NEVER, SOON, hear, until, world};
-use crate::conformance::world::batch;
+use crate::conformance::world::{batch, deed_at};
 use crate::model::NewResend;
 use crate::postgres::keeper::Keeper;
 use crate::postgres::{accept, nodes};
@@ -38,7 +38,13 @@ async fn a_node_that_was_declared_dead_accepts_records_and_resends_nothing() {
     let delivery = node.delivery(before.id).await.unwrap();
     assert_eq!((delivery.status, delivery.attempt_count), (Status::Pending, 0));
     assert!(node.attempts(before.seq).await.unwrap().is_empty());
-    let resend = NewResend { id: world.delivery_id(), of: ended.id, created_at: world.now(), keep: None };
+    let resend = NewResend {
+        id: world.delivery_id(),
+        of: ended.id,
+        created_at: world.now(),
+        deed: deed_at(world.now()),
+        keep: None,
+    };
     assert!(matches!(node.resend(resend).await, Err(StoreError::LeaseLost)));
     assert!(!node.hold(lane.endpoint.no).await.unwrap());
 }

@@ -6,7 +6,7 @@ use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
 
 use super::{Database, NEVER, world};
-use crate::conformance::world::{Accepted, Lane, World, batch};
+use crate::conformance::world::{Accepted, Lane, World, batch, deed_at};
 use crate::model::{DeliveryFilter, EventFilter, NewResend, PageRequest};
 use crate::{Store as _, StoreError};
 
@@ -109,7 +109,10 @@ async fn a_page_stays_while_a_later_resend_refers_to_it() {
     prune(&world, begin, 2).await;
     let id = world.delivery_id();
     let at = begin.plus(DAY * 2);
-    let resent = node.resend(NewResend { id, of: old.id, created_at: at, keep: None }).await.unwrap();
+    let resent = node
+        .resend(NewResend { id, of: old.id, created_at: at, deed: deed_at(world.now()), keep: None })
+        .await
+        .unwrap();
     let resent = Accepted { seq: resent.seq, id, event: old.event };
     end(&world, resent, at).await;
     prune(&world, begin, 4).await;

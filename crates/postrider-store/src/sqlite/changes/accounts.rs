@@ -1,6 +1,7 @@
 //! Accounts, their keys and the operator's key. Every change of an account bumps its configuration version.
 
 use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::audit::Deed;
 use postrider_core::id::{AccountId, KeyId};
 use postrider_core::limits::MAX_KEYS_PER_ACCOUNT;
 use postrider_core::replay::CancelReason;
@@ -13,7 +14,7 @@ use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
 use crate::model::once::Keep;
 use crate::model::{NewAccount, NewKey};
-use crate::sqlite::kept;
+use crate::sqlite::{audit, kept};
 
 /// The columns that [`account`] reads.
 pub(in crate::sqlite) const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
@@ -44,6 +45,7 @@ pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewAccount) -> 
         let created_at = new.created_at.as_ms();
         insert_key.execute(params![key.id.to_bytes(), made.no.0, key.livemode, key.sha256, created_at])?;
     }
+    audit::write(context, &new.deed)?;
     context.versions.push((made.no, Some(made.config_version)));
     Ok(made)
 }
@@ -52,6 +54,7 @@ pub(in crate::sqlite) fn rename(
     context: &mut Context<'_>,
     no: AccountNo,
     name: &str,
+    deed: &Deed,
 ) -> Result<Account, NotMade> {
     let sql = format!(
         "UPDATE accounts SET name = ?2, config_version = config_version + 1
@@ -59,6 +62,7 @@ pub(in crate::sqlite) fn rename(
     );
     let mut update = context.connection.prepare_cached(&sql)?;
     let renamed = update.query_row(params![no.0, name], account).optional()?.ok_or(StoreError::NotFound)?;
+    audit::write(context, deed)?;
     context.versions.push((no, Some(renamed.config_version)));
     Ok(renamed)
 }
@@ -66,10 +70,11 @@ pub(in crate::sqlite) fn rename(
 pub(in crate::sqlite) fn delete(
     context: &mut Context<'_>,
     no: AccountNo,
-    now: Timestamp,
+    deed: &Deed,
 ) -> Result<(), NotMade> {
-    let deleted_at = now.as_ms();
+    let deleted_at = deed.at.as_ms();
     bump_version(context, no)?;
+    audit::write(context, deed)?;
     let connection = context.connection;
     connection.execute("UPDATE accounts SET deleted_at = ?2 WHERE no = ?1", params![no.0, deleted_at])?;
     connection.execute(
@@ -80,7 +85,7 @@ pub(in crate::sqlite) fn delete(
         "UPDATE endpoints SET deleted_at = ?2 WHERE account_no = ?1 AND deleted_at IS NULL",
         params![no.0, deleted_at],
     )?;
-    cancel_of_account(context, no, CancelReason::AccountDeleted, now)?;
+    cancel_of_account(context, no, CancelReason::AccountDeleted, deed.at)?;
     context.versions.push((no, None));
     Ok(())
 }
@@ -90,10 +95,12 @@ pub(in crate::sqlite) fn create_key(
     context: &mut Context<'_>,
     no: AccountNo,
     new: &NewKey,
-    now: Timestamp,
+    deed: &Deed,
     keep: Option<&Keep>,
 ) -> Result<AccountKey, NotMade> {
+    let now = deed.at;
     kept::keep(context, keep)?;
+    audit::write(context, deed)?;
     // One row for an account that is there.
     const COUNT: &str =
         "SELECT (SELECT count(*) FROM account_keys WHERE account_no = ?1 AND revoked_at IS NULL)
@@ -116,12 +123,12 @@ pub(in crate::sqlite) fn create_key(
 pub(in crate::sqlite) fn revoke_key(
     context: &mut Context<'_>,
     id: KeyId,
-    now: Timestamp,
+    deed: &Deed,
 ) -> Result<(), NotMade> {
     let sql = "UPDATE account_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
-    match context.connection.execute(sql, params![id.to_bytes(), now.as_ms()])? {
+    match context.connection.execute(sql, params![id.to_bytes(), deed.at.as_ms()])? {
         0 => Err(StoreError::NotFound.into()),
-        _ => Ok(()),
+        _ => Ok(audit::write(context, deed)?),
     }
 }
 

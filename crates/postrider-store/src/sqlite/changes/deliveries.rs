@@ -1,5 +1,6 @@
 //! Deliveries made and ended by hand: resends and cancelling in slices.
 
+use postrider_core::audit::Deed;
 use postrider_core::delivery::{CancelReason, DeliverySeq, Progress, Status};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::id::{DeliveryId, EventId};
@@ -10,14 +11,15 @@ use super::{Context, NotMade};
 use crate::columns::{self, HAS_ENDED};
 use crate::error::StoreError;
 use crate::model::{NewResend, PendingDelivery};
-use crate::sqlite::kept;
 use crate::sqlite::pending::payload;
+use crate::sqlite::{audit, kept};
 
 pub(in crate::sqlite) fn resend(
     context: &mut Context<'_>,
     new: &NewResend,
 ) -> Result<PendingDelivery, NotMade> {
     kept::keep(context, new.keep.as_deref())?;
+    audit::write(context, &new.deed)?;
     let mut find = context.connection.prepare_cached("SELECT seq FROM deliveries WHERE id = ?1")?;
     let old = find.query_row([new.of.to_bytes()], |row| row.get(0)).optional()?;
     let old = DeliverySeq(old.ok_or(StoreError::NotFound)?);
@@ -96,7 +98,7 @@ pub(in crate::sqlite) const RESENDABLE: &str =
 pub(in crate::sqlite) fn cancel(
     context: &mut Context<'_>,
     id: DeliveryId,
-    now: Timestamp,
+    deed: &Deed,
 ) -> Result<(EndpointNo, DeliverySeq), NotMade> {
     let mut find =
         context.connection.prepare_cached("SELECT endpoint_no, seq FROM deliveries WHERE id = ?1")?;
@@ -106,9 +108,10 @@ pub(in crate::sqlite) fn cancel(
         "UPDATE deliveries SET status = 3, cancel_reason = ?2, updated_at = ?3, next_attempt_at = NULL
          WHERE seq = ?1 AND status = 0",
     )?;
-    if cancel.execute(params![seq.0, CancelReason::Operator.as_str(), now.as_ms()])? == 0 {
+    if cancel.execute(params![seq.0, CancelReason::Operator.as_str(), deed.at.as_ms()])? == 0 {
         return Err(StoreError::Conflict(HAS_ENDED).into());
     }
+    audit::write(context, deed)?;
     Ok((endpoint_no, seq))
 }
 

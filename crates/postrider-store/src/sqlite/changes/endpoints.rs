@@ -1,6 +1,7 @@
 //! Endpoints: made, changed, deleted. Secrets and headers are sealed on the way in.
 
 use postrider_core::account::AccountNo;
+use postrider_core::audit::Deed;
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::filter::Filter;
 use postrider_core::health::Health;
@@ -8,7 +9,7 @@ use postrider_core::id::AccountId;
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
 use postrider_core::replay::CancelReason;
 use postrider_core::secret::Secrets;
-use postrider_core::time::Timestamp;
+
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::accounts::bump_version;
@@ -18,7 +19,7 @@ use crate::columns;
 use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
-use crate::sqlite::kept;
+use crate::sqlite::{audit, kept};
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
@@ -37,12 +38,13 @@ pub(in crate::sqlite) fn create(
     new: NewEndpoint,
 ) -> Result<(Endpoint, i64), NotMade> {
     kept::keep(context, new.keep.as_deref())?;
+    audit::write(context, &new.deed)?;
     let version = bump_version(context, new.account_no)?;
     let account = account_id(context, new.account_no)?;
     if count_of(context, new.account_no)? >= MAX_ENDPOINTS_PER_ACCOUNT {
         return Err(StoreError::Conflict("the account has as many endpoints as it may have").into());
     }
-    let NewEndpoint { id, account_no, livemode, settings, secret, created_at, keep: _ } = new;
+    let NewEndpoint { id, account_no, livemode, settings, secret, created_at, deed: _, keep: _ } = new;
     let health = Health::default();
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
         Settings::of(&settings);
@@ -89,6 +91,7 @@ pub(in crate::sqlite) fn update(
     context: &mut Context<'_>,
     endpoint: &Endpoint,
     update: EndpointUpdate,
+    deed: &Deed,
 ) -> Result<i64, NotMade> {
     let settings = &endpoint.settings;
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
@@ -120,6 +123,7 @@ pub(in crate::sqlite) fn update(
     if changed == 0 {
         return Err(StoreError::NotFound.into());
     }
+    audit::write(context, deed)?;
     bump_version(context, endpoint.account_no)
 }
 
@@ -146,23 +150,25 @@ pub(in crate::sqlite) fn set_secrets(
     let current = sealed_secret(sealer, id, &change.after.current);
     let at = change.at.as_ms();
     context.connection.prepare_cached(SET)?.execute(params![no, current, next, next_at, at])?;
+    audit::write(context, &change.deed)?;
     bump_version(context, change.account_no)
 }
 
 pub(in crate::sqlite) fn delete(
     context: &mut Context<'_>,
     no: EndpointNo,
-    now: Timestamp,
+    deed: &Deed,
 ) -> Result<i64, NotMade> {
     let account: Option<i64> = context
         .connection
         .prepare_cached(
             "UPDATE endpoints SET deleted_at = ?2 WHERE no = ?1 AND deleted_at IS NULL RETURNING account_no",
         )?
-        .query_row(params![no.0, now.as_ms()], |row| row.get(0))
+        .query_row(params![no.0, deed.at.as_ms()], |row| row.get(0))
         .optional()?;
     let account = AccountNo(account.ok_or(StoreError::NotFound)?);
-    cancel_of_endpoint(context, no, CancelReason::EndpointDeleted, now)?;
+    cancel_of_endpoint(context, no, CancelReason::EndpointDeleted, deed.at)?;
+    audit::write(context, deed)?;
     bump_version(context, account)
 }
 

@@ -1,6 +1,7 @@
 //! Links into the portal: made, revoked, and found by what is kept of their tokens.
 
 use postrider_core::account::AccountNo;
+use postrider_core::audit::Deed;
 use postrider_core::id::{AccountId, LinkId};
 use postrider_core::limits::MAX_PORTAL_LINKS_PER_ACCOUNT;
 use postrider_core::portal::PortalLink;
@@ -10,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{Context, NotMade};
 use crate::error::StoreError;
 use crate::model::portal::{FORGOTTEN_LINKS, NewPortalLink};
-use crate::sqlite::kept;
 use crate::sqlite::pending::to_limit;
+use crate::sqlite::{audit, kept};
 
 pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewPortalLink) -> Result<(), NotMade> {
     kept::keep(context, new.keep.as_deref())?;
@@ -29,6 +30,7 @@ pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewPortalLink) 
     if living.ok_or(StoreError::NotFound)? >= to_limit(MAX_PORTAL_LINKS_PER_ACCOUNT) {
         return Err(StoreError::Conflict("the account has as many portal links as it may have").into());
     }
+    audit::write(context, &new.deed)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO portal_links (id, account_no, livemode, sha256, created_at, expires_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -49,12 +51,13 @@ pub(in crate::sqlite) fn revoke(
     context: &mut Context<'_>,
     account: AccountNo,
     id: LinkId,
+    deed: &Deed,
 ) -> Result<(), NotMade> {
     let mut delete =
         context.connection.prepare_cached("DELETE FROM portal_links WHERE id = ?1 AND account_no = ?2")?;
     match delete.execute(params![id.to_bytes(), account.0])? {
         0 => Err(StoreError::NotFound.into()),
-        _ => Ok(()),
+        _ => Ok(audit::write(context, deed)?),
     }
 }
 

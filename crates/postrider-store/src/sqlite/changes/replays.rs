@@ -1,6 +1,7 @@
 //! Replays: made, taken a step further, ended. A step's deliveries and how far the replay has come are one commit.
 
 use postrider_core::account::AccountNo;
+use postrider_core::audit::Deed;
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::id::ReplayId;
 use postrider_core::limits::{MAX_RUNNING_REPLAYS, MAX_RUNNING_REPLAYS_PER_ACCOUNT};
@@ -13,8 +14,8 @@ use super::{Context, NotMade};
 use crate::columns::{ACCOUNT_IS_FULL, ALL_IS_FULL, REPLAY_RUNS, status_number};
 use crate::error::StoreError;
 use crate::model::{NewReplay, ReplayStep, ReplayStepped};
-use crate::sqlite::kept;
 use crate::sqlite::log::replays::replay;
+use crate::sqlite::{audit, kept};
 
 const INSERT: &str = "INSERT INTO replays (id, account_no, livemode, endpoint_no, status, type, since, until,
         reached_seq, through_seq, matched, resent, skipped, state, created_at)
@@ -26,6 +27,7 @@ pub(in crate::sqlite) const COUNT_RUNNING: &str = "SELECT count(*), count(*) FIL
 
 pub(in crate::sqlite) fn create(context: &mut Context<'_>, new: &NewReplay) -> Result<Replay, NotMade> {
     kept::keep(context, new.keep.as_deref())?;
+    audit::write(context, &new.deed)?;
     let connection = context.connection;
     let endpoint_no = new.range.endpoint_no;
     let mut find = connection
@@ -113,19 +115,20 @@ pub(in crate::sqlite) fn cancel(
     context: &mut Context<'_>,
     id: ReplayId,
     reason: CancelReason,
-    now: Timestamp,
+    deed: &Deed,
 ) -> Result<Replay, NotMade> {
     let sql = "UPDATE replays SET state = 'cancelled', cancel_reason = ?2, finished_at = ?3
         WHERE id = ?1 AND state = 'running'";
     let changed = context.connection.prepare_cached(sql)?.execute(params![
         id.to_bytes(),
         reason.as_str(),
-        now.as_ms()
+        deed.at.as_ms()
     ])?;
     let replay = found_again(context, id)?;
     if changed == 0 {
         return Err(StoreError::Conflict("the replay has ended already").into());
     }
+    audit::write(context, deed)?;
     Ok(replay)
 }
 
