@@ -97,6 +97,29 @@ async fn one_commit_lists_a_part_and_lists_that_fell_far_behind_catch_up_at_once
     assert_eq!(listed(&store, &lane).await.1, 200);
 }
 
+/// An event that comes alone does not wait for hundreds of rows of others.
+#[tokio::test]
+async fn a_small_commit_lists_a_small_part() {
+    let place = Place::new();
+    let store = place.open_with(listing_after(640));
+    let lane = place.lane(&store).await;
+    let events = |count: usize| (0..count).map(|_| place.event(&lane, "{}")).collect::<Vec<_>>();
+    store.accept(events(900)).await.unwrap();
+    assert_eq!(
+        rows_of_lists(&place),
+        (160, 160),
+        "a quarter of the usual, with a commit that is large itself"
+    );
+    store.accept(events(1)).await.unwrap();
+    assert_eq!(rows_of_lists(&place), (176, 176), "sixteen for the one that came");
+    for _ in 0..20 {
+        store.accept(events(1)).await.unwrap();
+    }
+    let (listed_events, _) = rows_of_lists(&place);
+    assert!((282..640).contains(&listed_events), "it catches up, and rests then: {listed_events}");
+    assert_eq!(listed(&store, &lane).await.1, 921);
+}
+
 #[tokio::test]
 async fn what_is_pruned_leaves_the_lists_and_its_numbers_are_not_given_again() {
     let place = Place::new();

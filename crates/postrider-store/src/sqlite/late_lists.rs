@@ -26,6 +26,8 @@ impl Listed {
 pub(super) struct LateLists<'c> {
     /// As of the last commit.
     listed: Listed,
+    /// What was the newest in the transaction before.
+    newest: Listed,
     after: i64,
     list_events: Statement<'c>,
     list_deliveries: Statement<'c>,
@@ -35,8 +37,10 @@ pub(super) struct LateLists<'c> {
 impl<'c> LateLists<'c> {
     /// Lists once `after` events or deliveries lie behind what is listed.
     pub(super) fn new(connection: &'c Connection, after: u32) -> rusqlite::Result<Self> {
+        let listed = Listed::load(connection)?;
         Ok(Self {
-            listed: Listed::load(connection)?,
+            listed,
+            newest: listed,
             after: i64::from(after),
             list_events: connection.prepare(LIST_EVENTS)?,
             list_deliveries: connection.prepare(LIST_DELIVERIES)?,
@@ -48,12 +52,20 @@ impl<'c> LateLists<'c> {
     /// gives is to be handed to [`Self::committed`] once that transaction is committed.
     pub(super) fn catch_up(&mut self, numbers: &Numbers) -> rusqlite::Result<Option<Listed>> {
         let newest = Listed { events: numbers.event - 1, deliveries: numbers.delivery - 1 };
+        let came = (newest.events - self.newest.events).max(newest.deliveries - self.newest.deliveries);
+        self.newest = newest;
         let behind = (newest.events - self.listed.events).max(newest.deliveries - self.listed.deliveries);
         if behind < self.after {
             return Ok(None);
         }
-        // Whoever waits for this commit waits for the slice too, so it is short unless the lists can't keep up.
-        let slice = if behind > FAR_BEHIND * self.after { behind } else { (self.after / SLICES).max(1) };
+        // Whoever waits for this commit waits for the slice too, so it is short beside what the commit is about anyway,
+        // unless the lists can't keep up.
+        let largest = (self.after / SLICES).max(1);
+        let smallest = (self.after / SMALL_SLICES).max(1);
+        let slice = match behind > FAR_BEHIND * self.after {
+            true => behind,
+            false => came.saturating_mul(KEEPS_UP).clamp(smallest, largest),
+        };
         let upto = Listed {
             events: newest.events.min(self.listed.events + slice),
             deliveries: newest.deliveries.min(self.listed.deliveries + slice),
@@ -69,8 +81,12 @@ impl<'c> LateLists<'c> {
     }
 }
 
-/// What lies behind is listed in so many parts, one per transaction.
+/// What lies behind is listed in at least so many parts, one per transaction …
 const SLICES: i64 = 4;
+/// … and in at most so many, where the transactions are small …
+const SMALL_SLICES: i64 = 64;
+/// … but each part has so many times as many rows as have come with its transaction, so that the lists keep up.
+const KEEPS_UP: i64 = 16;
 /// From so many times the usual on, it is listed all at once.
 const FAR_BEHIND: i64 = 4;
 
