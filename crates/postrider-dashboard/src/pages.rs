@@ -11,6 +11,7 @@ mod event;
 mod event_types;
 mod events;
 mod home;
+mod keys;
 pub(crate) mod login;
 mod names;
 mod operations;
@@ -41,6 +42,7 @@ fn of_everybody() -> Router<Arc<App>> {
         .route("/deliveries", get(deliveries::list))
         .route("/deliveries/{id}", get(delivery::show))
         .route("/deliveries/{id}/resend", post(delivery::resend))
+        .route("/deliveries/{id}/cancel", post(delivery::cancel))
         .route("/deliveries/{id}/signature", post(signature::check))
         .route("/endpoints", get(endpoints::list))
         .route("/endpoints/new", get(endpoint_form::new).post(endpoint_form::create))
@@ -48,6 +50,7 @@ fn of_everybody() -> Router<Arc<App>> {
         .route("/endpoints/{id}", get(endpoint::show))
         .route("/endpoints/{id}/edit", get(endpoint_form::edit).post(endpoint_form::change))
         .route("/endpoints/{id}/state", post(endpoint::change_state))
+        .route("/endpoints/{id}/test", post(endpoint::test))
         .route("/endpoints/{id}/delete", post(endpoint::delete))
         .route("/events", get(events::list))
         .route("/events/{id}", get(event::show))
@@ -73,10 +76,14 @@ pub(crate) fn of_operator() -> Router<Arc<App>> {
         .route("/logout-everywhere", post(login::logout_everywhere))
         .route("/events/new", get(send::new).post(send::create))
         .route("/endpoints/{id}/secret", get(secret::show).post(secret::reveal))
+        .route("/endpoints/{id}/secret/rotate", post(secret::rotate))
+        .route("/endpoints/{id}/secret/overlap", post(secret::end_overlap))
         .route("/accounts", get(accounts::list).post(accounts::create))
         .route("/accounts/{id}", get(accounts::show))
         .route("/accounts/{id}/rename", post(accounts::rename))
         .route("/accounts/{id}/delete", post(accounts::delete))
+        .route("/accounts/{id}/keys", post(keys::create))
+        .route("/accounts/{id}/keys/revoke", post(keys::revoke))
         .route("/accounts/{id}/portal-links", post(portal_links::create))
         .route("/accounts/{id}/portal-links/revoke", post(portal_links::revoke))
         .route("/operations", get(operations::show))

@@ -116,6 +116,11 @@ pub struct Commits {
 }
 
 impl Engine {
+    /// When the oldest delivery that is pending was accepted; none where none is.
+    pub async fn oldest_pending(&self) -> Result<Option<Timestamp>, EngineError> {
+        Ok(self.0.store.oldest_pending().await?)
+    }
+
     /// What the service counts of itself. Asks the store for the oldest pending delivery; the rest is in memory.
     pub async fn figures(&self) -> Result<Figures, EngineError> {
         let meters = &self.0.meters;

@@ -8,7 +8,7 @@ use postrider_core::limits::MAX_NAME_CHARS;
 use postrider_engine::PageRequest;
 use postrider_engine::model::{CreatedAccount, EndpointFilter};
 
-use super::{endpoints, portal_links};
+use super::{endpoints, keys, portal_links};
 use crate::answer::Answer;
 use crate::layout::{self, Section};
 use crate::query::{Filters, ROWS};
@@ -146,7 +146,7 @@ fn shown(visit: &Visit, account: &Account) -> Markup {
             h2 #endpoints { "Endpoints" a href=(visit.link(&format!("/endpoints?account={id}"))) { "All of them" } }
             (endpoints::table(visit, &page.rows, "endpoints"))
         }
-        @if id != AccountId::OPERATOR { (portal_links::form(visit, account)) (changes(visit, account)) }
+        @if id != AccountId::OPERATOR { (keys::section(visit, account)) (portal_links::form(visit, account)) (changes(visit, account)) }
     }
 }
 

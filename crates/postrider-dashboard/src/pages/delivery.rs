@@ -115,6 +115,12 @@ fn actions(visit: &Visit, seen: &Seen) -> Markup {
                 button.primary type="submit" { "Resend" }
             }
         }
+        @if seen.delivery.status == Status::Pending {
+            form method="post" action=(visit.link(&format!("/deliveries/{id}/cancel"))) data-sure="Cancel this delivery? It is not tried again." {
+                (visit.viewer.token())
+                button type="submit" { "Cancel" }
+            }
+        }
     }
 }
 
@@ -350,4 +356,11 @@ pub(crate) async fn resend(visit: Visit) -> Answer {
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// Cancels a pending delivery.
+pub(crate) async fn cancel(visit: Visit) -> Answer {
+    let delivery = find(&visit).await?;
+    visit.acting().cancel_delivery(delivery.id).await?;
+    Ok(visit.see(&format!("/deliveries/{}?said=cancelled", delivery.id)))
 }

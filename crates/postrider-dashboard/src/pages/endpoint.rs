@@ -7,7 +7,7 @@ use postrider_core::time::Timestamp;
 use postrider_engine::PageRequest;
 use postrider_engine::model::{EndpointView, StateChange};
 
-use super::{deliveries, names};
+use super::{deliveries, event_types, names};
 use crate::answer::Answer;
 use crate::layout::{self, Section};
 use crate::query::Filters;
@@ -50,6 +50,7 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             h2 #recent { "Deliveries" a href=(visit.link(&format!("/deliveries?endpoint={id}"))) { "All of them" } }
             (deliveries::table(&visit, &recent.rows, &filters, deliveries::Shows::NoEndpoint))
         }
+        (test_form(&visit, &view))
         (settings(&visit, &view, now))
         (dangers(&visit, &view))
     };
@@ -156,6 +157,40 @@ fn settings(visit: &Visit, view: &EndpointView, now: Timestamp) -> Markup {
             } }
         }
     }
+}
+
+fn test_form(visit: &Visit, view: &EndpointView) -> Markup {
+    let subscription = &view.endpoint.settings.subscription;
+    html! {
+        @if !matches!(view.state, State::Disabled(_)) {
+            section aria-labelledby="test" {
+                h2 #test { "Send a test" }
+                p.muted { "The example of an event type goes to this endpoint alone, signed like any other, whatever it subscribed." }
+                form.filters method="post" action=(visit.link(&format!("/endpoints/{}/test", view.endpoint.id))) {
+                    (visit.viewer.token())
+                    div {
+                        label for="test-type" { "Event type" }
+                        select #test-type name="type" {
+                            option value="" { "The first it subscribed" }
+                            @for name in event_types::names_for(visit, view.endpoint.account) {
+                                option value=(name) { (name) @if !subscription.matches(name) { " (not subscribed)" } }
+                            }
+                        }
+                    }
+                    div.go { button type="submit" { "Send a test" } }
+                }
+            }
+        }
+    }
+}
+
+/// Sends the example of an event type to this endpoint.
+pub(crate) async fn test(visit: Visit) -> Answer {
+    let view = names::find_endpoint(&visit)?;
+    let event_type = visit.form.given("type");
+    let (_, accepted) = visit.acting().send_test(view.endpoint.id, event_type, |_| None).await?;
+    let (delivery, _) = accepted.deliveries.first().ok_or(Refusal::NotFound)?;
+    Ok(visit.see(&format!("/deliveries/{delivery}?said=tested")))
 }
 
 fn dangers(visit: &Visit, view: &EndpointView) -> Markup {

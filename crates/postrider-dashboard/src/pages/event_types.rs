@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use postrider_core::catalogue::{EventType, RaisedBy};
+use postrider_core::id::AccountId;
 use postrider_core::payload;
 use postrider_engine::Engine;
 
@@ -20,6 +21,14 @@ fn is_shown(visit: &Visit, event_type: &EventType) -> bool {
 pub(super) fn all_names(visit: &Visit) -> Vec<String> {
     let all = visit.engine().catalogue().all().iter();
     all.filter(|known| is_shown(visit, known)).map(|known| known.name.to_owned()).collect()
+}
+
+/// Every name that can be sent to an endpoint of an account.
+pub(super) fn names_for(visit: &Visit, account: AccountId) -> Vec<&'static str> {
+    let is_operators = account == AccountId::OPERATOR;
+    let raised_by = if is_operators { RaisedBy::Service } else { RaisedBy::Platform };
+    let all = visit.engine().catalogue().all().iter();
+    all.filter(|known| known.raised_by == raised_by).map(|known| known.name).collect()
 }
 
 /// Every name that can be handed in.

@@ -28,12 +28,14 @@ pub(crate) async fn show(visit: Visit) -> Answer {
     let recent = visit.engine().deliveries(filters.deliveries(scope), request).await?;
     let lookback = if visit.query.get("span") == "hour" { Lookback::Hour } else { Lookback::Day };
     let (slots, about) = slots(&visit, &all, lookback);
+    // Over all accounts, so that a customer does not see it.
+    let oldest = if scope.is_operator() { visit.engine().oldest_pending().await? } else { None };
     let content = html! {
         div.head {
             h1 { "Home" }
             div.actions { (deliveries::live_button(&visit, "", true)) }
         }
-        div.cards data-live="figures" { (figures(&visit, &all, &slots, about)) }
+        div.cards data-live="figures" { (figures(&visit, &all, (&slots, about), oldest)) }
         section.card aria-labelledby="activity" {
             h2 #activity {
                 "Attempts"
@@ -85,7 +87,12 @@ fn slots(
     (sum, "the last 24 hours")
 }
 
-fn figures(visit: &Visit, all: &[EndpointView], slots: &[(Timestamp, Counts)], about: &str) -> Markup {
+fn figures(
+    visit: &Visit,
+    all: &[EndpointView],
+    (slots, about): (&[(Timestamp, Counts)], &str),
+    oldest: Option<Timestamp>,
+) -> Markup {
     let (received, failed) = chart::sum(slots);
     let backlog: u64 = all.iter().map(|view| view.backlog).sum();
     html! {
@@ -94,7 +101,10 @@ fn figures(visit: &Visit, all: &[EndpointView], slots: &[(Timestamp, Counts)], a
         div.card { div.figure { (number(failed)) } div.label { "failed attempts" } }
         div.card {
             div.figure { a href=(visit.link("/deliveries?status=pending")) { (number(backlog)) } }
-            div.label { "in the backlog" }
+            div.label {
+                "in the backlog"
+                @if let Some(oldest) = oldest { ", the oldest accepted " (time::ago(oldest, visit.engine().now())) }
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Operations, for the operator: how the service stands, its configuration as running, and the sessions.
 
 use maud::{Markup, html};
+use postrider_core::time::Timestamp;
+use postrider_engine::Node;
 
 use crate::answer::Answer;
 use crate::layout::{self, Section};
@@ -23,10 +25,41 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             div.card { div.figure { (number(u64::try_from(engine.in_flight()).unwrap_or(u64::MAX))) } div.label { "requests in flight" } }
             div.card { div.figure { (env!("CARGO_PKG_VERSION")) } div.label { "version" } }
         }
+        (nodes(&engine.nodes().await?, now))
         (configuration(&visit))
         (sessions(&visit))
     };
     layout::page(&visit, Section::Operations, "Operations", content)
+}
+
+/// The nodes that serve from the store.
+fn nodes(nodes: &[Node], now: Timestamp) -> Markup {
+    html! {
+        section aria-labelledby="nodes" {
+            h2 #nodes { "Nodes" }
+            @if nodes.len() < 2 {
+                p.muted { "One process serves this store. Several can on PostgreSQL." }
+            }
+            @if !nodes.is_empty() {
+                div.scroll { table.list {
+                    thead { tr {
+                        th scope="col" { "Name" } th scope="col" { "Version" } th scope="col" { "Up since" } th scope="col" { "Last seen" }
+                        th.num scope="col" { "Pending" } th.num scope="col" { "Leases" }
+                    } }
+                    tbody { @for node in nodes {
+                        tr data-key=(node.no) {
+                            td.wide { bdi { (visible(&node.name)) } @if node.is_self { " " span.muted { "this one" } } }
+                            td { (visible(&node.version)) }
+                            td { (time::short(node.started_at, now)) }
+                            td { (time::ago(node.seen_at, now)) }
+                            td.num data-label="Pending" { (number(node.pending)) }
+                            td.num data-label="Leases" { (number(node.leases)) }
+                        }
+                    } }
+                } }
+            }
+        }
+    }
 }
 
 fn configuration(visit: &Visit) -> Markup {

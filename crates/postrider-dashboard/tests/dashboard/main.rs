@@ -6,6 +6,7 @@ mod access;
 mod browser;
 mod client;
 mod forms;
+mod hands;
 mod harness;
 mod portal;
 mod strangers;

@@ -53,6 +53,30 @@ async fn an_operator_makes_an_endpoint_sees_an_event_arrive_live_reads_a_failure
     let guids: Vec<_> =
         service.receiver.arrived().iter().map(|(headers, _)| headers["x-kasko-delivery"].clone()).collect();
     assert_eq!(guids[1], guids[guids.len() - 1], "a resend has the guid of the first");
+
+    let endpoint = service.engine.delivery(second).await.unwrap().endpoint;
+    browser.go(&format!("/endpoints/{endpoint}/secret")).await;
+    browser.press("Rotate").await;
+    browser.until(".said", "Both secrets sign").await;
+    browser.press("Reveal").await;
+    browser.until("#next-secret", "whsec_").await;
+    browser.go(&format!("/endpoints/{endpoint}")).await;
+    browser.press("Send a test").await;
+    browser.until(".said", "on its way").await;
+    browser.until("[data-live=status]", "Delivered").await;
+
+    browser.go(&format!("/accounts/{account}")).await;
+    browser.press("Make a link").await;
+    browser.until("#link", "/portal/").await;
+    let portal = browser.run("return document.querySelector('#link').textContent").await;
+    browser.go(portal.as_str().unwrap()).await;
+    browser.until("main", "offer.created").await;
+    let seen = browser.run("return document.querySelector('nav[aria-label=Main]').textContent").await;
+    let seen = seen.as_str().unwrap();
+    assert!(
+        seen.contains("Deliveries") && !seen.contains("Accounts") && !seen.contains("Operations"),
+        "{seen}"
+    );
     browser.close().await;
 }
 
