@@ -47,7 +47,7 @@ fn row(visit: &Visit, path: &str, key: &KeyView, now: postrider_core::time::Time
             td { span.id { (key.id) } }
             td { (badge::mode(key.livemode)) }
             td { (time::short(key.created_at, now)) }
-            td { @match key.last_used_at { Some(at) => (time::short(at, now)), None => span.muted { "never" } } }
+            td data-label="Last used" { @match key.last_used_at { Some(at) => (time::short(at, now)), None => span.muted { "never" } } }
             td {
                 form method="post" action=(visit.link(&format!("{path}/revoke"))) data-sure="Revoke this key? Whoever uses it is refused from this moment on." {
                     (visit.viewer.token())

@@ -51,7 +51,7 @@ fn nodes(nodes: &[Node], now: Timestamp) -> Markup {
                             td.wide { bdi { (visible(&node.name)) } @if node.is_self { " " span.muted { "this one" } } }
                             td { (visible(&node.version)) }
                             td { (time::short(node.started_at, now)) }
-                            td { (time::ago(node.seen_at, now)) }
+                            td { (time::ago(node.seen_at.min(now), now)) }
                             td.num data-label="Pending" { (number(node.pending)) }
                             td.num data-label="Leases" { (number(node.leases)) }
                         }
