@@ -49,11 +49,13 @@ pub(crate) struct Snapshot {
     keys: HashMap<[u8; 32], KeyEntry>,
     endpoints: BTreeMap<EndpointNo, Arc<Endpoint>>,
     endpoint_nos: HashMap<EndpointId, EndpointNo>,
+    /// Whether other nodes change the configuration as well.
+    shared: bool,
 }
 
 impl Snapshot {
-    pub(crate) fn new(configuration: Configuration) -> Self {
-        let mut snapshot = Self::default();
+    pub(crate) fn new(configuration: Configuration, shared: bool) -> Self {
+        let mut snapshot = Self { shared, ..Self::default() };
         for account in configuration.accounts {
             snapshot.put_account(account);
         }
@@ -101,7 +103,8 @@ impl Snapshot {
     }
 
     /// Puts in an account, or its new name and version.
-    pub(crate) fn put_account(&mut self, account: Account) {
+    pub(crate) fn put_account(&mut self, mut account: Account) {
+        account.config_version = self.version_after(account.no, account.config_version);
         self.account_nos.insert(account.id, account.no);
         let endpoints =
             self.accounts.get(&account.no).map(|entry| entry.endpoints.clone()).unwrap_or_default();
@@ -181,17 +184,69 @@ impl Snapshot {
         before
     }
 
+    /// The version that an account is known in after a change here that made `version` of it. Where another node has
+    /// changed it in between, and that is not read yet, it stays the one before: an event that is matched by this is then
+    /// refused by the store, and matched again once the account is read again.
+    fn version_after(&self, no: AccountNo, version: i64) -> i64 {
+        match self.accounts.get(&no).map(|entry| entry.account.config_version) {
+            Some(known) if self.shared && version > known + 1 => known,
+            _ => version,
+        }
+    }
+
     fn change_endpoints(
         &mut self,
         no: AccountNo,
         version: i64,
         change: impl FnOnce(&mut Vec<Arc<Endpoint>>),
     ) {
+        let version = self.version_after(no, version);
         if let Some(entry) = self.accounts.get(&no) {
             let mut entry = AccountEntry::clone(entry);
             entry.account.config_version = version;
             change(&mut entry.endpoints);
             self.accounts.insert(no, Arc::new(entry));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(version: i64) -> Account {
+        let id = AccountId::from_bytes([1; 16]);
+        let created_at = Timestamp::from_ms(1);
+        Account { no: AccountNo(1), id, name: "Acme".to_owned(), created_at, config_version: version }
+    }
+
+    fn known(snapshot: &Snapshot) -> i64 {
+        snapshot.account(account(0).id).expect("it is there").account.config_version
+    }
+
+    fn of(shared: bool) -> Snapshot {
+        let configuration = Configuration { accounts: vec![account(3)], ..Configuration::default() };
+        Snapshot::new(configuration, shared)
+    }
+
+    #[test]
+    fn a_change_here_does_not_hide_another_node_s_that_is_not_read_yet() {
+        let mut snapshot = of(true);
+        snapshot.put_account(account(4));
+        assert_eq!(known(&snapshot), 4, "nobody else's is between");
+        snapshot.put_account(account(6));
+        assert_eq!(known(&snapshot), 4, "5 is another node's");
+        snapshot.change_endpoints(AccountNo(1), 7, |_| ());
+        assert_eq!(known(&snapshot), 4);
+        let loaded = Configuration { accounts: vec![account(7)], ..Configuration::default() };
+        snapshot.replace_accounts(&[AccountNo(1)], &loaded, &[]);
+        assert_eq!(known(&snapshot), 7, "now it is read");
+    }
+
+    #[test]
+    fn alone_the_newest_version_is_always_the_own_one() {
+        let mut snapshot = of(false);
+        snapshot.put_account(account(6));
+        assert_eq!(known(&snapshot), 6);
     }
 }

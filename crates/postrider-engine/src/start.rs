@@ -61,7 +61,7 @@ impl Engine {
             None => store.operator_key().await?.ok_or(StartError::NoOperatorKey)?,
         };
         make_operator_account(&*store, clock.now()).await?;
-        let snapshot = Snapshot::new(store.load().await?);
+        let snapshot = Snapshot::new(store.load().await?, store.is_shared());
         let mut lanes =
             Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
         if store.is_shared() {
