@@ -123,7 +123,7 @@ fn overlap(visit: &Visit, path: &str, until: Timestamp, now: Timestamp) -> Marku
             div.note {
                 p { strong { "Both secrets sign until " (time::long(until, now)) ". " }
                     code { (prefix) "Signature" } " is made with the old one, " code { (prefix) "Signature-Next" } " with the new one. "
-                    "Give the receiver the new secret within this time, and let it accept either header; then nothing is refused at the change." }
+                    "Deploy the new secret at the receiver within this time, and let it read the second header where it is there, else the first: then nothing is refused, whenever that happens." }
             }
             form.filters method="post" action=(visit.link(&format!("{path}/secret/overlap"))) {
                 (visit.viewer.token())
