@@ -15,7 +15,7 @@ pub struct Claim {
 /// An answer as it was given.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeptAnswer {
-    /// The HTTP status.
+    /// Its status; it means something to whoever answered, and nothing here.
     pub status: u16,
     /// The body, which may hold keys and secrets.
     pub body: Bytes,
