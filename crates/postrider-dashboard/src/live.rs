@@ -12,6 +12,7 @@ use postrider_engine::{AttemptSeen, DeliveryFilter, EngineError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::app::App;
@@ -22,9 +23,9 @@ use crate::visit::{Scope, Visit};
 
 /// A browser is told at most this often.
 const AT_MOST_EVERY: Duration = Duration::from_millis(500);
-/// How often a silent feed says that it is alive, and looks whether the service stops.
+/// How often a feed looks whether the service stops.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
-/// How many such looks pass between two signs of life that are sent.
+/// How many such looks pass until it looks whether a link has ended, and a silent feed says that it is alive.
 const LOOKS_PER_SIGN: u32 = 15;
 
 /// What a feed goes by.
@@ -34,6 +35,7 @@ struct Feed {
     scope: Scope,
     filter: DeliveryFilter,
     looks: u32,
+    looked_at: Instant,
     began: bool,
     /// The token of a customer's link, to look whether it still holds.
     link: Option<String>,
@@ -49,7 +51,8 @@ pub(crate) async fn stream(visit: Visit) -> Answer {
     let link = visit.viewer.base.strip_prefix(PORTAL).map(str::to_owned);
     let filter = Filters::read(&visit.query).deliveries(scope);
     let attempts = visit.engine().watch_attempts();
-    let feed = Feed { app: visit.app, attempts, scope, filter, looks: 0, began: false, link, _place: place };
+    let (looks, looked_at, began) = (0, Instant::now(), false);
+    let feed = Feed { app: visit.app, attempts, scope, filter, looks, looked_at, began, link, _place: place };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
         Some((Ok::<_, Infallible>(event), feed))
@@ -64,7 +67,21 @@ impl Feed {
             return Some(Event::default().comment("watching"));
         }
         loop {
-            match tokio::time::timeout(ALIVE_EVERY, self.attempts.recv()).await {
+            let seen = tokio::time::timeout(ALIVE_EVERY, self.attempts.recv()).await;
+            // Looked at however much happens: what flows must not keep a feed open that is over.
+            if self.looked_at.elapsed() >= ALIVE_EVERY {
+                self.looked_at = Instant::now();
+                self.looks += 1;
+                let is_due = self.looks.is_multiple_of(LOOKS_PER_SIGN);
+                if self.app.engine.is_stopping() || (is_due && self.is_over().await) {
+                    return None;
+                }
+                let is_told = matches!(&seen, Ok(Ok(seen)) if self.is_seen(seen));
+                if is_due && !is_told && !matches!(&seen, Ok(Err(_))) {
+                    return Some(Event::default().comment("alive"));
+                }
+            }
+            match seen {
                 Ok(Ok(seen)) if !self.is_seen(&seen) => {}
                 // Who fell behind has missed something.
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) => {
@@ -72,18 +89,7 @@ impl Feed {
                     return Some(Event::default().event("attempt").data("ended"));
                 }
                 Ok(Err(RecvError::Closed)) => return None,
-                Err(_silence) => {
-                    if self.app.engine.is_stopping() {
-                        return None;
-                    }
-                    self.looks += 1;
-                    if self.looks.is_multiple_of(LOOKS_PER_SIGN) {
-                        if self.is_over().await {
-                            return None;
-                        }
-                        return Some(Event::default().comment("alive"));
-                    }
-                }
+                Err(_silence) => {}
             }
         }
     }

@@ -25,12 +25,15 @@ mod signature;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use http::{Method, Uri};
 
+use crate::answer::{self, Answer};
 use crate::app::App;
 use crate::live;
 use crate::refusal::Refusal;
+use crate::visit::Viewer;
 
 /// The pages that a customer sees as well, of their own things.
 fn of_everybody() -> Router<Arc<App>> {
@@ -66,7 +69,7 @@ fn of_everybody() -> Router<Arc<App>> {
 
 /// Everything that a customer sees.
 pub(crate) fn of_customer() -> Router<Arc<App>> {
-    of_everybody()
+    of_everybody().method_not_allowed_fallback(one_up)
 }
 
 /// Everything that the operator sees.
@@ -88,6 +91,18 @@ pub(crate) fn of_operator() -> Router<Arc<App>> {
         .route("/accounts/{id}/portal-links/revoke", post(portal_links::revoke))
         .route("/operations", get(operations::show))
         .route("/audit", get(audit::list))
+        // It holds for the routes that are there by then.
+        .method_not_allowed_fallback(one_up)
+}
+
+/// Where a path takes forms alone: what it is below of. A theme that was changed on the answer to a form leads here, and so
+/// does a reload of such an address.
+async fn one_up(Extension(viewer): Extension<Viewer>, method: Method, uri: Uri) -> Answer {
+    if method != Method::GET {
+        return Err(Refusal::NotFound);
+    }
+    let above = uri.path().rsplit_once('/').map_or("", |(above, _)| above);
+    Ok(answer::see(&viewer.link(if above.is_empty() { "/" } else { above })))
 }
 
 async fn nothing() -> Refusal {

@@ -21,6 +21,8 @@ pub(crate) struct Filters {
     pub(crate) before: Option<i64>,
     /// What can't be read, in words.
     pub(crate) faults: Vec<String>,
+    /// Whether older rows follow those that are shown, of which there may be none: a page looks at a bounded number of rows.
+    pub(crate) more: bool,
 }
 
 const NAMES: [&str; 9] =
@@ -30,7 +32,7 @@ impl Filters {
     pub(crate) fn read(fields: &Fields) -> Self {
         let given = NAMES.iter().filter_map(|name| Some((*name, fields.given(name)?.to_owned()))).collect();
         let before = fields.given("before").and_then(|text| text.parse().ok());
-        Self { given, before, faults: Vec::new() }
+        Self { given, before, faults: Vec::new(), more: false }
     }
 
     /// A filter's text; empty where it is not set.

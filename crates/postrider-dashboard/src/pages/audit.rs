@@ -43,7 +43,7 @@ pub(crate) async fn list(visit: Visit) -> Answer {
         @if page.rows.is_empty() && page.next.is_none() {
             div.empty { h2 { "Nothing here" } p { "Nobody has done what these filters ask for." } }
         } @else if page.rows.is_empty() {
-            div.empty { h2 { "Nothing in this part" } p { "There is more behind it: go on with “Older”." } }
+            div.empty { (deliveries::nothing_in_this_part()) }
         } @else {
             div.scroll { table.list {
                 thead { tr {

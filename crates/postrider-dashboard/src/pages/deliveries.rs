@@ -24,6 +24,7 @@ pub(crate) async fn list(visit: Visit) -> Answer {
     let mut filters = Filters::read(&visit.query);
     let filter = filters.deliveries(visit.viewer.scope);
     let page = visit.engine().deliveries(filter, filters.page()).await?;
+    filters.more = page.next.is_some();
     let next = page.next.map(|next| format!("/deliveries?{}&before={next}", filters.query()));
     let content = html! {
         div.head {
@@ -244,9 +245,19 @@ fn next(delivery: &Delivery) -> Option<Timestamp> {
     delivery.next_attempt_at.filter(|_| delivery.status == Status::Pending)
 }
 
+/// What a page says that shows nothing although there is more.
+pub(super) fn nothing_in_this_part() -> Markup {
+    html! {
+        h2 { "Nothing in this part" }
+        p { "So many rows have been looked through. There is more behind them: go on with “Older”." }
+    }
+}
+
 fn nothing(visit: &Visit, filters: &Filters) -> Markup {
     html! {
-        @if filters.is_empty() {
+        @if filters.more {
+            (nothing_in_this_part())
+        } @else if filters.is_empty() {
             h2 { "No deliveries yet" }
             p { "An event that an endpoint wants becomes a delivery." }
             @if visit.viewer.scope.is_operator() { p { a.button href=(visit.link("/events/new")) { "Send an event" } } }

@@ -119,8 +119,13 @@ fn why(event: &Event, routing: &Routing) -> Markup {
 pub(crate) async fn payload(visit: Visit) -> Answer {
     let event = find(&visit).await?;
     let mut response = answer::typed(StatusCode::OK, "text/plain; charset=utf-8", event.payload);
-    let policy = HeaderValue::from_static("default-src 'none'; sandbox; frame-ancestors 'none'");
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    // Where the portal stands in a frame, so does what a link in it opens.
+    let origins = visit.app.options.portal_frame_origins.join(" ");
+    let framed_by = if visit.viewer.scope.is_operator() || origins.is_empty() { "'none'" } else { &origins };
+    let policy = format!("default-src 'none'; sandbox; frame-ancestors {framed_by}");
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }

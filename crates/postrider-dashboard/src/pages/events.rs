@@ -36,7 +36,9 @@ pub(crate) async fn list(visit: Visit) -> Answer {
             (deliveries::go(&visit, &filters, "/events"))
         }
         (deliveries::faults(&filters))
-        @if page.rows.is_empty() {
+        @if page.rows.is_empty() && page.next.is_some() {
+            div.empty { (deliveries::nothing_in_this_part()) }
+        } @else if page.rows.is_empty() {
             div.empty { h2 { "No events" } p { "What the platform hands in shows up here." } }
         } @else {
             div.scroll { table.list {

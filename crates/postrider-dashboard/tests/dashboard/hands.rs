@@ -2,6 +2,7 @@
 
 use postrider_core::delivery::Status;
 use postrider_core::id::DeliveryId;
+use postrider_engine::model::Submission;
 
 use crate::client::Visitor;
 use crate::harness::Service;
@@ -127,4 +128,49 @@ async fn the_home_page_tells_how_old_the_backlog_is_and_operations_who_serves() 
     assert!(operator.get("/").await.body.contains("the oldest accepted"));
     let page = operator.get("/operations").await.body;
     assert!(page.contains("id=\"nodes\"") && page.contains("Audit log"), "{page}");
+}
+
+#[tokio::test]
+async fn an_address_that_takes_forms_alone_leads_to_the_page_above_it() {
+    let service = Service::start().await;
+    let (account, endpoint) = service.account("Acme").await;
+    let operator = Visitor::operator(&service).await;
+    for (path, above) in [
+        (format!("/accounts/{account}/keys"), format!("/accounts/{account}")),
+        (format!("/endpoints/{endpoint}/secret/rotate"), format!("/endpoints/{endpoint}/secret")),
+        ("/logout".to_owned(), "/".to_owned()),
+    ] {
+        let answer = operator.get(&path).await;
+        assert_eq!((answer.status, answer.header("location")), (303, above.as_str()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_has_looked_through_many_rows_in_vain_says_that_there_is_more() {
+    let service = Service::start().await;
+    let (account, endpoint) = service.account("Acme").await;
+    let operator = Visitor::operator(&service).await;
+    operator.post(&format!("/endpoints/{endpoint}/state"), &[("to", "pause")]).await;
+    for _ in 0..11 {
+        let submission = Submission {
+            account,
+            event_type: "policy.created",
+            livemode: false,
+            payload: bytes::Bytes::from_static(PAYLOAD.as_bytes()),
+        };
+        service.engine.ingest(vec![submission; 1_000]).await.unwrap();
+    }
+    for path in
+        ["/deliveries?status=cancelled", "/deliveries?type=offer.created", "/events?type=offer.created"]
+    {
+        let page = operator.get(path).await.body;
+        assert!(page.contains("Nothing in this part") && page.contains(">Older<"), "{path}");
+        let older = page
+            .split("rel=\"next\" href=\"")
+            .nth(1)
+            .or_else(|| page.split("href=\"").find(|part| part.contains("before=")));
+        let older = older.unwrap().split('"').next().unwrap().replace("&amp;", "&");
+        let last = operator.get(&older).await.body;
+        assert!(!last.contains("Nothing in this part") && !last.contains(">Older<"), "{older}");
+    }
 }

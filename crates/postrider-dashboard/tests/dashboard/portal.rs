@@ -151,6 +151,16 @@ async fn the_portal_looks_like_its_operator_s_and_is_framed_where_they_say() {
     assert!(page.body.contains("Acme &lt;Hooks&gt;") && page.body.contains("/assets/accent.css"));
     assert!(page.header("content-security-policy").contains("frame-ancestors https://app.example.com"));
     assert_eq!(page.header("x-frame-options"), "");
+    let delivery = service.send(own, PAYLOAD).await;
+    let event = service.engine.delivery(delivery).await.unwrap().event;
+    for (who, framed_by) in [(&base, "frame-ancestors https://app.example.com"), (&String::new(), "'none'")] {
+        let payload = operator.get(&format!("{who}/events/{event}/payload")).await;
+        let policy = payload.header("content-security-policy");
+        assert!(
+            payload.status == 200 && policy.ends_with(framed_by) && policy.contains("sandbox"),
+            "{policy}"
+        );
+    }
     let own_pages = operator.get("/").await;
     assert!(own_pages.header("content-security-policy").contains("frame-ancestors 'none'"));
     assert!(!own_pages.body.contains("accent.css"));
