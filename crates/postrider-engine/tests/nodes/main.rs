@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use postrider_core::delivery::Status;
 use postrider_core::endpoint::{RateLimit, State};
-use postrider_engine::EngineError;
 use postrider_engine::model::{EndpointPatch, StateChange};
+use postrider_engine::{Engine, EngineError};
 
 use crate::harness::{Database, Reply, SOON, in_order_of_first};
 
@@ -63,6 +63,29 @@ async fn what_is_changed_at_one_node_holds_at_the_others() {
     first.engine.by(postrider_core::audit::Who::SERVICE).delete_endpoint(endpoint).await.unwrap();
     second.until(|engine| matches!(engine.endpoint(endpoint), Err(EngineError::NotFound))).await;
     assert!(second.send(account).await.deliveries.is_empty());
+}
+
+/// Whoever was let in at one node must not be let in at another, and what one signs with the others sign with.
+#[tokio::test]
+async fn a_key_revoked_and_a_secret_rotated_at_one_node_hold_at_the_others() {
+    let database = Database::new();
+    let (first, second) =
+        (database.node(|_, _| Reply::Status(200)).await, database.node(|_, _| Reply::Status(200)).await);
+    let account = first.account().await;
+    let hand = first.engine.by(postrider_core::audit::Who::SERVICE);
+    let (key, text) = hand.create_key(account, true, None).await.unwrap();
+    second.until(|engine| engine.authenticate(&text).is_some()).await;
+    hand.revoke_key(key.id).await.unwrap();
+    second.until(|engine| engine.authenticate(&text).is_none()).await;
+
+    let endpoint = first.endpoint(account, "one.example", |_| {}).await;
+    second.until(|engine| engine.endpoint(endpoint).is_ok()).await;
+    let (_, rotated) = hand.rotate_secret(endpoint, None, Duration::ZERO).await.unwrap();
+    let signs_with_it = |engine: &Engine| {
+        let view = engine.endpoint(endpoint);
+        view.is_ok_and(|view| *view.endpoint.secrets.signing(engine.now()) == rotated)
+    };
+    second.until(signs_with_it).await;
 }
 
 /// One place, whichever node the events come in at; and each once.
