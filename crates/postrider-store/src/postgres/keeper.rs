@@ -16,7 +16,7 @@ use super::{configuration, nodes};
 use crate::error::StoreError;
 
 /// How many endpoints with deliveries that are nobody's one look names at most; the next look goes on behind them.
-const FREE_AT_ONCE: i64 = 500;
+const FREE_AT_ONCE: i64 = if cfg!(test) { 4 } else { 500 };
 /// How long to wait between looks that notifications ask for.
 const LOOKS_APART: Duration = Duration::from_millis(10);
 /// Every so many heartbeats nodes that are gone are forgotten.
@@ -201,7 +201,7 @@ pub(super) fn heartbeat(lapse: Duration) -> Duration {
 
 /// Endpoints with deliveries that are nobody's, from one number on: ready ones, and, where the endpoint needs one place
 /// and nobody holds it, those that are due soon (of the others the reads of due retries take them). Each endpoint costs
-/// one look into the index, however many deliveries it has.
+/// one look into the index, however many deliveries it has; what another node holds is passed over and takes no place.
 const FREE: &str = "WITH RECURSIVE owners AS (
         SELECT NULL::bigint AS no UNION ALL SELECT unnest($2::bigint[])
     ), of_nobody(no) AS (
@@ -228,11 +228,12 @@ const FREE: &str = "WITH RECURSIVE owners AS (
         WHERE (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)
             AND NOT EXISTS (SELECT FROM leases l WHERE l.endpoint_no = ep.no)
     ), found AS (
-        SELECT no FROM (SELECT no FROM of_nobody LIMIT $4) a WHERE no IS NOT NULL
-        UNION SELECT no FROM (SELECT no FROM of_gone LIMIT $4) b WHERE no IS NOT NULL
+        SELECT no FROM (SELECT f.no FROM of_nobody f WHERE f.no IS NOT NULL AND NOT EXISTS (
+            SELECT FROM leases l JOIN endpoints ep ON ep.no = l.endpoint_no WHERE l.endpoint_no = f.no AND l.node_no <> $1
+                AND (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)) LIMIT $4) a
+        UNION SELECT no FROM (SELECT f.no FROM of_gone f WHERE f.no IS NOT NULL AND NOT EXISTS (
+            SELECT FROM leases l JOIN endpoints ep ON ep.no = l.endpoint_no WHERE l.endpoint_no = f.no AND l.node_no <> $1
+                AND (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)) LIMIT $4) b
         UNION SELECT no FROM due
     )
-    SELECT f.no FROM found f JOIN endpoints ep ON ep.no = f.no
-    WHERE NOT EXISTS (SELECT FROM leases l WHERE l.endpoint_no = f.no AND l.node_no <> $1
-        AND (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL))
-    ORDER BY f.no LIMIT $4";
+    SELECT f.no FROM found f ORDER BY f.no LIMIT $4";

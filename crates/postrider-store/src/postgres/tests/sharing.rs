@@ -198,3 +198,19 @@ async fn retries_that_a_node_may_not_send_hold_up_no_others() {
     let due = node.due(at.plus(Duration::from_secs(60)), None, 2).await.unwrap();
     assert_eq!(seqs(&due), [other.seq]);
 }
+
+/// Those that another node holds are passed over; they must not fill the places of a look.
+#[tokio::test]
+async fn what_is_nobody_s_is_found_behind_many_endpoints_that_another_node_holds() {
+    let database = Database::new();
+    let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &first);
+    for _ in 0..6 {
+        let held = ordered(&world).await;
+        assert!(first.hold(held.endpoint.no).await.unwrap());
+        world.try_accept(left(&world, &held)).await.unwrap();
+    }
+    let behind = world.lane().await;
+    world.try_accept(left(&world, &behind)).await.unwrap();
+    hear(&second, |news| news.free.contains(&behind.endpoint.no)).await;
+}
