@@ -47,6 +47,7 @@ macro_rules! store_conformance {
             accepting::one_refused_event_refuses_its_whole_request_and_no_other,
             accepting::a_deleted_accounts_events_are_refused,
             accepting::many_at_once_are_all_kept_apart,
+            accepting::an_event_for_many_endpoints_has_a_delivery_for_each,
             accepting::an_event_without_deliveries_is_kept,
             accepting::a_guid_is_accepted_once,
             recording::each_outcome_leaves_its_state,

@@ -104,7 +104,9 @@ async fn a_small_commit_lists_a_small_part() {
     let store = place.open_with(listing_after(640));
     let lane = place.lane(&store).await;
     let events = |count: usize| (0..count).map(|_| place.event(&lane, "{}")).collect::<Vec<_>>();
-    store.accept(events(900)).await.unwrap();
+    store.accept(events(500)).await.unwrap();
+    assert_eq!(rows_of_lists(&place), (0, 0), "too few to be worth it");
+    store.accept(events(400)).await.unwrap();
     assert_eq!(
         rows_of_lists(&place),
         (160, 160),
@@ -118,6 +120,22 @@ async fn a_small_commit_lists_a_small_part() {
     let (listed_events, _) = rows_of_lists(&place);
     assert!((282..640).contains(&listed_events), "it catches up, and rests then: {listed_events}");
     assert_eq!(listed(&store, &lane).await.1, 921);
+}
+
+/// Whoever comes behind an event for hundreds of endpoints waits for their rows, and for no others.
+#[tokio::test]
+async fn a_long_commit_lists_nothing_unless_the_lists_fall_far_behind() {
+    let place = Place::new();
+    let store = place.open_with(listing_after(200));
+    let lane = place.lane(&store).await;
+    let events = |count: usize| (0..count).map(|_| place.event(&lane, "{}")).collect::<Vec<_>>();
+    store.accept(events(600)).await.unwrap();
+    assert_eq!(rows_of_lists(&place), (0, 0));
+    store.accept(events(1)).await.unwrap();
+    assert_eq!(rows_of_lists(&place), (16, 16));
+    store.accept(events(600)).await.unwrap();
+    assert_eq!(rows_of_lists(&place), (1_201, 1_201), "more than four times the usual lay behind");
+    assert_eq!(listed(&store, &lane).await.1, 1_201);
 }
 
 #[tokio::test]

@@ -180,6 +180,33 @@ pub async fn many_at_once_are_all_kept_apart(backend: &dyn Backend) {
     assert_eq!(ready.iter().map(|delivery| delivery.seq).collect::<BTreeSet<_>>(), seqs);
 }
 
+/// However many endpoints an event has, each has its own delivery, in their order.
+pub async fn an_event_for_many_endpoints_has_a_delivery_for_each(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let mut lane = world.lane().await;
+    let mut endpoints = vec![lane.endpoint.clone()];
+    for _ in 1..60 {
+        let (endpoint, version) = world.endpoint(&lane.account, false).await;
+        endpoints.push(endpoint);
+        lane.version = version;
+    }
+    // None, one, and around and between whole parts, if a store writes them in parts.
+    for count in [0, 1, 24, 25, 26, 49, 50, 51, 60] {
+        let wanting: Vec<_> = endpoints.iter().take(count).collect();
+        let new = world.event_to(&lane, &wanting, "{}");
+        let accepted = world.try_accept(new.clone()).await.unwrap();
+        assert_eq!(accepted.len(), count);
+        for ((accepted, endpoint), planned) in accepted.iter().zip(&wanting).zip(&new.deliveries) {
+            let delivery = world.store.delivery(planned.id).await.unwrap();
+            assert_eq!((delivery.seq, delivery.event), (accepted.seq, new.event.id));
+            assert_eq!((delivery.endpoint, delivery.status), (endpoint.id, Status::Pending));
+            assert_eq!(delivery.created_at, new.event.created_at);
+            let ready = world.store.ready(endpoint.no, 100).await.unwrap();
+            assert_eq!(ready.last().map(|last| (last.seq, last.id)), Some((accepted.seq, planned.id)));
+        }
+    }
+}
+
 /// An event that no endpoint wants is still an event.
 pub async fn an_event_without_deliveries_is_kept(backend: &dyn Backend) {
     let world = World::new(backend).await;

@@ -24,6 +24,8 @@ const BATCH_RECORDS: usize = 256;
 /// How long outcomes wait for an event to share its commit, so that an event that comes just then need not wait for
 /// theirs.
 const RECORD_PATIENCE: Duration = Duration::from_millis(3);
+/// From so many rows on, one request makes whoever comes behind it wait noticeably.
+const LONG_REQUEST: usize = 256;
 /// How many configuration changes go into one transaction.
 const BATCH_CHANGES: usize = 64;
 
@@ -61,6 +63,13 @@ pub(super) struct Batch {
     pub(super) accepts: Vec<AcceptJob>,
     pub(super) records: Vec<RecordJob>,
     pub(super) changes: Vec<ChangeJob>,
+}
+
+impl Batch {
+    /// Whether there is a request in it whose rows alone take a while, as those of an event for hundreds of endpoints.
+    pub(super) fn is_long(&self) -> bool {
+        self.accepts.iter().any(|job| Size::of(&job.events).rows >= LONG_REQUEST)
+    }
 }
 
 /// How much may wait to be accepted.
@@ -196,6 +205,11 @@ impl Inbox {
             waiting.writer_sleeps = false;
         }
         Some(waiting.take_batch())
+    }
+
+    /// Whether there is an event that waits to be accepted.
+    pub(super) fn has_accepts(&self) -> bool {
+        !self.lock().accepts.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

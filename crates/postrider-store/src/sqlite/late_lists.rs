@@ -64,6 +64,8 @@ impl<'c> LateLists<'c> {
         let smallest = (self.after / SMALL_SLICES).max(1);
         let slice = match behind > FAR_BEHIND * self.after {
             true => behind,
+            // An event for a thousand endpoints, say; smaller commits come in between.
+            false if came >= LONG_COMMIT => return Ok(None),
             false => came.saturating_mul(KEEPS_UP).clamp(smallest, largest),
         };
         let upto = Listed {
@@ -87,6 +89,8 @@ const SLICES: i64 = 4;
 const SMALL_SLICES: i64 = 64;
 /// … but each part has so many times as many rows as have come with its transaction, so that the lists keep up.
 const KEEPS_UP: i64 = 16;
+/// A commit of so many rows takes long enough without any others'.
+const LONG_COMMIT: i64 = 512;
 /// From so many times the usual on, it is listed all at once.
 const FAR_BEHIND: i64 = 4;
 

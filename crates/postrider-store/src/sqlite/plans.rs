@@ -53,7 +53,7 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
         ),
         (
             deliveries::READY_OF,
-            &["SEARCH deliveries USING INDEX deliveries_ready (endpoint_no=? AND seq>? AND seq<?)"],
+            &["SEARCH deliveries USING INDEX deliveries_ready (endpoint_no=? AND rowid>? AND rowid<?)"],
         ),
         (
             deliveries::WAITING_OF,

@@ -44,6 +44,13 @@ struct Answers {
     versions: Vec<(AccountNo, Option<i64>)>,
 }
 
+/// A committed batch whose answers are still to be given, in the order of its jobs.
+struct Committed {
+    batch: Batch,
+    accepts: Vec<Accepted>,
+    records: Vec<Recorded>,
+}
+
 /// How a batch is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Care {
@@ -88,13 +95,30 @@ impl<'c> Writer<'c> {
 
     /// Works until the inbox is closed and empty.
     pub(super) fn run(&mut self, inbox: &Inbox) {
+        let mut late = None;
         while let Some(batch) = inbox.next_batch() {
-            self.process(batch);
+            let is_long = batch.is_long();
+            let committed = self.process(batch);
+            let before = late.take();
+            // A thousand deliveries that go to their lanes take the processor from this thread for a while, and whoever
+            // came during their commit has waited long enough: those come first.
+            if is_long && inbox.has_accepts() {
+                late = committed;
+            } else if let Some(committed) = committed {
+                committed.answer();
+            }
+            if let Some(before) = before {
+                before.answer();
+            }
             self.checkpoints.after_commit();
+        }
+        if let Some(late) = late {
+            late.answer();
         }
     }
 
-    fn process(&mut self, mut batch: Batch) {
+    /// Commits a batch; those of one that can't be committed are told so.
+    fn process(&mut self, mut batch: Batch) -> Option<Committed> {
         let (began, requests) =
             (Instant::now(), batch.accepts.len() + batch.records.len() + batch.changes.len());
         let mut outcome = self.transact(&mut batch, Care::Together);
@@ -107,13 +131,15 @@ impl<'c> Writer<'c> {
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("the store can be written again");
                 }
-                self.answer(batch, answers);
+                self.note_versions(answers.versions);
+                Some(Committed { batch, accepts: answers.accepts, records: answers.records })
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
                     tracing::error!(%error, "the store can't be written");
                 }
                 refuse(batch, &NotCommitted(Arc::new(error)));
+                None
             }
         }
     }
@@ -202,23 +228,29 @@ impl<'c> Writer<'c> {
         }
     }
 
-    /// Tells everyone in a committed batch, after remembering what it changed.
-    fn answer(&mut self, batch: Batch, answers: Answers) {
-        for (account, version) in answers.versions {
+    /// Remembers which configuration is the newest now.
+    fn note_versions(&mut self, versions: Vec<(AccountNo, Option<i64>)>) {
+        for (account, version) in versions {
             match version {
                 Some(version) => self.versions.insert(account, version),
                 None => self.versions.remove(&account),
             };
         }
-        let mut others = Others::with_room_for(batch.accepts.len(), batch.records.len());
-        for (job, answer) in batch.accepts.into_iter().zip(answers.accepts) {
+    }
+}
+
+impl Committed {
+    /// Tells everyone in it.
+    fn answer(self) {
+        let mut others = Others::with_room_for(self.accepts.len(), self.records.len());
+        for (job, answer) in self.batch.accepts.into_iter().zip(self.accepts) {
             others.accept(job.reply, answer);
         }
-        for (job, answer) in batch.records.into_iter().zip(answers.records) {
+        for (job, answer) in self.batch.records.into_iter().zip(self.records) {
             others.record(job.reply, answer);
         }
         others.send();
-        for job in batch.changes {
+        for job in self.batch.changes {
             job.change.answer(None);
         }
     }
