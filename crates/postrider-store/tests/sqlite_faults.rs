@@ -4,7 +4,8 @@
 #[path = "support/place.rs"]
 mod place;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake};
 use std::time::Duration;
 
 use place::Place;
@@ -138,6 +139,50 @@ async fn a_full_queue_refuses_events_at_once_and_takes_them_again_later() {
     assert!(accepted >= 10, "{accepted} accepted");
     assert_eq!(store.ready(lane.endpoint.no, 100).await.unwrap().len(), accepted);
     store.accept(vec![place.event(&lane, "{}")]).await.unwrap();
+}
+
+/// Whose answer it is, noted at the moment it is given.
+struct Note(&'static str, Arc<Mutex<Vec<&'static str>>>);
+
+impl Wake for Note {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().expect("nobody panics while holding it").push(self.0);
+    }
+}
+
+/// Its deliveries would take the processor just when those who came meanwhile want their commit.
+#[tokio::test]
+async fn an_event_for_thousands_of_endpoints_is_answered_after_whoever_waited_for_it() {
+    let place = Place::new();
+    let store = place.open_with(SqliteOptions {
+        busy_patience: Duration::from_secs(600),
+        accept_queue_rows: 100_000,
+        ..SqliteOptions::default()
+    });
+    let lane = place.lane(&store).await;
+    let mut large = place.event(&lane, "{}");
+    // More than fits into a commit beside others.
+    let deliveries = (0..3_000).flat_map(|_| place.event(&lane, "{}").deliveries);
+    large.deliveries = deliveries.collect();
+    // Both wait before the writer can begin.
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let mut accepts = [("large", large), ("small", place.event(&lane, "{}"))]
+        .map(|(name, new)| (name, store.accept(vec![new])));
+    for (name, accept) in &mut accepts {
+        let waker = Arc::new(Note(name, Arc::clone(&answered))).into();
+        assert!(accept.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    while answered.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*answered.lock().unwrap(), ["small", "large"]);
+    let [(_, large), (_, small)] = accepts;
+    let (large, small) = (large.await.unwrap(), small.await.unwrap());
+    assert_eq!((large.len(), small.len()), (3_000, 1));
+    assert!(small[0] > large[2_999], "numbers are in the order of commits all the same");
 }
 
 #[tokio::test]
