@@ -19,6 +19,7 @@ mod pending;
 #[cfg(test)]
 mod plans;
 mod readers;
+mod ready_list;
 mod replaying;
 mod rows;
 mod store;

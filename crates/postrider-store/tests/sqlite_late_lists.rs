@@ -225,7 +225,9 @@ async fn a_file_of_the_first_version_gets_its_lists() {
         DROP INDEX attempts_ended; ALTER TABLE attempts DROP COLUMN ended_at;
         ALTER TABLE endpoints DROP COLUMN filter;
         DROP INDEX account_keys_account; ALTER TABLE account_keys DROP COLUMN last_used_at;
-        DROP TABLE portal_links; DROP TABLE kept_answers; DROP TABLE audit;
+        DROP TABLE portal_links; DROP TABLE kept_answers; DROP TABLE audit; DROP TABLE ready_listed;
+        CREATE INDEX deliveries_ready ON deliveries (endpoint_no, seq)
+            WHERE status = 0 AND next_attempt_at IS NULL;
         ALTER TABLE endpoints DROP COLUMN next_secret_at; ALTER TABLE endpoints DROP COLUMN next_secret;
         PRAGMA user_version = 1;";
     connection.execute_batch(back).unwrap();
@@ -238,4 +240,6 @@ async fn a_file_of_the_first_version_gets_its_lists() {
     let next = store.accept(vec![place.event(&lane, "{}")]).await.unwrap()[0];
     let newest_first = [next].iter().chain(seqs.iter().rev()).map(|seq| seq.0).collect();
     assert_eq!(listed(&store, &lane).await, (newest_first, 21));
+    let ready = store.ready(lane.endpoint.no, 100).await.unwrap();
+    assert_eq!(ready.iter().map(|row| row.seq).collect::<Vec<_>>(), [&seqs[..], &[next]].concat());
 }

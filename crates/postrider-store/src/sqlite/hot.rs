@@ -8,6 +8,7 @@ use postrider_core::endpoint::State;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::late_lists::Listed;
+use super::ready_list::{self, ReadyList};
 use super::rows::{self, attempt_key};
 use crate::columns::{self, status_number};
 use crate::model::{HealthUpdate, NewDelivery, NewEvent, Record, RecordBatch};
@@ -26,9 +27,10 @@ impl Numbers {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let newest = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let listed = Listed::load(connection)?;
+        let deliveries = listed.deliveries.max(ready_list::listed(connection)?);
         Ok(Self {
             event: newest("SELECT coalesce(max(seq), 0) FROM events")?.max(listed.events) + 1,
-            delivery: newest("SELECT coalesce(max(seq), 0) FROM deliveries")?.max(listed.deliveries) + 1,
+            delivery: newest("SELECT coalesce(max(seq), 0) FROM deliveries")?.max(deliveries) + 1,
         })
     }
 
@@ -173,9 +175,9 @@ impl<'c> Hot<'c> {
     }
 
     /// Writes outcomes and health changes.
-    pub(super) fn record(&mut self, batch: &RecordBatch) -> rusqlite::Result<()> {
+    pub(super) fn record(&mut self, batch: &RecordBatch, ready: &mut ReadyList<'_>) -> rusqlite::Result<()> {
         for record in &batch.records {
-            self.record_one(record)?;
+            self.record_one(record, ready)?;
         }
         for update in &batch.health {
             self.record_health(update, batch)?;
@@ -183,7 +185,7 @@ impl<'c> Hot<'c> {
         Ok(())
     }
 
-    fn record_one(&mut self, record: &Record) -> rusqlite::Result<()> {
+    fn record_one(&mut self, record: &Record, ready: &mut ReadyList<'_>) -> rusqlite::Result<()> {
         let (status, next_attempt_at) = match record.next {
             Next::Delivered => (Status::Delivered, None),
             Next::Exhausted => (Status::Exhausted, None),
@@ -198,6 +200,9 @@ impl<'c> Hot<'c> {
             record.at.as_ms(),
             next_attempt_at,
         ])?;
+        if changed == 1 {
+            ready.follow(record.seq.0, record.next)?;
+        }
         match &record.attempt {
             Some(attempt) if changed == 1 || self.is_there(record.seq)? => self.log(record.seq, attempt),
             _ => Ok(()),

@@ -90,9 +90,9 @@ const SMALL_SLICES: i64 = 64;
 /// … but each part has so many times as many rows as have come with its transaction, so that the lists keep up.
 const KEEPS_UP: i64 = 16;
 /// A commit of so many rows takes long enough without any others'.
-const LONG_COMMIT: i64 = 512;
+pub(super) const LONG_COMMIT: i64 = 512;
 /// From so many times the usual on, it is listed all at once.
-const FAR_BEHIND: i64 = 4;
+pub(super) const FAR_BEHIND: i64 = 4;
 
 const LIST_EVENTS: &str = "INSERT INTO events_listed
     SELECT account_no, livemode, seq FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY account_no, livemode, seq";

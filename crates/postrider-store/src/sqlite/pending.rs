@@ -1,5 +1,7 @@
 //! What the engine reads: configuration, backlogs, and pending deliveries to fill lanes and timers with.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use postrider_core::account::{AccountKey, AccountNo};
 use postrider_core::delivery::{CancelReason, DeliverySeq, Progress};
@@ -10,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::changes::accounts::{ACCOUNT_COLUMNS, account};
 use super::endpoint_row::{ALL_ENDPOINTS, endpoint};
+use super::ready_list;
 use super::rows::{optional_time, time};
 use crate::model::{Configuration, LaneBacklog, PendingDelivery};
 use crate::seal::Sealer;
@@ -51,20 +54,26 @@ pub(super) fn operator_key(connection: &Connection) -> rusqlite::Result<Option<[
     connection.query_row(sql, [], |row| row.get(0)).optional()
 }
 
-/// Counts of pending deliveries. Both counts walk a small index in its order and touch no row.
+/// Counts of pending deliveries. These two walk a small list or index in its order and touch no row …
 pub(super) const COUNT_READY: &str =
-    "SELECT endpoint_no, count(*) FROM deliveries INDEXED BY deliveries_ready
-    WHERE status = 0 AND next_attempt_at IS NULL GROUP BY endpoint_no";
+    "SELECT endpoint_no, count(*) FROM ready_listed WHERE seq <= ?1 GROUP BY endpoint_no";
 pub(super) const COUNT_WAITING: &str =
     "SELECT endpoint_no, count(*) FROM deliveries INDEXED BY deliveries_waiting
     WHERE status = 0 AND next_attempt_at IS NOT NULL GROUP BY endpoint_no";
+/// … and this one the short end of the log that is not listed yet.
+pub(super) const UNLISTED_READY: &str =
+    "SELECT endpoint_no FROM deliveries WHERE seq > ?1 AND status = 0 AND next_attempt_at IS NULL";
 
 pub(super) fn backlogs(connection: &Connection) -> rusqlite::Result<Vec<LaneBacklog>> {
     let mut lanes = std::collections::BTreeMap::<i64, (u64, u64)>::new();
     let count = |row: &Row<'_>| -> rusqlite::Result<(i64, i64)> { Ok((row.get(0)?, row.get(1)?)) };
-    for lane in connection.prepare_cached(COUNT_READY)?.query_map([], count)? {
+    let listed = ready_list::listed(connection)?;
+    for lane in connection.prepare_cached(COUNT_READY)?.query_map([listed], count)? {
         let (endpoint_no, ready) = lane?;
         lanes.entry(endpoint_no).or_default().0 = ready.unsigned_abs();
+    }
+    for endpoint_no in connection.prepare_cached(UNLISTED_READY)?.query_map([listed], |row| row.get(0))? {
+        lanes.entry(endpoint_no?).or_default().0 += 1;
     }
     for lane in connection.prepare_cached(COUNT_WAITING)?.query_map([], count)? {
         let (endpoint_no, waiting) = lane?;
@@ -81,8 +90,10 @@ pub(super) fn backlogs(connection: &Connection) -> rusqlite::Result<Vec<LaneBack
 pub(super) const DELETED_WITH_BACKLOG: &str = "SELECT ep.no, a.deleted_at IS NOT NULL
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NOT NULL AND (
-        EXISTS (SELECT 1 FROM deliveries d INDEXED BY deliveries_ready
-            WHERE d.status = 0 AND d.next_attempt_at IS NULL AND d.endpoint_no = ep.no)
+        EXISTS (SELECT 1 FROM ready_listed r
+            WHERE r.endpoint_no = ep.no AND r.seq <= (SELECT ready FROM listed))
+        OR ep.no IN (SELECT endpoint_no FROM deliveries
+            WHERE seq > (SELECT ready FROM listed) AND status = 0 AND next_attempt_at IS NULL)
         OR EXISTS (SELECT 1 FROM deliveries d INDEXED BY deliveries_waiting
             WHERE d.status = 0 AND d.next_attempt_at IS NOT NULL AND d.endpoint_no = ep.no))
     ORDER BY ep.no";
@@ -99,45 +110,76 @@ pub(super) fn deleted_with_backlog(
     connection.prepare_cached(DELETED_WITH_BACKLOG)?.query_map([], read)?.collect()
 }
 
-pub(super) const HAS_READY: &str = "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_ready
-    WHERE status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1)";
+pub(super) const HAS_READY: &str =
+    "SELECT EXISTS (SELECT 1 FROM ready_listed WHERE endpoint_no = ?1 AND seq <= ?2)";
 
 pub(super) fn with_ready(
     connection: &Connection,
     endpoints: Vec<EndpointNo>,
 ) -> rusqlite::Result<Vec<EndpointNo>> {
+    let listed = ready_list::listed(connection)?;
+    let mut unlisted = connection.prepare_cached(UNLISTED_READY)?;
+    let unlisted = unlisted.query_map([listed], |row| row.get(0))?;
+    let unlisted = unlisted.collect::<rusqlite::Result<HashSet<i64>>>()?;
     let mut select = connection.prepare_cached(HAS_READY)?;
     let mut found = Vec::new();
     for no in endpoints {
-        if select.query_row([no.0], |row| row.get(0))? {
+        if unlisted.contains(&no.0) || select.query_row([no.0, listed], |row| row.get(0))? {
             found.push(no);
         }
     }
     Ok(found)
 }
 
-pub(super) const READY: &str = "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used,
-        d.next_attempt_at, length(ev.payload), d.event_seq
-    FROM deliveries d INDEXED BY deliveries_ready CROSS JOIN events ev ON ev.seq = d.event_seq
-    WHERE d.status = 0 AND d.next_attempt_at IS NULL AND d.endpoint_no = ?1
-    ORDER BY d.seq LIMIT ?2";
+/// What a refill reads of a delivery that is ready.
+macro_rules! ready_of {
+    ($from:literal, $filter:literal, $seq:literal) => {
+        concat!(
+            "SELECT d.seq, d.id, d.endpoint_no, ev.id, ev.type, d.attempts, d.used, d.next_attempt_at,
+                length(ev.payload), d.event_seq
+            FROM ",
+            $from,
+            " CROSS JOIN events ev ON ev.seq = d.event_seq
+            WHERE ",
+            $filter,
+            " AND d.status = 0 AND d.next_attempt_at IS NULL ORDER BY ",
+            $seq,
+            " LIMIT ?3"
+        )
+    };
+}
+
+pub(super) const READY: &str = ready_of!(
+    "ready_listed r CROSS JOIN deliveries d ON d.seq = r.seq",
+    "r.endpoint_no = ?1 AND r.seq <= ?2",
+    "r.seq"
+);
+/// The same of what is not listed yet: a walk over the short end of the log.
+pub(super) const READY_UNLISTED: &str =
+    ready_of!("deliveries d", "d.endpoint_no = ?1 AND d.seq > ?2", "d.seq");
 
 pub(super) fn ready(
     connection: &Connection,
     endpoint: EndpointNo,
     limit: usize,
 ) -> rusqlite::Result<Vec<PendingDelivery>> {
-    let mut select = connection.prepare_cached(READY)?;
-    let mut rows = select.query(params![endpoint.0, to_limit(limit)])?;
+    let listed = ready_list::listed(connection)?;
     let mut found = Vec::new();
     let mut inline_bytes = 0;
-    while let Some(row) = rows.next()? {
-        let mut delivery = pending(row)?;
-        if inline_bytes < MAX_INLINE_BYTES {
-            delivery.payload = payload(connection, row.get(9)?)?;
-            inline_bytes += delivery.payload.as_ref().map_or(0, Bytes::len);
+    for select in [READY, READY_UNLISTED] {
+        if found.len() == limit {
+            break;
         }
-        found.push(delivery);
+        let mut select = connection.prepare_cached(select)?;
+        let mut rows = select.query(params![endpoint.0, listed, to_limit(limit - found.len())])?;
+        while let Some(row) = rows.next()? {
+            let mut delivery = pending(row)?;
+            if inline_bytes < MAX_INLINE_BYTES {
+                delivery.payload = payload(connection, row.get(9)?)?;
+                inline_bytes += delivery.payload.as_ref().map_or(0, Bytes::len);
+            }
+            found.push(delivery);
+        }
     }
     Ok(found)
 }
@@ -217,39 +259,44 @@ pub(super) fn to_limit(limit: usize) -> i64 {
 }
 
 /// The lowest number that is pending, by a look for each endpoint that has any: the walk goes from one endpoint to the
-/// next within each of the two indexes.
+/// next within the list of what is ready, and within the index of what waits.
 macro_rules! oldest {
-    ($index:literal, $which:literal) => {
+    ($table:literal, $filter:literal) => {
         concat!(
             "WITH RECURSIVE lane(no) AS (
-                SELECT min(endpoint_no) FROM deliveries INDEXED BY ",
-            $index,
-            " WHERE status = 0 AND next_attempt_at ",
-            $which,
+                SELECT min(endpoint_no) FROM ",
+            $table,
+            " WHERE ",
+            $filter,
             " UNION ALL
-                SELECT (SELECT min(endpoint_no) FROM deliveries INDEXED BY ",
-            $index,
-            " WHERE status = 0 AND next_attempt_at ",
-            $which,
+                SELECT (SELECT min(endpoint_no) FROM ",
+            $table,
+            " WHERE ",
+            $filter,
             " AND endpoint_no > lane.no)
                 FROM lane WHERE lane.no IS NOT NULL
             )
-            SELECT min((SELECT min(seq) FROM deliveries INDEXED BY ",
-            $index,
-            " WHERE status = 0 AND next_attempt_at ",
-            $which,
+            SELECT min((SELECT min(seq) FROM ",
+            $table,
+            " WHERE ",
+            $filter,
             " AND endpoint_no = lane.no)) FROM lane WHERE lane.no IS NOT NULL"
         )
     };
 }
 
-pub(super) const OLDEST_READY: &str = oldest!("deliveries_ready", "IS NULL");
-pub(super) const OLDEST_WAITING: &str = oldest!("deliveries_waiting", "IS NOT NULL");
+/// What stands in the list is ready, also where its part is not listed to the end.
+pub(super) const OLDEST_READY: &str = oldest!("ready_listed", "true");
+pub(super) const OLDEST_WAITING: &str =
+    oldest!("deliveries INDEXED BY deliveries_waiting", "status = 0 AND next_attempt_at IS NOT NULL");
+/// The same of what is not listed yet, which is younger than all that is.
+pub(super) const OLDEST_UNLISTED: &str = "SELECT min(seq) FROM deliveries
+    WHERE seq > (SELECT ready FROM listed) AND status = 0 AND next_attempt_at IS NULL";
 
 /// When the oldest pending delivery was accepted.
 pub(super) fn oldest(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     let mut oldest: Option<i64> = None;
-    for select in [OLDEST_READY, OLDEST_WAITING] {
+    for select in [OLDEST_READY, OLDEST_UNLISTED, OLDEST_WAITING] {
         let found: Option<i64> = connection.prepare_cached(select)?.query_row([], |row| row.get(0))?;
         oldest = [oldest, found].into_iter().flatten().min();
     }

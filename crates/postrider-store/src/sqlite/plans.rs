@@ -9,7 +9,7 @@ use super::changes::replays::COUNT_RUNNING;
 use super::changes::retention::{DELETE_REPLAYS, UNLIST_DELIVERIES, UNLIST_EVENT};
 use super::log::{deliveries, ended, events, replays};
 use super::rows::ATTEMPTS_OF;
-use super::{audit, kept, pending, replaying};
+use super::{audit, kept, pending, ready_list, replaying};
 
 /// A database with the newest schema, in memory.
 fn database() -> Connection {
@@ -31,7 +31,8 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 fn every_query_finds_its_rows_through_the_index_made_for_it() {
     let connection = database();
     for (sql, expected) in [
-        (pending::READY, &["SEARCH d USING INDEX deliveries_ready (endpoint_no=?)", EVENT][..]),
+        (pending::READY, &["SEARCH r USING PRIMARY KEY (endpoint_no=? AND seq<?)", DELIVERY, EVENT][..]),
+        (pending::READY_UNLISTED, &["SEARCH d USING INTEGER PRIMARY KEY (rowid>?)", EVENT]),
         (pending::WAITING, &["SEARCH d USING INDEX deliveries_waiting (endpoint_no=?)", EVENT]),
         (
             pending::DUE,
@@ -42,10 +43,11 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
             &[
                 "SCAN CONSTANT ROW",
                 "SCALAR SUBQUERY 1",
-                "SEARCH deliveries USING INDEX deliveries_ready (endpoint_no=?)",
+                "SEARCH ready_listed USING PRIMARY KEY (endpoint_no=? AND seq<?)",
             ],
         ),
-        (pending::COUNT_READY, &["SCAN deliveries USING INDEX deliveries_ready"]),
+        (pending::COUNT_READY, &["SCAN ready_listed"]),
+        (pending::UNLISTED_READY, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>?)"]),
         (pending::COUNT_WAITING, &["SCAN deliveries USING INDEX deliveries_waiting"]),
         (
             deliveries::OF_ENDPOINT,
@@ -53,7 +55,18 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
         ),
         (
             deliveries::READY_OF,
-            &["SEARCH deliveries USING INDEX deliveries_ready (endpoint_no=? AND rowid>? AND rowid<?)"],
+            &["SEARCH ready_listed USING PRIMARY KEY (endpoint_no=? AND seq>? AND seq<?)"],
+        ),
+        (deliveries::UNLISTED_READY, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (ready_list::COLLECT, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+        (ready_list::PUT, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (
+            ready_list::TAKE,
+            &[
+                "SEARCH ready_listed USING PRIMARY KEY (endpoint_no=? AND seq=?)",
+                "SCALAR SUBQUERY 1",
+                "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
         ),
         (
             deliveries::WAITING_OF,
@@ -114,6 +127,7 @@ fn replays_find_what_they_read_through_its_index_and_walk_only_those_that_run() 
     }
 }
 
+const DELIVERY: &str = "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)";
 const ENDPOINT: &str = "SEARCH ep USING INTEGER PRIMARY KEY (rowid=?)";
 const EVENT: &str = "SEARCH ev USING INTEGER PRIMARY KEY (rowid=?)";
 
@@ -136,6 +150,7 @@ fn no_query_sorts_or_walks_the_log() {
         PENDING_OF,
         pending::OLDEST_READY,
         pending::OLDEST_WAITING,
+        pending::OLDEST_UNLISTED,
         pending::DELETED_WITH_BACKLOG,
         UNLIST_EVENT,
         UNLIST_DELIVERIES,

@@ -17,6 +17,7 @@ use super::hot::{Hot, Numbers};
 use super::inbox::{AcceptJob, Batch, Inbox};
 use super::kept;
 use super::late_lists::LateLists;
+use super::ready_list::ReadyList;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
 use crate::model::NewEvent;
@@ -32,6 +33,7 @@ pub(super) struct Writer<'c> {
     versions: HashMap<AccountNo, i64>,
     checkpoints: Checkpoints<'c>,
     late_lists: LateLists<'c>,
+    ready_list: ReadyList<'c>,
     figures: Arc<StoreFigures>,
     /// Whether the last transaction failed, so that an outage is told once and not per batch.
     is_failing: bool,
@@ -80,14 +82,16 @@ impl<'c> Writer<'c> {
         while let Some(row) = rows.next()? {
             versions.insert(AccountNo(row.get(0)?), row.get(1)?);
         }
+        let numbers = Numbers::load(connection)?;
         Ok(Self {
             connection,
             hot: Hot::prepare(connection)?,
             sealer,
-            numbers: Numbers::load(connection)?,
+            numbers,
             versions,
             checkpoints: Checkpoints::new(connection, checkpoints.0, checkpoints.1)?,
             late_lists: LateLists::new(connection, list_after)?,
+            ready_list: ReadyList::new(connection, list_after, &numbers)?,
             figures,
             is_failing: false,
         })
@@ -150,6 +154,7 @@ impl<'c> Writer<'c> {
         self.hot.begin()?;
         let done = self.write_and_commit(batch, care);
         if done.is_err() {
+            self.ready_list.undone();
             // An error here is met again, and answered, when the next transaction begins.
             self.leave_transaction().unwrap_or_else(|error| tracing::warn!(%error, "a rollback failed"));
         }
@@ -159,8 +164,10 @@ impl<'c> Writer<'c> {
     fn write_and_commit(&mut self, batch: &mut Batch, care: Care) -> rusqlite::Result<Answers> {
         let answers = self.write(batch, care)?;
         let listed = self.late_lists.catch_up(&self.numbers)?;
+        self.ready_list.catch_up(&self.numbers)?;
         self.hot.commit()?;
         self.late_lists.committed(listed);
+        self.ready_list.committed();
         Ok(answers)
     }
 
@@ -179,8 +186,8 @@ impl<'c> Writer<'c> {
             answers.accepts.push(self.accept(job, care)?);
         }
         for job in &batch.records {
-            let hot = &mut self.hot;
-            let recorded = guarded(self.connection, care, || hot.record(&job.batch))?;
+            let Self { connection, hot, ready_list, .. } = self;
+            let recorded = guarded(connection, care, || hot.record(&job.batch, ready_list))?;
             answers.records.push(recorded.map_err(|error| StoreError::Refused(Box::new(error))));
         }
         for job in &mut batch.changes {

@@ -12,7 +12,7 @@ use crate::columns::{self, HAS_ENDED};
 use crate::error::StoreError;
 use crate::model::{NewResend, PendingDelivery};
 use crate::sqlite::pending::payload;
-use crate::sqlite::{audit, kept};
+use crate::sqlite::{audit, kept, ready_list};
 
 pub(in crate::sqlite) fn resend(
     context: &mut Context<'_>,
@@ -111,6 +111,7 @@ pub(in crate::sqlite) fn cancel(
     if cancel.execute(params![seq.0, CancelReason::Operator.as_str(), deed.at.as_ms()])? == 0 {
         return Err(StoreError::Conflict(HAS_ENDED).into());
     }
+    ready_list::take(context.connection)?.execute([seq.0])?;
     audit::write(context, deed)?;
     Ok((endpoint_no, seq))
 }
@@ -145,16 +146,24 @@ pub(super) fn cancel_oldest(
          WHERE seq = ?1 AND status = 0 AND created_at < ?4",
     )?;
     let before = before.map_or(i64::MAX, Timestamp::as_ms);
+    let mut take = ready_list::take(connection)?;
     let mut cancelled = 0;
     for seq in found {
-        cancelled += cancel.execute(params![seq, reason.as_str(), now.as_ms(), before])?;
+        if cancel.execute(params![seq, reason.as_str(), now.as_ms(), before])? == 1 {
+            take.execute([seq])?;
+            cancelled += 1;
+        }
     }
     Ok(cancelled)
 }
 
-/// The oldest pending deliveries of an endpoint: those ready and those waiting, merged by their numbers.
-pub(in crate::sqlite) const PENDING_OF: &str = "SELECT seq FROM deliveries INDEXED BY deliveries_ready
-        WHERE status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1
+/// The oldest pending deliveries of an endpoint: those ready, listed or not yet, and those waiting, merged by their
+/// numbers.
+pub(in crate::sqlite) const PENDING_OF: &str = "SELECT seq FROM ready_listed
+        WHERE endpoint_no = ?1 AND seq <= (SELECT ready FROM listed)
+    UNION ALL
+    SELECT seq FROM deliveries
+        WHERE seq > (SELECT ready FROM listed) AND endpoint_no = ?1 AND status = 0 AND next_attempt_at IS NULL
     UNION ALL
     SELECT seq FROM deliveries INDEXED BY deliveries_waiting
         WHERE status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1

@@ -13,6 +13,7 @@ use crate::columns;
 use crate::model::{DeliveryFilter, Page, PageRequest};
 use crate::sqlite::late_lists::Listed;
 use crate::sqlite::pending::to_limit;
+use crate::sqlite::ready_list;
 use crate::sqlite::rows::{optional_time, time};
 
 const COLUMNS: &str =
@@ -103,7 +104,7 @@ enum DeliverySource {
     /// One index, one list, or the table itself.
     Indexed(Indexed),
     /// What is not listed yet: a walk over a short end of the log, for these endpoints.
-    Unlisted { endpoints: HashSet<i64>, above: i64 },
+    Unlisted { select: &'static str, endpoints: HashSet<i64>, above: i64 },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,10 +133,9 @@ pub(in crate::sqlite) const OF_ALL: &str = newest_first!("deliveries", "?1 IS NU
 pub(in crate::sqlite) const OF_ENDPOINT: &str = newest_first!("deliveries_listed", "endpoint_no = ?1");
 pub(in crate::sqlite) const UNLISTED: &str =
     "SELECT seq, endpoint_no FROM deliveries WHERE seq > ?1 AND seq < ?2 ORDER BY seq DESC";
-pub(in crate::sqlite) const READY_OF: &str = newest_first!(
-    "deliveries INDEXED BY deliveries_ready",
-    "status = 0 AND next_attempt_at IS NULL AND endpoint_no = ?1"
-);
+pub(in crate::sqlite) const UNLISTED_READY: &str = "SELECT seq, endpoint_no FROM deliveries
+    WHERE seq > ?1 AND seq < ?2 AND status = 0 AND next_attempt_at IS NULL ORDER BY seq DESC";
+pub(in crate::sqlite) const READY_OF: &str = newest_first!("ready_listed", "endpoint_no = ?1");
 pub(in crate::sqlite) const WAITING_OF: &str = newest_first!(
     "deliveries INDEXED BY deliveries_waiting",
     "status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1"
@@ -150,8 +150,8 @@ impl DeliverySource {
         Self::Indexed(Indexed { select: OF_ALL, key: None, above, below: i64::MAX })
     }
 
-    fn indexed(select: &'static str, key: i64, above: i64) -> Self {
-        Self::Indexed(Indexed { select, key: Some(key), above, below: i64::MAX })
+    fn indexed(select: &'static str, key: i64, (above, below): (i64, i64)) -> Self {
+        Self::Indexed(Indexed { select, key: Some(key), above, below })
     }
 }
 
@@ -167,8 +167,8 @@ impl Source for DeliverySource {
                     })?
                     .collect()
             }
-            Self::Unlisted { endpoints, above } => {
-                let mut select = connection.prepare_cached(UNLISTED)?;
+            Self::Unlisted { select, endpoints, above } => {
+                let mut select = connection.prepare_cached(select)?;
                 let mut rows = select.query(params![above, before])?;
                 let mut found = Vec::new();
                 while found.len() < limit
@@ -205,17 +205,24 @@ fn sources(
     }
     match endpoints(connection, filter, MAX_SCANNED / selects.len())? {
         Some(endpoints) => {
+            // The list that is written behind the log, how far it goes, and what finds the rest in the log itself.
+            let behind = match filter.status {
+                Some(Status::Pending) => Some((READY_OF, ready_list::listed(connection)?, UNLISTED_READY)),
+                Some(Status::Exhausted) => None,
+                _ => Some((OF_ENDPOINT, Listed::load(connection)?.deliveries, UNLISTED)),
+            };
+            let below = |select: &str| match behind {
+                Some((list, listed, _)) if list == select => listed.saturating_add(1),
+                _ => i64::MAX,
+            };
             let of_endpoint = |no: &i64| {
-                selects
-                    .iter()
-                    .map(move |select| DeliverySource::indexed(select, *no, above))
-                    .collect::<Vec<_>>()
+                let of = |select: &&'static str| DeliverySource::indexed(select, *no, (above, below(select)));
+                selects.iter().map(of).collect::<Vec<_>>()
             };
             let mut sources: Vec<_> = endpoints.iter().flat_map(of_endpoint).collect();
-            if selects.contains(&OF_ENDPOINT) {
-                let above = above.max(Listed::load(connection)?.deliveries);
+            if let Some((_, listed, select)) = behind {
                 let endpoints = endpoints.into_iter().collect();
-                sources.push(DeliverySource::Unlisted { endpoints, above });
+                sources.push(DeliverySource::Unlisted { select, endpoints, above: above.max(listed) });
             }
             Ok(sources)
         }
@@ -235,7 +242,7 @@ fn of_event(connection: &Connection, event: EventId, above: i64) -> rusqlite::Re
     };
     let (above_first, below) = (above.max(first - 1), first.saturating_add(count));
     let own = DeliverySource::Indexed(Indexed { select: OF_ALL, key: None, above: above_first, below });
-    Ok(vec![own, DeliverySource::indexed(RESENT_OF, event_seq, above)])
+    Ok(vec![own, DeliverySource::indexed(RESENT_OF, event_seq, (above, i64::MAX))])
 }
 
 /// The numbers of the endpoints that the filter names or implies, deleted ones included; none where they are
