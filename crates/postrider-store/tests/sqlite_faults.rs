@@ -57,12 +57,13 @@ async fn the_write_ahead_log_starts_over_while_events_keep_coming() {
     let place = Place::new();
     let store = place.open_with(SqliteOptions { checkpoint_pages: 50, ..SqliteOptions::default() });
     let lane = place.lane(&store).await;
-    for _ in 0..600 {
+    for _ in 0..2_000 {
         store.accept(vec![place.event(&lane, &"x".repeat(3_000))]).await.unwrap();
     }
     let log = std::fs::metadata(place.path.with_extension("db-wal")).unwrap().len();
-    // Each of these commits writes at least four pages: 2,400 and more in all.
-    assert!(log < 4 * 50 * 4_120 + 400_000, "the log has grown to {log} bytes");
+    // Each of these commits writes at least four pages: 8,000 and more in all. How long the log gets depends on when a
+    // busy machine lets the thread that copies it have a turn.
+    assert!(log < 2_000 * 4_120, "the log has grown to {log} bytes");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! When the write-ahead log is copied back into the file: by a thread of its own, so that no commit waits for it.
 //!
-//! The thread copies while the writer goes on, and so never reaches the end. When it is through, the writer copies the
-//! little that has come meanwhile, between two batches; then SQLite starts over at the log's beginning, unless a reader
+//! The thread copies while the writer goes on, and so never reaches the end; it goes over it twice, since the second time
+//! is short. When it is through, the writer copies the little that has come meanwhile, between two batches; then SQLite starts over at the log's beginning, unless a reader
 //! still looks at it. The log file is never made smaller.
 
 use std::path::Path;
@@ -68,7 +68,7 @@ fn copy_when_woken(connection: &Connection, woken: &Receiver<()>, is_through: &A
     let mut is_failing = false;
     while woken.recv().is_ok() {
         // A failure loses nothing: the log stays, and the next one tries again. It is told once.
-        let copied = copy(connection);
+        let copied = (0..PASSES).try_for_each(|_| copy(connection));
         match &copied {
             Ok(()) => is_through.store(true, Ordering::Release),
             Err(error) if !is_failing => tracing::warn!(%error, "a checkpoint failed"),
@@ -77,6 +77,10 @@ fn copy_when_woken(connection: &Connection, woken: &Receiver<()>, is_through: &A
         is_failing = copied.is_err();
     }
 }
+
+/// How often the thread goes over the log: what comes during the first, long time is copied in the second, so that the
+/// writer is left with what came during that.
+const PASSES: u32 = 2;
 
 /// Copies what can be copied without waiting for anyone.
 fn copy(connection: &Connection) -> rusqlite::Result<()> {
@@ -103,11 +107,13 @@ impl<'c> Checkpoints<'c> {
     /// Called after every transaction.
     pub(super) fn after_commit(&mut self) {
         self.commits += 1;
-        if self.commits < LOOK_EVERY {
+        let is_through = self.copier.take_through();
+        if self.commits < LOOK_EVERY && !is_through {
             return;
         }
         self.commits = 0;
-        let done = self.checkpoint_if_long();
+        // With next to nothing left to copy the log can start over.
+        let done = if is_through { copy(self.connection) } else { self.checkpoint_if_long() };
         if let Err(error) = &done
             && !self.is_failing
         {
@@ -121,8 +127,7 @@ impl<'c> Checkpoints<'c> {
         if pages < self.pages {
             return Ok(());
         }
-        if self.copier.take_through() || pages >= self.pages.saturating_mul(TOO_LONG) {
-            // Next to nothing is left to copy, so that the log can start over.
+        if pages >= self.pages.saturating_mul(TOO_LONG) {
             return copy(self.connection);
         }
         self.copier.begin();
