@@ -69,6 +69,9 @@ pub struct SqliteOptions {
     pub checkpoint_pages: u32,
     /// How many events or deliveries the log may be ahead of the lists of accounts and endpoints.
     pub list_after: u32,
+    /// How many deliveries the log may be ahead of the list of what is ready. More leave more of them out of it, since they
+    /// have ended by then, and a refill looks through as many rows of the log.
+    pub list_ready_after: u32,
     /// How long a write waits for another program that holds the file (a backup, a shell) before it is refused.
     pub busy_patience: Duration,
     /// The most pages of 4 KiB that the file may have, where it is limited. A full file refuses writes.
@@ -87,6 +90,7 @@ impl Default for SqliteOptions {
             reader_cache_kib: 1024,
             checkpoint_pages: 4_000,
             list_after: 2_048,
+            list_ready_after: 8_192,
             busy_patience: BUSY_PATIENCE,
             max_pages: None,
         }
@@ -126,7 +130,7 @@ impl SqliteStore {
             sealer: Arc::clone(&sealer),
             is_gone: Arc::clone(&writer_is_gone),
             checkpoints: (Copier::start(path, options.busy_patience)?, options.checkpoint_pages),
-            list_after: options.list_after,
+            list_after: (options.list_after, options.list_ready_after),
             figures: Arc::clone(&figures),
         };
         let writer = thread.start(path, connection, lock)?;
@@ -168,7 +172,7 @@ struct Thread {
     sealer: Arc<Sealer>,
     is_gone: Arc<Semaphore>,
     checkpoints: (Copier, u32),
-    list_after: u32,
+    list_after: (u32, u32),
     figures: Arc<StoreFigures>,
 }
 

@@ -45,6 +45,7 @@ mod with_short_ends {
 
     postrider_store::store_conformance!(File::with(SqliteOptions {
         list_after: 5,
+        list_ready_after: 5,
         ..SqliteOptions::default()
     }));
 }

@@ -201,7 +201,7 @@ impl Twin {
 }
 
 fn listing_after(count: u32) -> SqliteOptions {
-    SqliteOptions { list_after: count, ..SqliteOptions::default() }
+    SqliteOptions { list_ready_after: count, ..SqliteOptions::default() }
 }
 
 /// Numbers in the list itself.

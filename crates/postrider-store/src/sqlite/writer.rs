@@ -72,7 +72,7 @@ impl<'c> Writer<'c> {
         connection: &'c Connection,
         sealer: Arc<Sealer>,
         checkpoints: (Copier, u32),
-        list_after: u32,
+        list_after: (u32, u32),
         figures: Arc<StoreFigures>,
     ) -> rusqlite::Result<Self> {
         let mut versions = HashMap::new();
@@ -90,8 +90,8 @@ impl<'c> Writer<'c> {
             numbers,
             versions,
             checkpoints: Checkpoints::new(connection, checkpoints.0, checkpoints.1)?,
-            late_lists: LateLists::new(connection, list_after)?,
-            ready_list: ReadyList::new(connection, list_after, &numbers)?,
+            late_lists: LateLists::new(connection, list_after.0)?,
+            ready_list: ReadyList::new(connection, list_after.1, &numbers)?,
             figures,
             is_failing: false,
         })
