@@ -26,3 +26,4 @@ pub mod retry_after;
 pub mod schedule;
 pub mod secret;
 pub mod time;
+pub mod trace;
