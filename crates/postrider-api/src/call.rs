@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts as _, RawPathParams, Request};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use postrider_core::audit::Who;
+use postrider_core::trace::CallerSpan;
+use postrider_engine::traces::Origin;
 use postrider_engine::{Acting, Engine};
 
 use crate::Api;
@@ -17,6 +19,9 @@ use crate::body::{self, Limit, Received};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::query::Query;
+
+/// Names the span in which a call is made (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request whose key is known.
 pub(crate) struct Call {
@@ -73,6 +78,15 @@ impl Call {
         let peer = self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let address = told.filter(|_| self.api.behind_proxy).or(peer);
         self.api.engine.by(Who { actor: self.caller.actor(), address })
+    }
+
+    /// Where events come from that this call hands in; none where nobody traces them. It begins now.
+    pub(crate) fn origin(&self, route: &'static str) -> Option<Origin> {
+        self.api.engine.origin(route, || {
+            let mut values = self.parts.headers.get_all(TRACEPARENT).iter();
+            let only = values.next().filter(|_| values.next().is_none())?;
+            CallerSpan::from_traceparent(only.to_str().ok()?)
+        })
     }
 
     pub(crate) fn api(&self) -> &Arc<Api> {

@@ -11,6 +11,7 @@ use postrider_core::event_type::is_event_type_name;
 use postrider_core::id::EventId;
 use postrider_core::limits::MAX_BATCH_EVENTS;
 use postrider_engine::model::{Accepted, Submission};
+use postrider_engine::traces::Origin;
 use postrider_engine::{EventFilter, Once};
 
 use crate::answer::{self, Answer, List};
@@ -25,6 +26,7 @@ pub(crate) use shown::{About, AcceptedShown};
 use shown::{Results, Shown};
 
 pub(crate) async fn create(mut call: Call) -> Answer {
+    let origin = call.origin("/v1/events");
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
     once(&call, &body, async |asked| {
@@ -37,14 +39,15 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         let shown = move |accepted: &[Accepted]| {
             answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(about, only)))
         };
-        let accepted =
-            accept(&call, vec![submission], "/account", asked.once(StatusCode::ACCEPTED, shown)).await?;
+        let kept = asked.once(StatusCode::ACCEPTED, shown);
+        let accepted = accept(&call, vec![submission], "/account", kept, origin).await?;
         Ok(answer::exact_json(StatusCode::ACCEPTED, shown(&accepted)))
     })
     .await
 }
 
 pub(crate) async fn create_batch(mut call: Call) -> Answer {
+    let origin = call.origin("/v1/events/batch");
     call.no_query()?;
     let body = call.body(Limit::Batch).await?;
     once(&call, &body, async |asked| {
@@ -60,7 +63,7 @@ pub(crate) async fn create_batch(mut call: Call) -> Answer {
             answer::json_bytes(&Results { results: results.collect() })
         };
         let kept = asked.once(StatusCode::ACCEPTED, shown.clone());
-        let accepted = accept(&call, submissions, "/events", kept).await?;
+        let accepted = accept(&call, submissions, "/events", kept, origin).await?;
         Ok(answer::exact_json(StatusCode::ACCEPTED, shown(&accepted)))
     })
     .await
@@ -72,11 +75,9 @@ async fn accept(
     submissions: Vec<Submission>,
     pointer: &str,
     once: Option<Once<[Accepted]>>,
+    origin: Option<Origin>,
 ) -> Result<Vec<Accepted>, Problem> {
-    let accepted = match once {
-        None => call.engine().ingest(submissions).await,
-        Some(once) => call.engine().ingest_once(submissions, once).await,
-    };
+    let accepted = call.engine().ingest_call(submissions, once, origin).await;
     accepted.map_err(|why| Problem::from(why).or_invalid_field(pointer, NO_SUCH_ACCOUNT))
 }
 

@@ -8,6 +8,7 @@ use postrider_core::replay;
 use postrider_core::schedule::RetrySchedule;
 
 use crate::lanes::LaneLimits;
+use crate::traces::Traces;
 
 /// What the operator sets about the engine.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct EngineConfig {
     pub retries_in_memory: usize,
     /// How fast replays go and what of a lane they leave to live traffic.
     pub replays: replay::Limits,
+    /// Who is told what happens to events, so that it can be traced; nobody by default.
+    pub traces: Option<Traces>,
 }
 
 impl Default for EngineConfig {
@@ -56,6 +59,7 @@ impl Default for EngineConfig {
             reread_bytes: 64 * 1024 * 1024,
             retries_in_memory: 100_000,
             replays: replay::Limits::default(),
+            traces: None,
         }
     }
 }
@@ -74,6 +78,8 @@ impl EngineConfig {
 
 /// Outcomes that wait to be recorded; past it attempts wait before they begin.
 pub(crate) const MAX_UNRECORDED: usize = 8_192;
+/// Steps of events that wait to be exported as spans; further ones are dropped and counted.
+pub(crate) const MAX_QUEUED_TRACE_STEPS: usize = 16_384;
 /// Outcomes recorded in one commit.
 pub(crate) const RECORD_BATCH: usize = 256;
 /// How long a first outcome waits for others to share its commit. Only a duplicate is at stake meanwhile.

@@ -10,6 +10,11 @@ use postrider_core::time::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// The same as exactly as the clock can tell, in microseconds since 1970.
+    fn now_us(&self) -> i64 {
+        self.now().as_ms().saturating_mul(1_000)
+    }
 }
 
 /// Makes chance.
@@ -40,6 +45,11 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_ms(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn now_us(&self) -> i64 {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
     }
 }
 

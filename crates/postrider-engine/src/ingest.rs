@@ -10,6 +10,7 @@ use postrider_core::event::Event;
 use postrider_core::filter::Content;
 use postrider_core::id::{DeliveryId, EndpointId, EventId};
 use postrider_core::limits::MAX_DELIVERIES_PER_REQUEST;
+use postrider_core::trace::CallerSpan;
 use postrider_store::AcceptError;
 use postrider_store::model::{NewDelivery, NewEvent, PendingDelivery};
 
@@ -18,10 +19,22 @@ use crate::going_on::finish_what_began;
 use crate::lanes::Item;
 use crate::model::{Accepted, Submission};
 use crate::once::Once;
+use crate::traces::{Origin, Taking};
 use crate::{Engine, EngineError, Inner};
 
 /// How many deliveries enter their lanes under one hold of the lanes' lock.
 const ENTER_AT_ONCE: usize = 64;
+
+/// How events are taken in, where not as everyone's.
+#[derive(Default)]
+pub(crate) struct Ingest {
+    /// The one endpoint that they go to, whatever it wants.
+    pub(crate) only: Option<EndpointId>,
+    /// What is kept of the answer.
+    pub(crate) once: Option<Once<[Accepted]>>,
+    /// The call that they came with, where they are traced.
+    pub(crate) origin: Option<Origin>,
+}
 
 /// Submissions matched by one snapshot: what is committed, what then enters the lanes, and what is answered.
 struct Matched {
@@ -45,17 +58,25 @@ impl Engine {
         finish_what_began(async move { inner.ingest(submissions).await }).await
     }
 
-    /// The same for a call with an idempotency key. `AnsweredBefore` where an earlier one was answered.
-    pub async fn ingest_once(
+    /// The same for a call of the API. `AnsweredBefore` where an earlier one with its idempotency key was answered.
+    pub async fn ingest_call(
         &self,
         submissions: Vec<Submission>,
-        once: Once<[Accepted]>,
+        once: Option<Once<[Accepted]>>,
+        origin: Option<Origin>,
     ) -> Result<Vec<Accepted>, EngineError> {
         if self.0.stopping.load(Ordering::Relaxed) {
             return Err(EngineError::ShuttingDown);
         }
         let inner = self.0.clone();
-        finish_what_began(async move { inner.ingest_to(submissions, None, Some(once)).await }).await
+        let how = Ingest { only: None, once, origin };
+        finish_what_began(async move { inner.ingest_to(submissions, how).await }).await
+    }
+
+    /// When a call came that hands events in, and in which span; none where nobody traces them.
+    pub fn origin(&self, route: &'static str, caller: impl FnOnce() -> Option<CallerSpan>) -> Option<Origin> {
+        self.0.config.traces.as_ref()?;
+        Some(Origin { route, began_us: self.0.clock.now_us(), caller: caller() })
     }
 }
 
@@ -65,21 +86,26 @@ impl Inner {
         self: Arc<Self>,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Accepted>, EngineError> {
-        self.ingest_to(submissions, None, None).await
+        self.ingest_to(submissions, Ingest::default()).await
     }
 
-    /// The same, to this endpoint alone where one is named, whatever it wants.
+    /// The same in this way.
     pub(crate) async fn ingest_to(
         self: Arc<Self>,
         submissions: Vec<Submission>,
-        only: Option<EndpointId>,
-        once: Option<Once<[Accepted]>>,
+        how: Ingest,
     ) -> Result<Vec<Accepted>, EngineError> {
+        let Ingest { only, once, origin } = how;
         let now = self.now();
+        let mut taking =
+            self.config.traces.as_ref().map(|traces| Taking::begin(traces, &*self.clock, origin));
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {
             let Matched { mut events, items, accepted } = self.match_all(&submissions, &ids, only)?;
             let left = self.leave_to_others(&mut events);
+            if let Some(taking) = &mut taking {
+                taking.commits();
+            }
             let committed = match &once {
                 None => self.store.accept(events).await,
                 Some(once) => self.store.accept_once(events, once.keep(&accepted, now)).await,
@@ -87,7 +113,13 @@ impl Inner {
             match committed {
                 Ok(seqs) => {
                     self.meters.accepted(accepted.len(), seqs.len());
+                    if let Some(taking) = &mut taking {
+                        taking.committed();
+                    }
                     self.enter_lanes(items, &seqs, &left).await;
+                    if let Some(taking) = taking {
+                        taking.tell(&submissions, &accepted, |name| self.event_type(name));
+                    }
                     return Ok(accepted);
                 }
                 Err(AcceptError::ConfigChanged) => self.await_change(&submissions).await?,

@@ -20,6 +20,7 @@ mod keys;
 mod lanes;
 mod log;
 mod meters;
+pub mod metrics;
 pub mod model;
 mod nodes;
 mod observe;
@@ -36,6 +37,7 @@ mod sign;
 mod snapshot;
 mod start;
 mod testing;
+pub mod traces;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};

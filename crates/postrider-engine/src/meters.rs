@@ -8,6 +8,7 @@ use postrider_core::time::Timestamp;
 use postrider_store::figures::{Counted, Histogram, StoreFigures, TIMES_US};
 
 use crate::lanes::LaneGauges;
+use crate::traces::{Dropped, SpanCounts, Traces};
 use crate::{Engine, EngineError};
 
 /// The phases of an attempt, in their order.
@@ -102,6 +103,10 @@ pub struct Figures {
     pub oldest_pending: Option<Timestamp>,
     /// What the store tells of its commits.
     pub commits: Option<Commits>,
+    /// Spans that a collector has taken since the start.
+    pub exported_spans: u64,
+    /// Spans that did not reach it, by the reason.
+    pub dropped_spans: [(&'static str, u64); Dropped::ALL.len()],
 }
 
 /// What a store tells of its commits.
@@ -131,6 +136,7 @@ impl Engine {
             (lanes.gauges(), lanes.in_flight())
         };
         let written = read(&self.0.written_down);
+        let spans = self.0.config.traces.as_ref().map(Traces::counts);
         Ok(Figures {
             events: read(&meters.events),
             deliveries: read(&meters.deliveries),
@@ -145,6 +151,8 @@ impl Engine {
             accounts: self.0.snapshot.load().accounts_before(None).count(),
             oldest_pending: self.0.store.oldest_pending().await?,
             commits: self.0.store.figures().map(|figures| Commits::read(&figures)),
+            exported_spans: spans.map_or(0, SpanCounts::all_exported),
+            dropped_spans: spans.map_or_else(|| SpanCounts::default().all_dropped(), SpanCounts::all_dropped),
         })
     }
 }

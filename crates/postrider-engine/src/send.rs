@@ -22,6 +22,7 @@ use crate::lanes::{Attempted, Dispatch, Finished, Item, Lanes};
 use crate::observe::AttemptSeen;
 use crate::recorder::Outcomes;
 use crate::sign;
+use crate::traces::Timed;
 
 /// Dispatches taken under one hold of the lanes' lock.
 const PUMP_BATCH: usize = 64;
@@ -133,6 +134,7 @@ impl Inner {
             drop(lanes);
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
+        let began_us = self.config.traces.as_ref().map(|_| self.clock.now_us());
         let started_at = self.now();
         let attempted = AssertUnwindSafe(self.sign_and_send(&dispatch, payload, started_at)).catch_unwind();
         let report =
@@ -141,13 +143,14 @@ impl Inner {
             self.wait_for_files(&report).await;
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
+        let timings = report.timings;
         let decide = AssertUnwindSafe(|| self.decide(&mut flight, dispatch, report, started_at, place));
         let Ok(decided) = std::panic::catch_unwind(decide) else {
             flight.break_off();
             self.pump();
             return None;
         };
-        let following = self.tell(decided);
+        let following = self.tell(decided, began_us.map(|began_us| Timed { began_us, timings }));
         if following.is_none() {
             self.idle.notify_waiters();
         }
@@ -227,11 +230,14 @@ impl Inner {
     }
 
     /// Tells those who watch, and sends what follows. Gives one dispatch of it back.
-    fn tell(self: &Arc<Self>, decided: Decided) -> Option<Dispatch> {
+    fn tell(self: &Arc<Self>, decided: Decided, timed: Option<Timed>) -> Option<Dispatch> {
         let Decided { endpoint, seen, following } = decided;
         let telling = || {
             if seen.change.is_some() || seen.next == Next::Exhausted {
                 self.announce_outcome(&endpoint, &seen);
+            }
+            if let (Some(traces), Some(timed)) = (&self.config.traces, timed) {
+                traces.attempted(&endpoint, &seen, timed);
             }
             self.observers.tell(seen);
         };

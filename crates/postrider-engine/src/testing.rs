@@ -8,6 +8,7 @@ use postrider_core::id::{AccountId, EndpointId};
 use postrider_core::payload;
 
 use crate::going_on::finish_what_began;
+use crate::ingest::Ingest;
 use crate::model::{Accepted, Submission};
 use crate::once::Once;
 use crate::{Acting, EngineError};
@@ -47,9 +48,9 @@ impl Acting {
             payload: Bytes::from(example),
         };
         self.note(Action::EndpointTested, endpoint.account, id).await?;
-        let (inner, handed_in, once) = (self.0.clone(), submission.clone(), once(&submission));
-        let accepted =
-            finish_what_began(async move { inner.ingest_to(vec![handed_in], Some(id), once).await }).await?;
+        let (inner, handed_in) = (self.0.clone(), submission.clone());
+        let how = Ingest { only: Some(id), once: once(&submission), origin: None };
+        let accepted = finish_what_began(async move { inner.ingest_to(vec![handed_in], how).await }).await?;
         let accepted = accepted.into_iter().next().ok_or(EngineError::NotFound)?;
         Ok((submission, accepted))
     }
