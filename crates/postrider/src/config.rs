@@ -15,6 +15,7 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
 use postrider_store::postgres::PostgresOptions;
+use postrider_telemetry::CollectorUrl;
 
 use self::layers::{Layered, Layers, Source};
 use crate::master_key;
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) database: PostgresOptions,
     pub(crate) shutdown_grace: Duration,
     pub(crate) dashboard: DashboardOptions,
+    /// Where traces and metrics are pushed, if anywhere.
+    pub(crate) otlp_endpoint: Option<CollectorUrl>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: tracing::level_filters::LevelFilter,
 }
@@ -78,6 +81,7 @@ impl Config {
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
             dashboard: dashboard::read(layers)?,
+            otlp_endpoint: otlp_endpoint(layers)?,
             log_format: match layers.get("log_format").text.as_str() {
                 "text" => LogFormat::Text,
                 "json" => LogFormat::Json,
@@ -218,6 +222,14 @@ fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     }
 }
 
+/// The collector, unless there is none.
+fn otlp_endpoint(layers: &Layers) -> anyhow::Result<Option<CollectorUrl>> {
+    if layers.get("otlp_endpoint").text.is_empty() {
+        return Ok(None);
+    }
+    read("otlp_endpoint", layers, postrider_telemetry::RIGHT).map(Some)
+}
+
 /// Half of the files that may be open, and 4,096 at most, where nothing is set.
 fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
     if layers.get("max_in_flight").text.is_empty() {
@@ -281,6 +293,11 @@ mod tests {
             ("--retention-days is \"0\"; it must be a whole number from 1 to 3650", |f| {
                 f.retention_days = Some("0".into())
             }),
+            (
+                "--otlp-endpoint is \"127.0.0.1:4318\"; it must be the collector's http or https URL without user, \
+                 query or fragment, such as http://127.0.0.1:4318",
+                |f| f.otlp_endpoint = Some("127.0.0.1:4318".into()),
+            ),
             ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
             ("--require-https is \"maybe\"; it must be true or false", |f| {
                 f.require_https = Some("maybe".into())

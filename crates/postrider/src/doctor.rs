@@ -56,5 +56,8 @@ fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Find
     here::listener(config.listen, findings);
     network::guard(&config.guard, findings);
     runtime.block_on(network::names(&args.resolve, findings));
+    if let Some(endpoint) = &config.otlp_endpoint {
+        runtime.block_on(network::collector(endpoint, findings))?;
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod client;
+mod collector;
 mod config;
 mod demo;
 mod doctor;

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use postrider_api::ApiOptions;
+use postrider_engine::EngineConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::ServeArgs;
 use crate::config::layers::{Layers, environment, unknown_variables};
 use crate::config::{self, Config};
-use crate::{files, guide, logging, master_key, running};
+use crate::{collector, files, guide, logging, master_key, running};
 
 /// Runs the service.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -40,10 +41,13 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     let key = master_key::of_store(&config.master_key_file, &config.store)?;
     let mut stop = Stop::listen()?;
     survive_file_limits()?;
-    let running = running::start(&config.store, key, config.database.clone(), config.engine(), files).await?;
+    let (traces, collector) = collector::prepare(&config)?;
+    let engine_config = EngineConfig { traces, ..config.engine() };
+    let running = running::start(&config.store, key, config.database.clone(), engine_config, files).await?;
     guide::print(address, &config, running.new_operator_key.as_deref());
     tracing::info!(%address, store = %config.store, "ready");
     let engine = running.engine;
+    let telemetry = collector.map(|collector| collector.start(engine.clone()));
     let (stopping, grace) = (engine.clone(), config.shutdown_grace);
     let drained = async move {
         stop.recv().await;
@@ -62,7 +66,10 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
         ..running::api_options(files, &engine, config.dashboard)
     };
     let served = postrider_api::serve(listener, engine.clone(), options, drained).await;
-    engine.close().await;
+    match telemetry {
+        Some(telemetry) => telemetry.finish(engine.close()).await,
+        None => engine.close().await,
+    }
     served.context("the listener failed")?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -80,6 +80,10 @@ pub(crate) struct ServeFlags {
     /// [default: false] [env: POSTRIDER_BEHIND_PROXY]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) behind_proxy: Option<String>,
+    /// Where traces and metrics are pushed: an OpenTelemetry collector's URL for OTLP over HTTP, such as
+    /// `http://127.0.0.1:4318`; nowhere where empty [env: POSTRIDER_OTLP_ENDPOINT]
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
     /// How log lines look: text or json [default: text] [env: POSTRIDER_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -116,6 +120,7 @@ impl ServeFlags {
             "portal_accent" => &self.portal_accent,
             "portal_frame_origins" => &self.portal_frame_origins,
             "behind_proxy" => &self.behind_proxy,
+            "otlp_endpoint" => &self.otlp_endpoint,
             "log_format" => &self.log_format,
             "log_level" => &self.log_level,
             _ => return None,

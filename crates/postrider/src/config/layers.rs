@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 3] = ["CONFIG", "URL", "SECRET"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 23] = [
+pub(crate) const SETTINGS: [(&str, &str); 24] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
@@ -40,6 +40,7 @@ pub(crate) const SETTINGS: [(&str, &str); 23] = [
     ("portal_accent", ""),
     ("portal_frame_origins", ""),
     ("behind_proxy", "false"),
+    ("otlp_endpoint", ""),
     ("log_format", "text"),
     ("log_level", "info"),
 ];

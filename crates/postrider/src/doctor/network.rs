@@ -1,12 +1,14 @@
-//! The way out: which addresses deliveries may reach, and whether names are found.
+//! The way out: which addresses deliveries may reach, whether names are found, and whether the collector is there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use postrider_core::address::AddressGuard;
 use postrider_sender::{Resolve as _, SystemResolver};
+use postrider_telemetry::{CollectorUrl, look};
 
 use super::findings::Findings;
+use crate::collector::means;
 
 /// Where clouds tell whoever asks the machine's own credentials.
 const METADATA: [IpAddr; 2] = [
@@ -17,6 +19,29 @@ const METADATA: [IpAddr; 2] = [
 const KNOWN_NAME: &str = "example.com";
 /// Longest wait for a name.
 const NAME_WITHIN: Duration = Duration::from_secs(5);
+
+/// Longest wait for the collector.
+const COLLECTOR_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether the collector takes what is pushed. The service works without, so that it is never more than a warning.
+pub(super) async fn collector(endpoint: &CollectorUrl, findings: &mut Findings) -> anyhow::Result<()> {
+    match look(endpoint, means()?, COLLECTOR_WITHIN).await {
+        Ok(()) => findings.good("OTLP collector", format!("{endpoint} takes traces and metrics")),
+        Err(why) => {
+            let advice = if endpoint.has_port_of_grpc() {
+                "4317 is the port of OTLP over gRPC; OTLP over HTTP, which is spoken here, has 4318"
+            } else {
+                "start the collector with its receiver for OTLP over HTTP, or leave --otlp-endpoint empty"
+            };
+            findings.warning(
+                "OTLP collector",
+                format!("{endpoint} does not take what is sent: {why}"),
+                advice,
+            );
+        }
+    }
+    Ok(())
+}
 
 /// What the guard lets through.
 pub(super) fn guard(guard: &AddressGuard, findings: &mut Findings) {

@@ -23,11 +23,15 @@ mod nodes;
 #[cfg(test)]
 mod once;
 #[cfg(test)]
+mod otlp;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod resources;
+#[cfg(test)]
+mod scripted;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

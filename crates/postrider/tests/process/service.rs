@@ -60,7 +60,8 @@ impl Poster {
         self.post_with(&[("Idempotency-Key", key)], path, body)
     }
 
-    fn post_with(
+    /// The same with headers of its own.
+    pub(crate) fn post_with(
         &self,
         headers: &[(&str, &str)],
         path: &str,
@@ -133,6 +134,15 @@ impl Service {
             .get(format!("{}{path}", self.url))
             .header("Authorization", format!("Bearer {OPERATOR_KEY}"));
         request.call().unwrap().body_mut().read_json().unwrap()
+    }
+
+    /// What `/metrics` says of one of them; zero where it does not name it.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let request = self.client.agent.get(format!("{}/metrics", self.url));
+        let request = request.header("Authorization", format!("Bearer {OPERATOR_KEY}"));
+        let text = request.call().unwrap().body_mut().read_to_string().unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Its process.

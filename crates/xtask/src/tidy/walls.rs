@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Finding;
 
 /// Who may use which crate of the workspace. A new crate gets a line here.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("postrider-signature", &[]),
     ("postrider-core", &["postrider-signature"]),
     ("postrider-store", &["postrider-core", "postrider-signature"]),
@@ -19,6 +19,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("postrider-api", &["postrider-engine", "postrider-core"]),
     // Signature for the panel that checks one.
     ("postrider-dashboard", &["postrider-engine", "postrider-core", "postrider-signature"]),
+    // The sender brings what it exports to the collector; it has no socket of its own.
+    ("postrider-telemetry", &["postrider-engine", "postrider-sender", "postrider-core"]),
     ("postrider", THE_BINARY),
     ("postrider-bench", &["postrider-core", "postrider-signature", "postrider-pgtemp"]),
     // Servers for tests and measurements; knows nothing of the product.
@@ -34,6 +36,7 @@ const THE_BINARY: &[&str] = &[
     "postrider-engine",
     "postrider-store",
     "postrider-sender",
+    "postrider-telemetry",
     "postrider-core",
     "postrider-signature",
 ];
@@ -244,6 +247,9 @@ mod tests {
             ("postrider-api", "postrider-store", "uses postrider-store"),
             ("postrider-engine", "xtask", "uses xtask"),
             ("postrider-engine", "rusqlite", "only the store speaks SQL"),
+            ("postrider-telemetry", "postrider-store", "uses postrider-store"),
+            ("postrider-telemetry", "tokio-rustls", "only the sender talks to receivers"),
+            ("postrider-engine", "postrider-telemetry", "uses postrider-telemetry"),
             ("postrider-api", "tokio-rustls", "only the sender talks to receivers"),
             ("postrider-engine", "ureq", "an HTTP client is for the command line"),
             ("postrider-new", "postrider-core", "a crate without a place"),
