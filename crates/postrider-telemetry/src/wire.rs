@@ -67,24 +67,26 @@ pub(crate) struct Attribute {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 enum Value {
-    StringValue(String),
-    BoolValue(bool),
-    IntValue(#[serde(serialize_with = "as_text")] i64),
+    #[serde(rename = "stringValue")]
+    Text(String),
+    #[serde(rename = "boolValue")]
+    Truth(bool),
+    #[serde(rename = "intValue", serialize_with = "as_text")]
+    Number(i64),
 }
 
 impl Attribute {
     pub(crate) fn text(key: &'static str, text: impl Display) -> Self {
-        Self { key, value: Value::StringValue(text.to_string()) }
+        Self { key, value: Value::Text(text.to_string()) }
     }
 
     pub(crate) fn truth(key: &'static str, truth: bool) -> Self {
-        Self { key, value: Value::BoolValue(truth) }
+        Self { key, value: Value::Truth(truth) }
     }
 
     pub(crate) fn number(key: &'static str, number: impl TryInto<i64>) -> Self {
-        Self { key, value: Value::IntValue(number.try_into().unwrap_or(i64::MAX)) }
+        Self { key, value: Value::Number(number.try_into().unwrap_or(i64::MAX)) }
     }
 }
 
