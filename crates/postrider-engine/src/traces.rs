@@ -175,7 +175,7 @@ pub struct TraceSteps {
 }
 
 impl Traces {
-    /// A queue of [`MAX_QUEUED_TRACE_STEPS`].
+    /// A queue that is bounded: what it has no room for is dropped and counted.
     pub fn queue() -> (Self, TraceSteps) {
         let (sender, steps) = mpsc::channel(MAX_QUEUED_TRACE_STEPS);
         let counts = Arc::new(SpanCounts::default());
