@@ -82,7 +82,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// What every connection is told. A commit has reached the disk when it returns, whatever the server's default is; and
 /// every query here is led by an index, which a plan made while the tables were still empty might not see.
 const SETTINGS: &str = "-c synchronous_commit=on -c statement_timeout=60s \
-    -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
+    -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
 
 /// How the server is reached.
 pub(super) fn config(url: &str, options: &PostgresOptions) -> Result<(Config, Tls), ConnectError> {

@@ -178,7 +178,7 @@ pub(super) async fn deliveries(
 
 /// The source that holds everything the filter wants, and as little else as can be told beforehand; none where nothing
 /// can be wanted.
-async fn delivery_source(
+pub(super) async fn delivery_source(
     client: &Object,
     filter: &DeliveryFilter,
     span: &mut Span,
@@ -200,24 +200,72 @@ async fn delivery_source(
             found => found,
         },
     };
-    if filter.status == Some(Status::Pending) {
-        // The queue is as long as what is pending.
-        return Ok(Some(match (endpoint, account) {
-            (Some(no), _) => Source::new("queue q", "seq", "endpoint_no = $4", vec![Key::Number(no)]),
-            (None, Some(no)) => Source::new(
-                "queue q JOIN endpoints qe ON qe.no = q.endpoint_no",
-                "q.seq",
-                "qe.account_no = $4",
-                vec![Key::Number(no)],
-            ),
-            (None, None) => Source::new("queue q", "seq", "true", Vec::new()),
-        }));
-    }
+    let table = match filter.status {
+        Some(Status::Pending) => return Ok(Some(of_queue(client, endpoint, account, span.below).await?)),
+        Some(Status::Exhausted) => "exhausted",
+        Some(Status::Delivered | Status::Cancelled) | None => "deliveries",
+    };
     Ok(Some(match (endpoint, account) {
-        (Some(no), _) => Source::new("deliveries", "seq", "endpoint_no = $4", vec![Key::Number(no)]),
-        (None, Some(no)) => Source::of_account("deliveries", "seq", no, filter.livemode),
-        (None, None) => Source::new("deliveries", "seq", "true", Vec::new()),
+        (Some(no), _) => Source::new(table, "seq", "endpoint_no = $4", vec![Key::Number(no)]),
+        (None, Some(no)) => Source::of_account(table, "seq", no, filter.livemode),
+        (None, None) => Source::new(table, "seq", "true", Vec::new()),
     }))
+}
+
+/// How many of the newest that are pending are looked at, to see whether an account has a fair part of them.
+const SAMPLE: i64 = 2_000;
+/// What a fair part is.
+const FAIR_PART: i64 = 100;
+
+/// From the newest on, each looked at by itself: a join would be planned in another order.
+const NEWEST_OF_ACCOUNT: &str = "(SELECT q.seq FROM (
+        SELECT seq, endpoint_no FROM queue WHERE seq > $1 AND seq < $2 ORDER BY seq DESC OFFSET 0
+    ) q WHERE (SELECT account_no FROM endpoints WHERE no = q.endpoint_no) = $4 ORDER BY q.seq DESC LIMIT $3)";
+
+/// Pending deliveries: from the newest on where most of those looked at are wanted, else lane by lane. The queue's indexes
+/// begin with the owner, so that a lane is looked for among those of every node and among what is nobody's.
+async fn of_queue(
+    client: &Object,
+    endpoint: Option<i64>,
+    account: Option<i64>,
+    below: i64,
+) -> Result<Source, Failed> {
+    let (endpoints, key) = match (endpoint, account) {
+        (Some(no), _) => ("(SELECT $4::bigint AS no)", no),
+        (None, Some(no)) => {
+            if is_fair_part(client, no, below).await? {
+                return Ok(Source { sql: NEWEST_OF_ACCOUNT.to_owned(), keys: vec![Key::Number(no)] });
+            }
+            ("(SELECT no FROM endpoints WHERE account_no = $4)", no)
+        }
+        (None, None) => return Ok(Source::new("queue q", "seq", "true", Vec::new())),
+    };
+    // In the order of the whole index, since what a null leads is not known to be in order behind it.
+    let part = |owner: &str, next: &str| {
+        format!(
+            "(SELECT seq FROM queue WHERE {owner} AND endpoint_no = e.no AND next_attempt_at {next}
+                AND seq > $1 AND seq < $2 ORDER BY owner DESC, endpoint_no DESC, seq DESC LIMIT $3)"
+        )
+    };
+    let (owned, free) = ("owner = n.no", "n.no IS NULL AND owner IS NULL");
+    let parts = [(owned, "IS NULL"), (owned, "IS NOT NULL"), (free, "IS NULL"), (free, "IS NOT NULL")];
+    let parts = parts.map(|(owner, next)| part(owner, next)).join(" UNION ALL ");
+    let sql = format!(
+        "(SELECT q.seq FROM {endpoints} e CROSS JOIN (SELECT no FROM nodes UNION ALL SELECT NULL) n
+            CROSS JOIN LATERAL ({parts}) q ORDER BY q.seq DESC LIMIT $3)"
+    );
+    Ok(Source { sql, keys: vec![Key::Number(key)] })
+}
+
+/// Whether an account has a fair part of the newest that are pending below a number.
+async fn is_fair_part(client: &Object, account: i64, below: i64) -> Result<bool, Failed> {
+    let sql = "SELECT count(*) >= $4 FROM (
+            SELECT endpoint_no FROM queue WHERE seq < $2 ORDER BY seq DESC LIMIT $3
+        ) q JOIN endpoints e ON e.no = q.endpoint_no WHERE e.account_no = $1";
+    let row = client
+        .query_one(&client.prepare_cached(sql).await?, &[&account, &below, &SAMPLE, &FAIR_PART])
+        .await?;
+    Ok(row.get(0))
 }
 
 /// An event's own deliveries, whose numbers lie close together, and those resent by hand.
@@ -272,18 +320,23 @@ pub(super) async fn event(client: &mut Object, id: EventId) -> Result<Event, Fai
     Ok(Event { payload: Bytes::from(row.get::<_, Vec<u8>>(8)), ..event_of(&row) })
 }
 
+/// The same of events.
+pub(super) async fn event_source(client: &Object, filter: &EventFilter) -> Result<Option<Source>, Failed> {
+    let Some(account) = filter.account else {
+        return Ok(Some(Source::new("events", "seq", "true", Vec::new())));
+    };
+    let no = number_of(client, "accounts", account.to_bytes()).await?;
+    Ok(no.map(|no| Source::of_account("events", "seq", no, filter.livemode)))
+}
+
 pub(super) async fn events(
     client: &mut Object,
     filter: EventFilter,
     request: PageRequest,
 ) -> Result<Page<Event>, Failed> {
     let span = Span::find(client, Table::Events, filter.since, filter.until, request.before).await?;
-    let source = match filter.account {
-        None => Source::new("events", "seq", "true", Vec::new()),
-        Some(id) => match number_of(client, "accounts", id.to_bytes()).await? {
-            None => return Ok(Page { rows: Vec::new(), next: None }),
-            Some(no) => Source::of_account("events", "seq", no, filter.livemode),
-        },
+    let Some(source) = event_source(client, &filter).await? else {
+        return Ok(Page { rows: Vec::new(), next: None });
     };
     let select = format!(
         "{EVENT_COLUMNS} FROM $source s JOIN events ev ON ev.seq = s.seq JOIN accounts a ON a.no = ev.account_no"

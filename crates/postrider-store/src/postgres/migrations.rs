@@ -24,10 +24,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0004_portal_links.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0005_kept_answers.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0006_audit.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0009_exhausted.sql"), works_from: 1 },
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 6;
+pub(super) const NEWEST: i64 = 7;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -139,6 +139,7 @@ async fn drop_if_over(
     client
         .batch_execute(&format!(
             "DROP TABLE attempts_{number}; DROP TABLE deliveries_{number}; DROP TABLE events_{number};
+             DELETE FROM exhausted WHERE seq >= {first} AND seq <= {last};
              DELETE FROM pages WHERE page = {number}"
         ))
         .await?;

@@ -4,6 +4,7 @@ mod configuration;
 mod fencing;
 mod outages;
 mod pages;
+mod plans;
 mod sharing;
 
 use std::sync::Arc;

@@ -1,0 +1,189 @@
+//! Which index each list of deliveries is led by, and how little of the database a page of it touches, asked of PostgreSQL
+//! itself about a log that is long beside a page: a change of the schema or of a query cannot make one walk it unseen.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use deadpool_postgres::Object;
+use postrider_core::delivery::Status;
+
+use super::{Database, NEVER, world};
+use crate::Store as _;
+use crate::conformance::world::Lane;
+use crate::model::{DeliveryFilter, EventFilter, PageRequest};
+use crate::postgres::PostgresStore;
+use crate::postgres::lists::{Key, Source, delivery_source, event_source};
+use crate::postgres::span::Span;
+
+/// Rows of the log: most are delivered; every hundredth is exhausted, and as many are pending, half of them nobody's.
+const ROWS: i64 = 40_000;
+/// The pages of the database that a page of a list may touch, its joins left out: a few for each row. Walking the log takes thousands.
+const MOST_TOUCHED: u64 = 300;
+
+/// How many lanes, of as many accounts, share the log.
+const LANES: usize = 60;
+
+/// A long log, with three of its lanes: one like most, one that half of what is pending is for, and one with next to
+/// nothing.
+async fn filled(database: &Database, node: &Arc<PostgresStore>) -> [Lane; 3] {
+    let world = world(database, node);
+    let mut lanes = Vec::new();
+    for _ in 0..LANES {
+        lanes.push(world.lane().await);
+    }
+    let numbers: Vec<_> = lanes.iter().map(|lane| lane.endpoint.no.0.to_string()).collect();
+    let accounts: Vec<_> = lanes.iter().map(|lane| lane.account.no.0.to_string()).collect();
+    let (first, me) = (1_i64 << 32, node.shared.me());
+    database.sql(&format!(
+        "INSERT INTO events (seq, id, account_no, livemode, created_at, first_delivery_seq, last_delivery_seq, type,
+            payload)
+         SELECT {first} + n, gen_random_uuid(), (ARRAY[{accounts}])[n % {LANES} + 1], false, n, {first} + n, {first} + n, 'policy.created', '{{}}'
+         FROM generate_series(1, {ROWS}) n;
+         INSERT INTO deliveries (seq, id, event_seq, endpoint_no, account_no, created_at, updated_at, attempts, status,
+            livemode)
+         SELECT {first} + n, gen_random_uuid(), {first} + n, ep.no, ep.account_no, n, n, 1,
+            CASE n % 100 WHEN 7 THEN 2 WHEN 8 THEN 0 ELSE 1 END, ep.livemode
+         FROM generate_series(1, {ROWS}) n
+         JOIN endpoints ep ON ep.no = (ARRAY[{numbers}])[
+            CASE WHEN n % 10000 = 8 THEN {LANES} WHEN n % 200 = 108 THEN 2 ELSE n % ({LANES} - 1) + 1 END];
+         INSERT INTO queue (seq, event_seq, endpoint_no, owner, next_attempt_at)
+         SELECT seq, event_seq, endpoint_no, CASE WHEN created_at % 200 = 8 THEN {me} END,
+            CASE WHEN created_at % 300 = 8 THEN 1 END
+         FROM deliveries WHERE status = 0;
+         UPDATE deliveries SET status = 2 WHERE status = 2;
+         ANALYZE",
+        numbers = numbers.join(", "),
+        accounts = accounts.join(", ")
+    ));
+    let quiet = lanes.swap_remove(LANES - 1);
+    let fair = lanes.swap_remove(1);
+    [lanes.swap_remove(0), fair, quiet]
+}
+
+/// The indexes that a source's query is led by, and how many pages it touches.
+async fn explained(client: &Object, source: &Source) -> (BTreeSet<String>, u64, String) {
+    let mut sql = source.sql.clone();
+    let keys = source.keys.iter().map(|key| match key {
+        Key::Number(number) => number.to_string(),
+        Key::Flag(flag) => flag.to_string(),
+    });
+    let given = [i64::MIN.to_string(), i64::MAX.to_string(), "51".to_owned()];
+    let parameters: Vec<_> = given.into_iter().chain(keys).collect();
+    for (index, value) in parameters.iter().enumerate().rev() {
+        sql = sql.replace(&format!("${}", index + 1), &format!("({value})::{}", type_of(value)));
+    }
+    let rows = client.query(&format!("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) {sql}"), &[]).await;
+    let lines: Vec<String> = rows.expect("it is explained").iter().map(|row| row.get(0)).collect();
+    let index = |line: &String| Some(line.split_once(" using ")?.1.split(' ').next()?.to_owned());
+    let touched = lines.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared hit="));
+    let touched = touched.and_then(|rest| rest.split(' ').next()?.parse().ok());
+    (lines.iter().filter_map(index).collect(), touched.expect("all of it is in memory"), lines.join("\n"))
+}
+
+fn type_of(value: &str) -> &'static str {
+    if value.parse::<i64>().is_ok() { "bigint" } else { "boolean" }
+}
+
+#[tokio::test]
+async fn a_page_of_any_list_of_deliveries_is_led_by_an_index_and_touches_little() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    let [busy, fair, quiet] = filled(&database, &node).await;
+    let client = node.shared.pool.get().await.unwrap();
+    let of = |lane: &Lane| DeliveryFilter { endpoint: Some(lane.endpoint.id), ..DeliveryFilter::default() };
+    let whose = |lane: &Lane| DeliveryFilter { account: Some(lane.account.id), ..DeliveryFilter::default() };
+    let with = |status, filter: DeliveryFilter| DeliveryFilter { status: Some(status), ..filter };
+    let all = DeliveryFilter::default();
+    let in_mode = DeliveryFilter { livemode: Some(busy.endpoint.livemode), ..whose(&busy) };
+    let by_lane = &["queue_ready", "queue_waiting", "nodes_pkey"][..];
+    let of_accounts_lanes = &["queue_ready", "queue_waiting", "nodes_pkey", "endpoints_account"][..];
+    for (filter, expected) in [
+        (all.clone(), &["deliveries_1_pkey"][..]),
+        (of(&busy), &["deliveries_1_endpoint_no_seq_idx"]),
+        (whose(&busy), &["deliveries_1_account_no_livemode_seq_idx"]),
+        (in_mode, &["deliveries_1_account_no_livemode_seq_idx"]),
+        (with(Status::Pending, all.clone()), &["queue_pkey"]),
+        (with(Status::Pending, of(&busy)), by_lane),
+        (with(Status::Pending, of(&quiet)), by_lane),
+        (with(Status::Pending, whose(&fair)), &["endpoints_pkey", "queue_pkey"]),
+        (with(Status::Pending, whose(&quiet)), of_accounts_lanes),
+        (with(Status::Exhausted, all), &["exhausted_pkey"]),
+        (with(Status::Exhausted, of(&busy)), &["exhausted_endpoint"]),
+        (with(Status::Exhausted, whose(&busy)), &["exhausted_account"]),
+        (with(Status::Delivered, of(&busy)), &["deliveries_1_endpoint_no_seq_idx"]),
+    ] {
+        let mut span = Span { above: i64::MIN, below: i64::MAX };
+        let source =
+            delivery_source(&client, &filter, &mut span).await.unwrap().expect("something can be wanted");
+        let (indexes, touched, plan) = explained(&client, &source).await;
+        let expected: BTreeSet<String> = expected.iter().map(|&index| index.to_owned()).collect();
+        assert_eq!(indexes, expected, "{filter:?}\n{plan}");
+        assert!(touched <= MOST_TOUCHED, "{filter:?} touches {touched} pages\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn so_is_a_page_of_any_list_of_events() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    let [busy, ..] = filled(&database, &node).await;
+    let client = node.shared.pool.get().await.unwrap();
+    let whose = EventFilter { account: Some(busy.account.id), ..EventFilter::default() };
+    for (filter, expected) in [
+        (EventFilter::default(), "events_1_pkey"),
+        (EventFilter { livemode: Some(false), ..whose.clone() }, "events_1_account_no_livemode_seq_idx"),
+        (whose, "events_1_account_no_livemode_seq_idx"),
+    ] {
+        let source = event_source(&client, &filter).await.unwrap().expect("something can be wanted");
+        let (indexes, touched, plan) = explained(&client, &source).await;
+        assert_eq!(indexes, BTreeSet::from([expected.to_owned()]), "{filter:?}\n{plan}");
+        assert!(touched <= MOST_TOUCHED, "{filter:?} touches {touched} pages\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn lists_of_what_is_pending_and_exhausted_are_whole_whosever_the_deliveries_are() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    let lanes = filled(&database, &node).await;
+    for lane in &lanes {
+        for (status, number) in [(Status::Pending, 0), (Status::Exhausted, 2)] {
+            let no = lane.endpoint.no.0;
+            let expected = database.sql(&format!(
+                "SELECT string_agg(seq::text, ' ' ORDER BY seq DESC) FROM deliveries
+                 WHERE endpoint_no = {no} AND status = {number}"
+            ));
+            let of_endpoint = DeliveryFilter {
+                endpoint: Some(lane.endpoint.id),
+                status: Some(status),
+                ..DeliveryFilter::default()
+            };
+            let of_account =
+                DeliveryFilter { endpoint: None, account: Some(lane.account.id), ..of_endpoint.clone() };
+            for filter in [of_endpoint, of_account] {
+                let mut page = PageRequest { limit: 50, before: None };
+                let mut found = Vec::new();
+                loop {
+                    let part = node.deliveries(filter.clone(), page).await.unwrap();
+                    found.extend(part.rows.iter().map(|row| row.seq.0.to_string()));
+                    page.before = part.next;
+                    if part.next.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found.join(" "), expected, "{filter:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_pruned_leaves_the_list_of_what_was_exhausted() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    filled(&database, &node).await;
+    let listed = || database.sql("SELECT count(*) FROM exhausted");
+    assert_eq!(listed(), "400");
+    database.sql("DELETE FROM deliveries WHERE status = 2 AND created_at <= 10000");
+    assert_eq!(listed(), "300");
+}
