@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Response;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::cli::ClientArgs;
 
@@ -28,13 +31,18 @@ impl Client {
                 "no key: set POSTRIDER_OPERATOR_KEY to the operator key or an account's key, or give --key"
             );
         };
-        Ok(Self::with(&args.url, key))
+        Ok(Self::trusting(trust(args.ca_file.as_deref())?, &args.url, key))
     }
 
     /// A client for this service with this key.
     pub(crate) fn with(url: &str, key: String) -> Self {
+        Self::trusting(TlsConfig::default(), url, key)
+    }
+
+    fn trusting(tls: TlsConfig, url: &str, key: String) -> Self {
         let agent = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
+            .tls_config(tls)
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
@@ -108,6 +116,23 @@ impl Client {
     }
 }
 
+/// Whom a client trusts on `https`: the public authorities, or those of a file.
+pub(crate) fn trust(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
+    let Some(file) = ca_file else { return Ok(TlsConfig::default()) };
+    let pem = std::fs::read(file).with_context(|| format!("--ca-file {}", file.display()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        let item = item.with_context(|| format!("--ca-file {}", file.display()))?;
+        if let PemItem::Certificate(certificate) = item {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        bail!("--ca-file {} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", file.display());
+    }
+    Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates)).build())
+}
+
 /// `/v1/KIND/ID`, whatever stands in the id.
 pub(crate) fn path_of(kind: &str, id: &str) -> String {
     format!("/v1/{kind}/{}", encoded(id))
@@ -157,7 +182,70 @@ pub(crate) fn problem_in_words(status: u16, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
     use super::*;
+
+    /// A service behind TLS that answers one request, and the certificate that it shows.
+    fn behind_tls() -> (String, String) {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("it is made");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("they are known")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("they belong together");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("one comes");
+            let mut connection = rustls::ServerConnection::new(Arc::new(config)).expect("it is valid");
+            let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+            // Whoever does not trust it goes away.
+            if stream.read(&mut [0; 4096]).is_ok() {
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"data\": []}";
+                stream.write_all(answer.as_bytes()).expect("it is read");
+                connection.send_close_notify();
+                drop(connection.write_tls(&mut socket));
+            }
+        });
+        (format!("https://localhost:{port}"), cert.pem())
+    }
+
+    fn client_of(url: String, ca_file: Option<PathBuf>) -> Client {
+        Client::new(&ClientArgs { url, key: Some("a key".to_owned()), ca_file }).expect("it is made")
+    }
+
+    #[test]
+    fn a_service_behind_tls_is_talked_to_where_its_certificate_is_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let (url, pem) = behind_tls();
+        std::fs::write(&file, pem).unwrap();
+        assert_eq!(client_of(url, Some(file)).get("/v1/accounts").unwrap()["data"], serde_json::json!([]));
+
+        let (url, _pem) = behind_tls();
+        let refused = client_of(url, None).get("/v1/accounts").unwrap_err();
+        assert!(format!("{refused:#}").contains("certificate"), "{refused:#}");
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let refused = |file: &Path| format!("{:#}", trust(Some(file)).unwrap_err());
+        assert!(refused(&file).contains("No such file"), "{}", refused(&file));
+        std::fs::write(&file, "not PEM").unwrap();
+        assert!(refused(&file).contains("holds no certificate in PEM"), "{}", refused(&file));
+    }
 
     #[test]
     fn no_text_leaves_its_place_in_a_path_or_a_query() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use hyper::Uri;
 use ureq::http::{HeaderMap, Response};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 /// How long one request may take with its answer.
@@ -36,8 +37,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new() -> Self {
-        let common = || Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
+    pub(super) fn new(tls: &TlsConfig) -> Self {
+        let common = || {
+            let config = Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
+            config.tls_config(tls.clone())
+        };
         let requests = common().timeout_global(Some(PATIENCE)).build();
         let streams = common()
             .timeout_connect(Some(PATIENCE))
