@@ -94,6 +94,8 @@ pub(crate) const LOOK_AGAIN_ROUNDS: u64 = 6;
 pub(crate) const LOOK_AGAIN_SLICE: usize = 200;
 /// How long a change of an endpoint's state by hand waits for one by the service to be committed.
 pub(crate) const STATE_WAIT: Duration = Duration::from_secs(10);
+/// How often a change by hand is made again where others change the same endpoint at that moment.
+pub(crate) const CHANGE_TRIES: usize = 20;
 /// Rows per read of due retries.
 pub(crate) const DUE_PAGE: usize = 500;
 /// Refills that run at once.

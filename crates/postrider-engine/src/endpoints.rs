@@ -9,9 +9,10 @@ use postrider_core::id::EndpointId;
 use postrider_core::operational::Operational;
 use postrider_core::secret::Secrets;
 use postrider_core::time::Timestamp;
+use postrider_store::StoreError;
 use postrider_store::model::{EndpointUpdate, NewEndpoint, Page, PageRequest};
 
-use crate::config::STATE_WAIT;
+use crate::config::{CHANGE_TRIES, STATE_WAIT};
 use crate::going_on::finish_what_began;
 use crate::model::{EndpointDraft, EndpointFilter, EndpointPatch, EndpointView, StateChange};
 use crate::once::{self, Once};
@@ -64,18 +65,7 @@ impl Acting {
         patch: EndpointPatch,
     ) -> Result<EndpointView, EngineError> {
         let (inner, who) = (self.0.clone(), self.who);
-        finish_what_began(async move {
-            let _changing = inner.changes.lock().await;
-            let mut endpoint = Endpoint::clone(&*inner.find_endpoint(id)?);
-            let before = endpoint.settings.clone();
-            apply(&mut endpoint.settings, patch);
-            endpoint.updated_at = inner.now();
-            check_secrets_fit(&endpoint.settings, &endpoint.secrets, endpoint.updated_at)?;
-            let deed = who.did(Action::EndpointUpdated, endpoint.account, endpoint.id, endpoint.updated_at);
-            let deed = Deed { fields: changed_fields(&before, &endpoint.settings), ..deed };
-            inner.commit_settings(endpoint, deed).await
-        })
-        .await
+        finish_what_began(async move { inner.update_endpoint(id, patch, who).await }).await
     }
 
     /// Deletes an endpoint; what is pending is cancelled, the log stays.
@@ -165,17 +155,41 @@ impl Inner {
         Ok(self.view(&endpoint))
     }
 
+    /// Applies a patch to the endpoint as it is; where another node changes it meanwhile, to what that one made of it.
+    async fn update_endpoint(
+        self: &Arc<Self>,
+        id: EndpointId,
+        patch: EndpointPatch,
+        who: Who,
+    ) -> Result<EndpointView, EngineError> {
+        let changing = self.changes.lock().await;
+        for _ in 0..CHANGE_TRIES {
+            let before = self.find_endpoint(id)?;
+            let mut after = Endpoint::clone(&before);
+            apply(&mut after.settings, patch.clone());
+            after.updated_at = self.now();
+            check_secrets_fit(&after.settings, &after.secrets, after.updated_at)?;
+            let deed = who.did(Action::EndpointUpdated, after.account, after.id, after.updated_at);
+            let deed = Deed { fields: changed_fields(&before.settings, &after.settings), ..deed };
+            match self.store.update_endpoint(&before, &after, EndpointUpdate::Settings, deed).await {
+                Err(StoreError::Conflict(_)) => self.read_changed(&changing, before.account_no).await?,
+                updated => return Ok(self.adopt_settings(after, updated?)),
+            }
+        }
+        Err(EngineError::Conflict(KEEPS_CHANGING))
+    }
+
     async fn change_state(
         self: &Arc<Self>,
         id: EndpointId,
         change: StateChange,
         who: Who,
     ) -> Result<EndpointView, EngineError> {
-        let _changing = self.changes.lock().await;
-        let known = self.find_endpoint(id)?;
-        let no = known.no;
+        let changing = self.changes.lock().await;
         let mut wrote = None;
-        loop {
+        for _ in 0..CHANGE_TRIES {
+            let known = self.find_endpoint(id)?;
+            let no = known.no;
             // The service changes states too: it must have committed its own before, so that this is the last word.
             self.until_state_is_recorded(no).await?;
             let found = self.view(&known).state;
@@ -188,10 +202,17 @@ impl Inner {
                 Err(conflict) => return Err(conflict),
             };
             let now = self.now();
-            let endpoint = Endpoint { state, updated_at: now, ..Endpoint::clone(&known) };
+            let before = Endpoint { state: found, ..Endpoint::clone(&known) };
+            let endpoint = Endpoint { state, updated_at: now, ..before.clone() };
             let deed = who.did(action_of(change), endpoint.account, id, now);
             let update = EndpointUpdate::State { fresh_health };
-            let version = self.store.update_endpoint(&endpoint, update, deed).await?;
+            let version = match self.store.update_endpoint(&before, &endpoint, update, deed).await {
+                Err(StoreError::Conflict(_)) => {
+                    self.read_changed(&changing, endpoint.account_no).await?;
+                    continue;
+                }
+                updated => updated?,
+            };
             wrote = Some(state);
             let endpoint = Arc::new(endpoint);
             self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
@@ -213,6 +234,7 @@ impl Inner {
             self.pump();
             return Ok(self.view(&endpoint));
         }
+        Err(EngineError::Conflict(KEEPS_CHANGING))
     }
 
     /// Waits until the store knows what the service itself made of an endpoint's state.
@@ -230,20 +252,19 @@ impl Inner {
         waited.map_err(|elapsed| EngineError::Unavailable(Box::new(elapsed)))
     }
 
-    /// Commits changed settings and tells matching and the lane of them.
-    async fn commit_settings(
-        self: &Arc<Self>,
-        endpoint: Endpoint,
-        deed: Deed,
-    ) -> Result<EndpointView, EngineError> {
-        let version = self.store.update_endpoint(&endpoint, EndpointUpdate::Settings, deed).await?;
+    /// Tells matching and the lane of changed settings, which are committed.
+    fn adopt_settings(self: &Arc<Self>, endpoint: Endpoint, version: i64) -> EndpointView {
         let endpoint = Arc::new(endpoint);
         self.change_snapshot(|snapshot| snapshot.put_endpoint(endpoint.clone(), version));
         self.lanes().configure(endpoint.clone(), self.now());
         self.pump();
-        Ok(self.view(&endpoint))
+        self.view(&endpoint)
     }
 }
+
+/// Why a change is given up.
+const KEEPS_CHANGING: &str =
+    "the endpoint is being changed by others again and again; repeat the change in a moment";
 
 /// What a change by hand makes of a state, and whether health begins anew; none where it is so already.
 fn following_state(change: StateChange, found: State) -> Result<Option<(State, bool)>, EngineError> {

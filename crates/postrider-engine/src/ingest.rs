@@ -101,7 +101,11 @@ impl Inner {
             self.config.traces.as_ref().map(|traces| Taking::begin(traces, &*self.clock, origin));
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {
-            let Matched { mut events, items, accepted } = self.match_all(&submissions, &ids, only)?;
+            let matched = match self.match_all(&submissions, &ids, only) {
+                Err(EngineError::NotFound) if self.look_for_accounts(&submissions).await? => continue,
+                matched => matched?,
+            };
+            let Matched { mut events, items, accepted } = matched;
             let left = self.leave_to_others(&mut events);
             if let Some(taking) = &mut taking {
                 taking.commits();

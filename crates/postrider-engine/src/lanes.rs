@@ -4,7 +4,7 @@
 //! Lanes whose receivers are slow or not known yet draw on a share of it, so that they can't take it whole. Memory
 //! holds a bounded part of each backlog; the rest stays in the store and is asked for through [`Lanes::take_refill`].
 
-mod bucket;
+pub(crate) mod bucket;
 mod cancelled;
 pub(crate) mod clock;
 mod finish;
@@ -28,6 +28,7 @@ use postrider_core::replay::Standing;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::time::Timestamp;
 
+use self::cancelled::CancelledElsewhere;
 pub(crate) use self::finish::{Attempted, Finished};
 pub use self::gauges::LaneGauges;
 pub(crate) use self::lane::Item;
@@ -90,6 +91,9 @@ pub(crate) struct Lanes {
     refills: VecDeque<EndpointNo>,
     /// What ended lately over all lanes.
     tally: Tally,
+    cancelled_elsewhere: CancelledElsewhere,
+    /// Whether a delivery was committed whose endpoint has no lane any more.
+    stray: bool,
     /// Whether other nodes may send to the same endpoints.
     shared: bool,
     /// Endpoints that need one place, and may need this one.
@@ -114,6 +118,8 @@ impl Lanes {
             let_go_during_due: None,
             refills: VecDeque::new(),
             tally: Tally::default(),
+            cancelled_elsewhere: CancelledElsewhere::default(),
+            stray: false,
             shared: false,
             wanted: BTreeSet::new(),
             suspended: false,
@@ -174,9 +180,9 @@ impl Lanes {
     /// A fresh delivery, just committed. It is kept in memory where there is room and its turn allows.
     pub(crate) fn push(&mut self, no: EndpointNo, mut item: Item, now: Timestamp) {
         let room = self.room();
-        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        let Some(lane) = self.lanes.get_mut(&no) else { return self.stray = true };
         lane.backlog += 1;
-        if lane.known.has_taken_over(item.seq) {
+        if lane.known.has_taken_over(item.seq) || self.cancelled_elsewhere.has(item.seq) {
             return;
         }
         let direct = lane.state == State::Enabled
@@ -201,8 +207,13 @@ impl Lanes {
 
     /// A delivery resent by hand: of a failing endpoint it is the next probe, at once, wherever its lane's backlog is.
     pub(crate) fn push_resend(&mut self, no: EndpointNo, mut item: Item, now: Timestamp) {
-        let Some(lane) = self.lanes.get_mut(&no) else { return };
-        if lane.state != State::Enabled || !lane.health.is_failing() || !lane.known.load(item.seq) {
+        let Some(lane) = self.lanes.get_mut(&no) else { return self.stray = true };
+        let is_cancelled = self.cancelled_elsewhere.has(item.seq);
+        if lane.state != State::Enabled
+            || !lane.health.is_failing()
+            || is_cancelled
+            || !lane.known.load(item.seq)
+        {
             return self.push(no, item, now);
         }
         lane.backlog += 1;
@@ -211,6 +222,12 @@ impl Lanes {
         lane.probe_next(item.seq);
         lane.insert_sorted(item);
         self.settle(no, now);
+    }
+
+    /// Whether something was committed for an endpoint that was deleted at that moment, since this was asked before: its
+    /// deletion may have cancelled what was pending before that was there.
+    pub(crate) fn take_stray(&mut self) -> bool {
+        std::mem::take(&mut self.stray)
     }
 
     /// The next delivery to send, if any may be sent now.

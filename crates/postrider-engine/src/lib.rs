@@ -10,6 +10,7 @@ mod announce;
 mod background;
 mod config;
 mod departures;
+mod elsewhere;
 mod endpoints;
 pub mod environment;
 mod error;
@@ -73,6 +74,7 @@ use crate::announce::Announcement;
 use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
+use crate::lanes::bucket::Bucket;
 use crate::meters::Meters;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
@@ -133,6 +135,8 @@ struct Inner {
     due: Notify,
     /// Wakes the task that asks for endpoints that need one place.
     places: Notify,
+    /// How often the store may yet be asked for what another node may have made.
+    looks_elsewhere: Mutex<Bucket>,
     /// Wakes the task that takes replays further, once one is made or cancelled.
     replays: Notify,
     /// The room for ranges that are being counted.

@@ -74,7 +74,7 @@ pub struct EndpointDraft {
 }
 
 /// What is to change about an endpoint; what is `None` stays.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct EndpointPatch {
     /// A new URL.
     pub url: Option<Url>,

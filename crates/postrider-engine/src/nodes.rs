@@ -10,6 +10,8 @@ use postrider_core::id::DeliveryId;
 use postrider_store::StoreError;
 use postrider_store::model::{NewEvent, News, Node};
 
+use tokio::sync::MutexGuard;
+
 use crate::config::STORE_PAUSE;
 use crate::model::Submission;
 use crate::{Engine, EngineError, Inner};
@@ -38,10 +40,13 @@ impl Engine {
 pub(crate) async fn follow(inner: Arc<Inner>) {
     let mut unread: BTreeSet<AccountNo> = BTreeSet::new();
     loop {
-        let News { started_over, may_send_again, others_are_gone, changed, free } = inner.store.news().await;
+        let News { started_over, may_send_again, others_are_gone, changed, free, cancelled } =
+            inner.store.news().await;
         unread.extend(changed);
         if started_over || others_are_gone {
             inner.due.notify_one();
+            // Whoever is gone may have committed something for an endpoint that was deleted meanwhile.
+            inner.cancel.notify_one();
         }
         {
             let mut lanes = inner.lanes();
@@ -51,8 +56,10 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
             if may_send_again {
                 lanes.resume();
             }
+            let now = inner.now();
+            cancelled.into_iter().for_each(|(no, seq)| lanes.cancelled_elsewhere(no, seq, now));
             free.into_iter().for_each(|no| lanes.is_free(no));
-            inner.wake_for(&lanes);
+            inner.wake_for(&mut lanes);
         }
         while !unread.is_empty() {
             match inner.read_again(unread.iter().copied().collect()).await {
@@ -140,8 +147,25 @@ impl Inner {
     }
 
     /// Reads accounts in which something has changed elsewhere, and tells matching and the lanes.
-    async fn read_again(self: &Arc<Self>, accounts: Vec<AccountNo>) -> Result<(), StoreError> {
-        let _changing = self.changes.lock().await;
+    pub(crate) async fn read_again(self: &Arc<Self>, accounts: Vec<AccountNo>) -> Result<(), StoreError> {
+        let changing = self.changes.lock().await;
+        self.read_under(&changing, accounts).await
+    }
+
+    /// The same for one account, by whoever holds the configuration and was overtaken by another node.
+    pub(crate) async fn read_changed(
+        self: &Arc<Self>,
+        changing: &MutexGuard<'_, ()>,
+        account: AccountNo,
+    ) -> Result<(), StoreError> {
+        self.read_under(changing, vec![account]).await
+    }
+
+    async fn read_under(
+        self: &Arc<Self>,
+        _changing: &MutexGuard<'_, ()>,
+        accounts: Vec<AccountNo>,
+    ) -> Result<(), StoreError> {
         let loaded = self.store.load_accounts(accounts.clone()).await?;
         let now = self.now();
         let endpoints: Vec<_> = loaded.endpoints.iter().cloned().map(Arc::new).collect();

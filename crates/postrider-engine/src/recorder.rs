@@ -84,7 +84,7 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         for (no, seq, next) in recorded.into_iter().filter(|(_, seq, _)| !left_out.contains(seq)) {
             lanes.recorded(no, seq, next);
         }
-        inner.wake_for(&lanes);
+        inner.wake_for(&mut lanes);
     }
     inner.written_down.fetch_add(taken, Ordering::Relaxed);
     inner.recorded.notify_waiters();

@@ -10,7 +10,9 @@ use postrider_core::audit::{Action, Who};
 use postrider_core::endpoint::Endpoint;
 use postrider_core::id::EndpointId;
 use postrider_core::secret::{RotationRefused, Secret, Secrets};
+use postrider_store::StoreError;
 use postrider_store::model::SecretsChange;
+use tokio::sync::MutexGuard;
 
 use crate::config::SETTLE_SECRETS_EVERY;
 use crate::going_on::finish_what_began;
@@ -40,7 +42,7 @@ impl Acting {
         let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let new = secret.unwrap_or_else(|| inner.generate_secret());
-            let _changing = inner.changes.lock().await;
+            let changing = inner.changes.lock().await;
             let endpoint = inner.find_endpoint(id)?;
             let rotated = endpoint.secrets.rotated(new.clone(), overlap, inner.now()).map_err(refused)?;
             if endpoint.settings.standard_webhooks
@@ -48,7 +50,10 @@ impl Acting {
             {
                 return Err(EngineError::Refused { field: "secret", detail: why.to_string() });
             }
-            Ok((inner.commit_secrets(&endpoint, rotated, (who, Action::SecretRotated)).await?, new))
+            Ok((
+                inner.commit_secrets(&endpoint, rotated, (who, Action::SecretRotated), &changing).await?,
+                new,
+            ))
         })
         .await
     }
@@ -57,11 +62,11 @@ impl Acting {
     pub async fn end_secret_overlap(&self, id: EndpointId) -> Result<EndpointView, EngineError> {
         let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
-            let _changing = inner.changes.lock().await;
+            let changing = inner.changes.lock().await;
             let endpoint = inner.find_endpoint(id)?;
             let ended = endpoint.secrets.ended(inner.now());
             let ended = ended.ok_or(EngineError::Conflict("no overlap of two secrets runs"))?;
-            inner.commit_secrets(&endpoint, ended, (who, Action::SecretOverlapEnded)).await
+            inner.commit_secrets(&endpoint, ended, (who, Action::SecretOverlapEnded), &changing).await
         })
         .await
     }
@@ -74,12 +79,13 @@ impl Inner {
         Secret::generate(&random)
     }
 
-    /// Commits secrets, and lets the lane sign with them. `changes` must be held.
+    /// Commits secrets, and lets the lane sign with them.
     async fn commit_secrets(
         self: &Arc<Self>,
         endpoint: &Endpoint,
         secrets: Secrets,
         (who, action): (Who, Action),
+        changing: &MutexGuard<'_, ()>,
     ) -> Result<EndpointView, EngineError> {
         let at = self.now();
         let change = SecretsChange {
@@ -91,7 +97,14 @@ impl Inner {
             at,
             deed: who.did(action, endpoint.account, endpoint.id, at),
         };
-        let version = self.store.set_secrets(change).await?;
+        let version = match self.store.set_secrets(change).await {
+            // The next try begins with what the other one made.
+            Err(StoreError::Conflict(why)) => {
+                self.read_changed(changing, endpoint.account_no).await?;
+                return Err(EngineError::Conflict(why));
+            }
+            changed => changed?,
+        };
         let changed = Arc::new(Endpoint { secrets, updated_at: at, ..endpoint.clone() });
         self.change_snapshot(|snapshot| snapshot.put_endpoint(changed.clone(), version));
         self.lanes().configure(changed.clone(), at);
@@ -106,11 +119,11 @@ impl Inner {
             ended.map(|endpoint| endpoint.id).collect()
         };
         for id in ended {
-            let _changing = self.changes.lock().await;
+            let changing = self.changes.lock().await;
             let Ok(endpoint) = self.find_endpoint(id) else { continue };
             let ended = (Who::SERVICE, Action::SecretOverlapEnded);
             let Some(settled) = endpoint.secrets.settled(self.now()) else { continue };
-            if let Err(error) = self.commit_secrets(&endpoint, settled, ended).await {
+            if let Err(error) = self.commit_secrets(&endpoint, settled, ended, &changing).await {
                 // The new one signs all the same; this is tried again with the next round.
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, endpoint = %id, "an old secret could not be let go");

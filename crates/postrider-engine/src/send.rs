@@ -79,12 +79,15 @@ impl Inner {
     }
 
     /// Wakes the tasks that ask the store for what the lanes want.
-    pub(crate) fn wake_for(&self, lanes: &Lanes) {
+    pub(crate) fn wake_for(&self, lanes: &mut Lanes) {
         if lanes.wants_refill() {
             self.refill.notify_one();
         }
         if lanes.wants_place() {
             self.places.notify_one();
+        }
+        if lanes.take_stray() {
+            self.cancel.notify_one();
         }
     }
 

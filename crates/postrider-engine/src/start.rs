@@ -18,12 +18,15 @@ use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE, REPLAY_COUNTS_AT_ONCE};
 use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
+use crate::lanes::bucket::Bucket;
 use crate::meters::Meters;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
-use crate::{Engine, EngineConfig, Inner, announce, background, keys, nodes, recorder, replays, secrets};
+use crate::{
+    Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, secrets,
+};
 
 /// What the engine works with, so that a test can replace each.
 pub struct Parts {
@@ -87,6 +90,7 @@ impl Engine {
             store,
             transport,
             started_at: clock.now(),
+            looks_elsewhere: Mutex::new(Bucket::new(elsewhere::LOOKS, clock.now())),
             clock,
             chance,
             snapshot: ArcSwap::from_pointee(snapshot),

@@ -19,6 +19,8 @@ pub(crate) const REPLAY_RUNS: &str =
     "a replay of this endpoint is running; wait until it is done, or cancel it";
 /// Why a key is not made.
 pub(crate) const KEYS_ARE_FULL: &str = "the account has as many keys as it may have; revoke one first";
+/// Why an endpoint is not changed.
+pub(crate) const OVERTAKEN: &str = "the endpoint was changed by others at this moment; look at it again, and repeat what is still to be changed";
 /// Why a delivery is not cancelled.
 pub(crate) const HAS_ENDED: &str = "the delivery has come to its end; only a pending one can be cancelled";
 /// See [`REPLAY_RUNS`].

@@ -94,6 +94,7 @@ macro_rules! store_conformance {
             configuring::every_setting_of_an_endpoint_survives,
             configuring::an_update_writes_everything_but_health_and_secrets,
             configuring::a_change_of_settings_leaves_the_state,
+            configuring::a_change_that_another_one_has_overtaken_is_refused,
             credentials::secrets_change_only_from_what_they_were_and_survive,
             credentials::a_change_of_settings_or_state_leaves_the_secrets,
             configuring::each_change_raises_the_version,

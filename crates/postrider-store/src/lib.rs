@@ -40,7 +40,7 @@ use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
-    LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
+    LaneBacklog, Named, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
     PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
     ReplayStepped, SecretsChange,
 };
@@ -104,12 +104,13 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
 
-    /// Writes an endpoint's settings as given, and its state where `update` says so (health is otherwise
-    /// written by [`Store::record`] alone). Gives the account's new configuration version. `NotFound` where it is
-    /// deleted.
+    /// Writes an endpoint's settings as `after` has them, and its state where `update` says so (health is otherwise
+    /// written by [`Store::record`] alone). Gives the account's new configuration version. `Conflict` where what is
+    /// written over is not what `before` has, so that no change is undone by another; `NotFound` where it is deleted.
     async fn update_endpoint(
         &self,
-        endpoint: &Endpoint,
+        before: &Endpoint,
+        after: &Endpoint,
         update: EndpointUpdate,
         deed: Deed,
     ) -> Result<i64, StoreError>;
@@ -330,6 +331,12 @@ pub trait Store: Send + Sync + 'static {
         all.keys.retain(|key| accounts.contains(&key.account));
         all.endpoints.retain(|endpoint| accounts.contains(&endpoint.account_no));
         Ok(all)
+    }
+
+    /// The account to which something belongs that this node does not know and another one may have made a moment ago;
+    /// none where there is no such thing.
+    async fn account_of(&self, _named: Named) -> Result<Option<AccountNo>, StoreError> {
+        Ok(None)
     }
 
     /// The nodes that are alive, by their numbers; none where the store is not shared.

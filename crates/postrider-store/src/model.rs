@@ -20,7 +20,7 @@ use postrider_core::time::Timestamp;
 mod nodes;
 
 pub use self::filters::{AuditFilter, DeliveryFilter, EventFilter};
-pub use self::nodes::{News, Node};
+pub use self::nodes::{Named, News, Node};
 use self::once::Keep;
 
 /// Everything that is kept in memory.
@@ -93,6 +93,14 @@ pub enum EndpointUpdate {
         /// Whether it begins anew with fresh health.
         fresh_health: bool,
     },
+}
+
+impl EndpointUpdate {
+    /// Whether a change that begins with `before` would write over what somebody else has made of the endpoint.
+    pub(crate) fn is_overtaken(self, before: &Endpoint, stored: &Endpoint) -> bool {
+        let writes_state = matches!(self, Self::State { .. });
+        before.settings != stored.settings || (writes_state && before.state != stored.state)
+    }
 }
 
 /// A change of an endpoint's secrets.

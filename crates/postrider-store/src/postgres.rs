@@ -8,6 +8,7 @@ mod account_keys;
 mod attempts;
 mod audit;
 mod batches;
+mod cancelling;
 mod configuration;
 mod connect;
 mod endpoints;

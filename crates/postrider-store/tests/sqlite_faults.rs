@@ -321,7 +321,12 @@ async fn the_files_never_hold_a_secret_or_a_header_value() {
     let lane = place.lane(&store).await;
     store.accept(vec![place.event(&lane, "a payload in plain text")]).await.unwrap();
     store
-        .update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: true }, place.deed())
+        .update_endpoint(
+            &lane.endpoint,
+            &lane.endpoint,
+            EndpointUpdate::State { fresh_health: true },
+            place.deed(),
+        )
         .await
         .unwrap();
     let secret = lane.endpoint.secrets.current.expose().as_bytes().to_vec();

@@ -7,7 +7,7 @@ use postrider_core::time::Timestamp;
 
 /// Tokens of one lane. A request takes one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     limit: RateLimit,
     tokens: f64,
     filled_at: Timestamp,
@@ -15,7 +15,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(limit: RateLimit, now: Timestamp) -> Self {
+    pub(crate) fn new(limit: RateLimit, now: Timestamp) -> Self {
         Self { limit, tokens: f64::from(limit.burst), filled_at: now }
     }
 
@@ -25,7 +25,7 @@ impl Bucket {
     }
 
     /// None when a token is there, else when the next one will be.
-    pub(super) fn wait_until(&mut self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn wait_until(&mut self, now: Timestamp) -> Option<Timestamp> {
         let per_second = f64::from(self.limit.per_second);
         let fresh = now.since(self.filled_at).as_secs_f64() * per_second;
         self.tokens = (self.tokens + fresh).min(f64::from(self.limit.burst));
@@ -37,7 +37,7 @@ impl Bucket {
     }
 
     /// Takes a token; call only after [`Self::wait_until`] gave none.
-    pub(super) fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         self.tokens = (self.tokens - 1.0).max(0.0);
     }
 }

@@ -1,5 +1,7 @@
 //! A delivery that is cancelled by hand leaves its lane, wherever it stands there.
 
+use std::collections::{HashSet, VecDeque};
+
 use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
@@ -7,7 +9,46 @@ use postrider_core::time::Timestamp;
 use super::Lanes;
 use super::lane::Item;
 
+/// How many deliveries that others have cancelled are remembered at once.
+const MAX_REMEMBERED: usize = 4_096;
+
+/// The deliveries that other nodes have cancelled last. One of them may have been committed here a moment before, and be
+/// still on its way to its lane.
+#[derive(Debug, Default)]
+pub(super) struct CancelledElsewhere {
+    all: HashSet<DeliverySeq>,
+    in_order: VecDeque<DeliverySeq>,
+}
+
+impl CancelledElsewhere {
+    /// Remembers one; false where it is remembered already.
+    fn remember(&mut self, seq: DeliverySeq) -> bool {
+        if !self.all.insert(seq) {
+            return false;
+        }
+        self.in_order.push_back(seq);
+        if self.in_order.len() > MAX_REMEMBERED
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+        true
+    }
+
+    /// Whether it is one of them. Costs nothing where nobody has cancelled anything elsewhere.
+    pub(super) fn has(&self, seq: DeliverySeq) -> bool {
+        !self.all.is_empty() && self.all.contains(&seq)
+    }
+}
+
 impl Lanes {
+    /// Another node has cancelled a delivery of this one. May be said more than once.
+    pub(crate) fn cancelled_elsewhere(&mut self, no: EndpointNo, seq: DeliverySeq, now: Timestamp) {
+        if self.cancelled_elsewhere.remember(seq) {
+            self.cancelled(no, seq, now);
+        }
+    }
+
     /// A delivery was cancelled in the store: it is not sent any more. A request of it that is in flight ends by itself,
     /// and no other follows.
     pub(crate) fn cancelled(&mut self, no: EndpointNo, seq: DeliverySeq, now: Timestamp) {

@@ -29,7 +29,7 @@ impl Lanes {
 
     /// A delivery was accepted for an endpoint and left to whichever node may send to it, which may be this one by now.
     pub(crate) fn left(&mut self, no: EndpointNo) {
-        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        let Some(lane) = self.lanes.get_mut(&no) else { return self.stray = true };
         if !lane.is_elsewhere() {
             lane.spilled = Spilled::Yes;
             self.want_refill(no);

@@ -98,23 +98,24 @@ macro_rules! hands_on {
 
             async fn update_endpoint(
                 &self,
-                endpoint: &Endpoint,
+                before: &Endpoint,
+                after: &Endpoint,
                 update: EndpointUpdate,
                 deed: Deed,
             ) -> Result<i64, StoreError> {
                 let held = self.next_update.lock().unwrap().take();
                 let Some((side, says_reached, may_go)) = held else {
-                    return self.store.update_endpoint(endpoint, update, deed).await;
+                    return self.store.update_endpoint(before, after, update, deed).await;
                 };
                 let done = match side {
                     Side::Before => None,
-                    Side::After => Some(self.store.update_endpoint(endpoint, update, deed.clone()).await),
+                    Side::After => Some(self.store.update_endpoint(before, after, update, deed.clone()).await),
                 };
                 says_reached.send(()).unwrap();
                 may_go.await.unwrap();
                 match done {
                     Some(done) => done,
-                    None => self.store.update_endpoint(endpoint, update, deed).await,
+                    None => self.store.update_endpoint(before, after, update, deed).await,
                 }
             }
 

@@ -7,18 +7,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::attempt::{Outcome, RequestLog, Timings};
-use postrider_core::delivery::Status;
+use postrider_core::audit::Who;
+use postrider_core::delivery::{Delivery, Status};
 use postrider_core::endpoint::EndpointSettings;
 use postrider_core::event_type::Subscription;
 use postrider_core::health::HealthRules;
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_engine::environment::{SystemChance, SystemClock};
 use postrider_engine::model::{Accepted, EndpointDraft, Submission};
-use postrider_engine::{Engine, EngineConfig, Parts, key_sha256};
+use postrider_engine::{Acting, Engine, EngineConfig, Parts, key_sha256};
 use postrider_pgtemp::{Cluster, Proxy};
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
+use tokio::sync::watch;
 
 /// A lapse that tests wait for, and that a busy machine does not miss.
 pub(crate) const SOON: Duration = Duration::from_secs(3);
@@ -33,6 +35,8 @@ pub(crate) enum Reply {
     Status(u16),
     /// It does not answer at all.
     Never,
+    /// It answers once [`Database::release`] lets it.
+    Held(u16),
 }
 
 /// One request as a receiver saw it.
@@ -58,6 +62,7 @@ pub(crate) fn in_order_of_first(seen: &[Seen], host: &str) -> Vec<String> {
 struct Receivers {
     seen: Mutex<Vec<Seen>>,
     has_recovered: AtomicBool,
+    released: watch::Sender<bool>,
 }
 
 /// An empty database, the key that its nodes share, and the receivers.
@@ -93,8 +98,13 @@ impl Transport for Scripted {
             all.push(seen.clone());
             before
         };
-        let Reply::Status(status) = (self.script)(&seen, before) else {
-            return std::future::pending().await;
+        let status = match (self.script)(&seen, before) {
+            Reply::Status(status) => status,
+            Reply::Never => std::future::pending().await,
+            Reply::Held(status) => {
+                self.receivers.released.subscribe().wait_for(|released| *released).await.unwrap();
+                status
+            }
         };
         AttemptReport {
             outcome: Outcome::Answered { status, retry_after: None },
@@ -124,7 +134,16 @@ impl Database {
         lapse: Duration,
         script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
     ) -> Node {
-        self.start(&self.url, lapse, Box::new(script), None).await
+        self.start(&self.url, lapse, Box::new(script), None, HealthRules::default()).await
+    }
+
+    /// One that disables an endpoint that has failed for a moment.
+    pub(crate) async fn hasty_node(
+        &self,
+        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Node {
+        let hasty = HealthRules { disable_after: Duration::from_millis(1), ..HealthRules::default() };
+        self.start(&self.url, NEVER, Box::new(script), None, hasty).await
     }
 
     pub(crate) async fn node_through_proxy(
@@ -135,7 +154,7 @@ impl Database {
         let port = self.url.rsplit_once(':').unwrap().1.split('/').next().unwrap().parse().unwrap();
         let proxy = Proxy::start(port).unwrap();
         let url = proxy.url(&self.url);
-        self.start(&url, lapse, Box::new(script), Some(proxy)).await
+        self.start(&url, lapse, Box::new(script), Some(proxy), HealthRules::default()).await
     }
 
     /// One whose receivers fail until [`Self::recover`].
@@ -151,7 +170,26 @@ impl Database {
         self.receivers.has_recovered.store(true, Ordering::SeqCst);
     }
 
-    async fn start(&self, url: &str, lapse: Duration, script: Script, proxy: Option<Proxy>) -> Node {
+    /// Lets the answers that are held come.
+    pub(crate) fn release(&self) {
+        self.receivers.released.send_replace(true);
+    }
+
+    /// Statements run by the superuser.
+    pub(crate) async fn sql(&self, statements: &str) -> String {
+        let (name, statements) = (self.url.rsplit('/').next().unwrap().to_owned(), statements.to_owned());
+        let run = move || Cluster::shared().sql(&name, &statements).unwrap().trim().to_owned();
+        tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
+    async fn start(
+        &self,
+        url: &str,
+        lapse: Duration,
+        script: Script,
+        proxy: Option<Proxy>,
+        health_rules: HealthRules,
+    ) -> Node {
         let node = {
             let mut nodes = self.nodes.lock().unwrap();
             *nodes += 1;
@@ -167,7 +205,7 @@ impl Database {
             health_rules: HealthRules {
                 over: Duration::ZERO,
                 probe_delays: vec![Duration::from_secs(1)],
-                ..HealthRules::default()
+                ..health_rules
             },
             ..EngineConfig::default()
         };
@@ -205,14 +243,13 @@ impl Node {
         self.proxy.as_ref().unwrap()
     }
 
+    /// The engine in the service's hands.
+    pub(crate) fn hand(&self) -> Acting {
+        self.engine.by(Who::SERVICE)
+    }
+
     pub(crate) async fn account(&self) -> AccountId {
-        self.engine
-            .by(postrider_core::audit::Who::SERVICE)
-            .create_account("Account".to_owned())
-            .await
-            .unwrap()
-            .account
-            .id
+        self.hand().create_account("Account".to_owned()).await.unwrap().account.id
     }
 
     pub(crate) async fn endpoint(
@@ -225,7 +262,7 @@ impl Node {
         let mut settings = EndpointSettings::new(url, Subscription::parse(&["*"]).unwrap());
         change(&mut settings);
         let draft = EndpointDraft { account, livemode: true, settings, secret: None };
-        self.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap().endpoint.id
+        self.hand().create_endpoint(draft).await.unwrap().endpoint.id
     }
 
     pub(crate) async fn send(&self, account: AccountId) -> Accepted {
@@ -249,12 +286,19 @@ impl Node {
 
     /// Waits until all deliveries of an event are delivered.
     pub(crate) async fn until_ended(&self, accepted: &Accepted) {
+        self.until_each(accepted, |delivery| delivery.status == Status::Delivered).await;
+    }
+
+    /// Waits until something holds of each delivery of an event.
+    pub(crate) async fn until_each(&self, accepted: &Accepted, what: impl Fn(&Delivery) -> bool) {
         for (id, _) in &accepted.deliveries {
-            looking(async || {
-                self.engine.delivery(*id).await.is_ok_and(|delivery| delivery.status == Status::Delivered)
-            })
-            .await;
+            looking(async || self.engine.delivery(*id).await.is_ok_and(|delivery| what(&delivery))).await;
         }
+    }
+
+    /// How many deliveries of an endpoint this node believes to be pending.
+    pub(crate) fn backlog(&self, endpoint: EndpointId) -> u64 {
+        self.engine.endpoint(endpoint).unwrap().backlog
     }
 
     pub(crate) async fn number(&self) -> i64 {

@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests: a panic is how they fail")]
 
+mod cancelling;
 mod harness;
+mod health;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

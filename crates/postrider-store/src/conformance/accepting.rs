@@ -108,7 +108,7 @@ pub async fn events_matched_by_an_old_configuration_are_refused(backend: &dyn Ba
     lane.version = version;
     old.push(world.event(&lane, "{}"));
     lane.version = store
-        .update_endpoint(&other, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .update_endpoint(&other, &other, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
         .await
         .unwrap();
     old.push(world.event(&lane, "{}"));

@@ -111,9 +111,9 @@ pub async fn every_change_of_an_endpoint_leaves_one_entry_of_who_made_it(backend
     let second = store.create_endpoint(new).await.unwrap().0;
     let updated = Deed { fields: vec!["url", "ordered"], ..deeds.of(Action::EndpointUpdated) };
     deeds.done.push(updated.clone());
-    store.update_endpoint(endpoint, EndpointUpdate::Settings, updated).await.unwrap();
+    store.update_endpoint(endpoint, endpoint, EndpointUpdate::Settings, updated).await.unwrap();
     let state = EndpointUpdate::State { fresh_health: true };
-    store.update_endpoint(endpoint, state, deeds.next(Action::EndpointEnabled)).await.unwrap();
+    store.update_endpoint(endpoint, endpoint, state, deeds.next(Action::EndpointEnabled)).await.unwrap();
     let deed = deeds.next(Action::SecretRotated);
     let change = SecretsChange {
         endpoint_no: endpoint.no,

@@ -139,13 +139,19 @@ pub async fn an_update_writes_everything_but_health_and_secrets(backend: &dyn Ba
     };
     world
         .store
-        .update_endpoint(&changed, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .update_endpoint(
+            &lane.endpoint,
+            &changed,
+            EndpointUpdate::State { fresh_health: false },
+            deed_at(world.now()),
+        )
         .await
         .unwrap();
     let stored = world.store.load().await.unwrap().endpoints;
     assert_eq!(stored, [Endpoint { health, ..changed.clone() }]);
 
     for state in [State::Disabled(DisabledReason::Operator), State::Enabled] {
+        let before = changed.clone();
         changed = Endpoint {
             state,
             settings: settings("http://other.example/"),
@@ -154,7 +160,12 @@ pub async fn an_update_writes_everything_but_health_and_secrets(backend: &dyn Ba
         };
         world
             .store
-            .update_endpoint(&changed, EndpointUpdate::State { fresh_health: true }, deed_at(world.now()))
+            .update_endpoint(
+                &before,
+                &changed,
+                EndpointUpdate::State { fresh_health: true },
+                deed_at(world.now()),
+            )
             .await
             .unwrap();
         assert_eq!(
@@ -176,10 +187,43 @@ pub async fn a_change_of_settings_leaves_the_state(backend: &dyn Backend) {
     world.store.record(RecordBatch { records: Vec::new(), health: vec![disabled] }.into()).await.unwrap();
     let mut patched = lane.endpoint.clone();
     patched.settings.description = "patched".to_owned();
-    world.store.update_endpoint(&patched, EndpointUpdate::Settings, deed_at(world.now())).await.unwrap();
+    world
+        .store
+        .update_endpoint(&lane.endpoint, &patched, EndpointUpdate::Settings, deed_at(world.now()))
+        .await
+        .unwrap();
     let endpoint = world.reopen().await.store.load().await.unwrap().endpoints.remove(0);
     assert_eq!(endpoint.state, State::Disabled(DisabledReason::Gone));
     assert_eq!(endpoint.settings.description, "patched");
+}
+
+/// Whoever read an endpoint before another change was committed must look again, and changes nothing.
+pub async fn a_change_that_another_one_has_overtaken_is_refused(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let mut first = lane.endpoint.clone();
+    first.settings.description = "first".to_owned();
+    let mut second = lane.endpoint.clone();
+    second.settings.max_in_flight = 7;
+    let update = async |before: &Endpoint, after: &Endpoint, update| {
+        world.store.update_endpoint(before, after, update, deed_at(world.now())).await
+    };
+    let (settings, state) = (EndpointUpdate::Settings, EndpointUpdate::State { fresh_health: false });
+    update(&lane.endpoint, &first, settings).await.unwrap();
+    assert!(matches!(update(&lane.endpoint, &second, settings).await, Err(StoreError::Conflict(_))));
+    let paused = Endpoint { state: State::Paused, ..lane.endpoint.clone() };
+    assert!(matches!(update(&lane.endpoint, &paused, state).await, Err(StoreError::Conflict(_))));
+    assert_eq!(world.store.load().await.unwrap().endpoints, [first.clone()]);
+
+    // A state that was set meanwhile is no matter for the settings, and one for a state.
+    let paused = Endpoint { state: State::Paused, ..first.clone() };
+    update(&first, &paused, state).await.unwrap();
+    let disabled = Endpoint { state: State::Disabled(DisabledReason::Operator), ..first.clone() };
+    assert!(matches!(update(&first, &disabled, state).await, Err(StoreError::Conflict(_))));
+    let mut third = first.clone();
+    third.settings.max_in_flight = 7;
+    update(&first, &third, settings).await.unwrap();
+    assert_eq!(world.store.load().await.unwrap().endpoints, [Endpoint { state: State::Paused, ..third }]);
 }
 
 /// And what is loaded tells the version that the change gave.
@@ -190,7 +234,12 @@ pub async fn each_change_raises_the_version(backend: &dyn Backend) {
     let (endpoint, made) = world.endpoint(&account, true).await;
     let updated = world
         .store
-        .update_endpoint(&endpoint, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .update_endpoint(
+            &endpoint,
+            &endpoint,
+            EndpointUpdate::State { fresh_health: false },
+            deed_at(world.now()),
+        )
         .await
         .unwrap();
     let renamed =
@@ -227,7 +276,12 @@ pub async fn what_is_not_there_cannot_be_changed(backend: &dyn Backend) {
         assert!(matches!(
             world
                 .store
-                .update_endpoint(endpoint, EndpointUpdate::State { fresh_health: true }, deed_at(world.now()))
+                .update_endpoint(
+                    endpoint,
+                    endpoint,
+                    EndpointUpdate::State { fresh_health: true },
+                    deed_at(world.now())
+                )
                 .await,
             Err(StoreError::NotFound)
         ));

@@ -101,7 +101,11 @@ pub async fn a_change_of_settings_or_state_leaves_the_secrets(backend: &dyn Back
     };
     world.store.set_secrets(change).await.unwrap();
     for update in [EndpointUpdate::Settings, EndpointUpdate::State { fresh_health: true }] {
-        world.store.update_endpoint(&lane.endpoint, update, deed_at(world.now())).await.unwrap();
+        world
+            .store
+            .update_endpoint(&lane.endpoint, &lane.endpoint, update, deed_at(world.now()))
+            .await
+            .unwrap();
         assert_eq!(world.store.load().await.unwrap().endpoints[0].secrets, after);
     }
 }

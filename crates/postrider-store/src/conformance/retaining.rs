@@ -84,7 +84,12 @@ pub async fn what_was_held_too_long_is_cancelled_and_then_goes(backend: &dyn Bac
     let paused = Endpoint { state: State::Paused, ..lane.endpoint.clone() };
     world
         .store
-        .update_endpoint(&paused, EndpointUpdate::State { fresh_health: false }, deed_at(world.now()))
+        .update_endpoint(
+            &lane.endpoint,
+            &paused,
+            EndpointUpdate::State { fresh_health: false },
+            deed_at(world.now()),
+        )
         .await
         .unwrap();
     let pruned = prune(&world, before).await;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use postrider_core::account::AccountNo;
+use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::EndpointNo;
+use postrider_core::id::{AccountId, EndpointId};
 use postrider_core::time::Timestamp;
 
 /// What other nodes brought about, and what became of this one, since it was asked before.
@@ -19,6 +21,8 @@ pub struct News {
     pub changed: BTreeSet<AccountNo>,
     /// Endpoints with pending deliveries that are no node's.
     pub free: BTreeSet<EndpointNo>,
+    /// Deliveries of this node that were cancelled by hand at another one. One may be told of more than once.
+    pub cancelled: BTreeSet<(EndpointNo, DeliverySeq)>,
 }
 
 impl News {
@@ -26,6 +30,17 @@ impl News {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Something that belongs to an account, by what callers know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// An account.
+    Account(AccountId),
+    /// An endpoint.
+    Endpoint(EndpointId),
+    /// A key, by the SHA-256 of its text.
+    Key([u8; 32]),
 }
 
 /// A node: one start of a process that serves from this store.

@@ -13,10 +13,10 @@ use tokio_postgres::Row;
 
 use super::rows::{Failed, id_bytes, optional_time, time, uuid};
 use super::shared::Shared;
-use super::{audit, endpoints, kept, replays, wake};
+use super::{audit, cancelling, endpoints, kept, replays, wake};
 use crate::columns::Unreadable;
 use crate::error::StoreError;
-use crate::model::{Configuration, NewAccount};
+use crate::model::{Configuration, Named, NewAccount};
 use crate::seal::Sealer;
 
 /// The columns that [`account`] reads.
@@ -83,7 +83,8 @@ async fn load_in(
         WHERE revoked_at IS NULL AND ($1 OR account_no = ANY($2)) ORDER BY id";
     let keys = client.query(sql, &[&all, &only]).await?;
     let keys = keys.iter().map(account_key).collect::<Result<_, _>>()?;
-    let endpoints = client.query(endpoints::ALL_ENDPOINTS, &[&all, &only]).await?;
+    let sql = format!("{} AND ($1 OR ep.account_no = ANY($2)) ORDER BY ep.no", endpoints::ENDPOINTS);
+    let endpoints = client.query(&sql, &[&all, &only]).await?;
     let endpoints = endpoints.iter().map(|row| endpoints::endpoint(sealer, row)).collect::<Result<_, _>>()?;
     Ok(Configuration { accounts, keys, endpoints })
 }
@@ -91,6 +92,13 @@ async fn load_in(
 /// The version of the whole configuration.
 pub(super) async fn version(client: &impl GenericClient) -> Result<i64, Failed> {
     Ok(client.query_one("SELECT version FROM configuration", &[]).await?.get(0))
+}
+
+/// The same, and whether others have cancelled deliveries of this node.
+pub(super) async fn version_for(client: &Object, me: i64) -> Result<(i64, bool), Failed> {
+    let sql = format!("SELECT version, {} FROM configuration", cancelling::IS_ANY_TOLD);
+    let row = client.query_one(&client.prepare_cached(&sql).await?, &[&me]).await?;
+    Ok((row.get(0), row.get(1)))
 }
 
 /// The accounts in which something has changed since a version, deleted ones included.
@@ -105,6 +113,25 @@ pub(super) async fn tell(client: &impl GenericClient, accounts: &[i64]) -> Resul
         UPDATE accounts SET changed = next.version FROM next WHERE no = ANY($1)";
     client.execute(sql, &[&accounts]).await?;
     Ok(())
+}
+
+/// The account to which something belongs that is not deleted.
+pub(super) async fn account_of(client: &mut Object, named: Named) -> Result<Option<AccountNo>, Failed> {
+    let row = match named {
+        Named::Account(id) => {
+            let sql = "SELECT no FROM accounts WHERE id = $1 AND deleted_at IS NULL";
+            client.query_opt(&client.prepare_cached(sql).await?, &[&uuid(id.to_bytes())]).await?
+        }
+        Named::Endpoint(id) => {
+            let sql = "SELECT account_no FROM endpoints WHERE id = $1 AND deleted_at IS NULL";
+            client.query_opt(&client.prepare_cached(sql).await?, &[&uuid(id.to_bytes())]).await?
+        }
+        Named::Key(sha256) => {
+            let sql = "SELECT account_no FROM account_keys WHERE sha256 = $1 AND revoked_at IS NULL";
+            client.query_opt(&client.prepare_cached(sql).await?, &[&&sha256[..]]).await?
+        }
+    };
+    Ok(row.map(|row| AccountNo(row.get(0))))
 }
 
 pub(super) async fn create_account(

@@ -19,22 +19,22 @@ use super::configuration::{bump_version, finish};
 use super::replays;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
 use super::{audit, kept};
-use crate::columns::Unreadable;
+use crate::columns::{OVERTAKEN, Unreadable};
 use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 use crate::seal::Sealer;
 use crate::{columns, endpoint_columns};
 
-/// Every endpoint that is not deleted (of these accounts, or of all), in the order of [`endpoint`]'s columns.
-pub(super) const ALL_ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
+/// Endpoints that are not deleted, in the order of [`endpoint`]'s columns.
+pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
         ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
-    WHERE ep.deleted_at IS NULL AND ($1 OR ep.account_no = ANY($2)) ORDER BY ep.no";
+    WHERE ep.deleted_at IS NULL";
 
-/// An endpoint from a row of [`ALL_ENDPOINTS`].
+/// An endpoint from a row of [`ENDPOINTS`].
 pub(super) fn endpoint(sealer: &Sealer, row: &Row) -> Result<Endpoint, Unreadable> {
     let id = EndpointId::from_bytes(id_bytes(row, 1));
     Ok(Endpoint {
@@ -157,13 +157,19 @@ const UPDATE: &str =
 pub(super) async fn update(
     client: &mut Object,
     sealer: &Sealer,
-    endpoint: Endpoint,
+    (before, endpoint): (Endpoint, Endpoint),
     update: EndpointUpdate,
     deed: Deed,
 ) -> Result<i64, Failed> {
     let transaction = client.transaction().await?;
-    // The account's row first, as everywhere.
+    // The account's row first, as everywhere. It keeps others from changing settings, and the endpoint's own row keeps
+    // nodes from changing its state, between the look and the commit.
     let version = bump_version(&transaction, endpoint.account_no).await?;
+    let find = format!("{ENDPOINTS} AND ep.no = $1 FOR NO KEY UPDATE OF ep");
+    let stored = transaction.query_opt(&find, &[&endpoint.no.0]).await?.ok_or(StoreError::NotFound)?;
+    if update.is_overtaken(&before, &self::endpoint(sealer, &stored)?) {
+        return Err(StoreError::Conflict(OVERTAKEN).into());
+    }
     let settings = &endpoint.settings;
     let columns = Settings::of(settings);
     let (state, fresh_health) = match update {
@@ -171,7 +177,7 @@ pub(super) async fn update(
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
     };
     let health = if fresh_health { Some(columns::health_text(&Health::default())) } else { None };
-    let changed = transaction
+    transaction
         .execute(
             UPDATE,
             &[
@@ -195,9 +201,6 @@ pub(super) async fn update(
             ],
         )
         .await?;
-    if changed == 0 {
-        return Err(StoreError::NotFound.into());
-    }
     audit::write(&transaction, &deed).await?;
     finish(transaction, endpoint.account_no).await?;
     Ok(version)

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postrider_core::account::AccountNo;
+use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::EndpointNo;
 use tokio::time::MissedTickBehavior;
 
 use super::rows::Failed;
 use super::shared::Shared;
-use super::{configuration, nodes};
+use super::{cancelling, configuration, nodes};
 use crate::error::StoreError;
 
 /// How many endpoints with deliveries that are nobody's one look names at most; the next look goes on behind them.
@@ -23,6 +24,14 @@ const LOOKS_APART: Duration = Duration::from_millis(10);
 const FORGET_EVERY: u64 = 60;
 /// How far ahead of their time retries of endpoints that nobody holds are looked for.
 const DUE_AHEAD_MS: i64 = 15_000;
+
+/// What a look has found.
+struct Found {
+    version: i64,
+    changed: Vec<i64>,
+    free: Vec<i64>,
+    cancelled: Vec<(i64, EndpointNo, DeliverySeq)>,
+}
 
 /// What the keeper knows.
 pub(super) struct Keeper {
@@ -140,15 +149,20 @@ impl Keeper {
         self.look().await
     }
 
-    /// Looks for changes of the configuration and for deliveries that are nobody's.
+    /// Looks for changes of the configuration, for deliveries that are nobody's, and for those of this node that others
+    /// have cancelled.
     async fn look(&mut self) -> Result<(), Failed> {
         let (me, known, from) = (self.shared.me(), self.config_version, self.free_from);
         let gone = self.shared.membership().gone;
-        let (version, changed, free) = self
+        let Found { version, changed, free, cancelled } = self
             .shared
             .run(move |client| {
                 Box::pin(async move {
-                    let version = configuration::version(client).await?;
+                    let (version, is_any_told) = configuration::version_for(client, me).await?;
+                    let cancelled = match is_any_told {
+                        true => cancelling::told(client, me).await?,
+                        false => Vec::new(),
+                    };
                     let changed = match version > known {
                         true => configuration::changed_since(client, known).await?,
                         false => Vec::new(),
@@ -158,18 +172,28 @@ impl Keeper {
                     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
                         [&me, &gone, &from, &FREE_AT_ONCE, &DUE_AHEAD_MS];
                     let free = client.query(&free, &parameters).await?;
-                    Ok((version, changed, free.iter().map(|row| row.get(0)).collect::<Vec<i64>>()))
+                    let free = free.iter().map(|row| row.get(0)).collect();
+                    Ok(Found { version, changed, free, cancelled })
                 })
             })
             .await?;
         self.config_version = version;
         let is_full = free.len() >= usize::try_from(FREE_AT_ONCE).unwrap_or(usize::MAX);
         self.free_from = free.last().copied().filter(|_| is_full).unwrap_or(i64::MIN);
-        if !changed.is_empty() || !free.is_empty() {
+        let heard: Vec<i64> = cancelled.iter().map(|(no, ..)| *no).collect();
+        if !changed.is_empty() || !free.is_empty() || !cancelled.is_empty() {
             self.shared.tell(|news| {
                 news.changed.extend(changed.into_iter().map(AccountNo));
                 news.free.extend(free.into_iter().map(EndpointNo));
+                news.cancelled.extend(cancelled.into_iter().map(|(_, endpoint, seq)| (endpoint, seq)));
             });
+        }
+        if !heard.is_empty() {
+            // Only now that they are told. There may be more.
+            self.shared.look.notify_one();
+            self.shared
+                .run(move |client| Box::pin(async move { cancelling::heard(&*client, &heard).await }))
+                .await?;
         }
         Ok(())
     }

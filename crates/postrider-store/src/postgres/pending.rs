@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use deadpool_postgres::Object;
-use postrider_core::audit::Deed;
-use postrider_core::delivery::{CancelReason, DeliverySeq, Progress};
+use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::audit;
-use super::rows::{Failed, id_bytes, optional_time, to_i64, to_u32, uuid};
+use super::rows::{Failed, id_bytes, optional_time, to_i64, to_u32};
 use super::shared::Shared;
-use crate::columns::HAS_ENDED;
-use crate::error::StoreError;
 use crate::model::{LaneBacklog, PendingDelivery};
 
 /// How many payload bytes one query gives inline; later rows leave them to `payloads`.
@@ -303,88 +299,4 @@ pub(super) async fn payloads(
         }
     }
     Ok(payloads)
-}
-
-/// The oldest pending deliveries of an endpoint, whosever they are: at most `$2`.
-const PENDING_OF: &str = "SELECT q.seq FROM (SELECT no FROM nodes UNION ALL SELECT NULL) n, LATERAL (
-        (SELECT seq FROM queue WHERE owner = n.no AND endpoint_no = $1 AND next_attempt_at IS NULL
-            ORDER BY seq LIMIT $2)
-        UNION ALL (SELECT seq FROM queue WHERE owner = n.no AND endpoint_no = $1 AND next_attempt_at IS NOT NULL
-            ORDER BY seq LIMIT $2)
-        UNION ALL (SELECT seq FROM queue WHERE n.no IS NULL AND owner IS NULL AND endpoint_no = $1
-            AND next_attempt_at IS NULL ORDER BY seq LIMIT $2)
-        UNION ALL (SELECT seq FROM queue WHERE n.no IS NULL AND owner IS NULL AND endpoint_no = $1
-            AND next_attempt_at IS NOT NULL ORDER BY seq LIMIT $2)
-    ) q ORDER BY q.seq LIMIT $2";
-
-/// Cancels the oldest `limit` pending deliveries of an endpoint, of those made before `before`; gives how many it were.
-pub(super) async fn cancel_oldest(
-    client: &impl deadpool_postgres::GenericClient,
-    endpoint_no: i64,
-    before: Option<Timestamp>,
-    reason: CancelReason,
-    now: Timestamp,
-    limit: i64,
-) -> Result<usize, Failed> {
-    let sql = format!(
-        "WITH oldest AS MATERIALIZED ({PENDING_OF}), gone AS (
-            DELETE FROM queue q USING oldest, deliveries d
-            WHERE q.seq = oldest.seq AND d.seq = q.seq AND d.created_at < $3
-            RETURNING q.seq
-        )
-        UPDATE deliveries d SET status = 3, cancel_reason = $4, updated_at = $5
-        FROM gone WHERE d.seq = gone.seq"
-    );
-    let before = before.map_or(i64::MAX, Timestamp::as_ms);
-    let cancelled =
-        client.execute(&sql, &[&endpoint_no, &limit, &before, &reason.as_str(), &now.as_ms()]).await?;
-    Ok(usize::try_from(cancelled).unwrap_or(usize::MAX))
-}
-
-/// Cancels one pending delivery by hand.
-pub(super) async fn cancel(
-    client: &mut Object,
-    id: DeliveryId,
-    deed: Deed,
-) -> Result<(EndpointNo, DeliverySeq), Failed> {
-    let transaction = client.transaction().await?;
-    let id = uuid(id.to_bytes());
-    let sql = "WITH found AS MATERIALIZED (SELECT seq, endpoint_no FROM deliveries WHERE id = $1), gone AS (
-            DELETE FROM queue q USING found WHERE q.seq = found.seq RETURNING q.seq
-        ), cancelled AS (
-            UPDATE deliveries d SET status = 3, cancel_reason = $2, updated_at = $3
-            FROM gone WHERE d.seq = gone.seq RETURNING d.seq
-        )
-        SELECT endpoint_no, seq, EXISTS (SELECT FROM cancelled) FROM found";
-    let row = transaction.query_opt(sql, &[&id, &CancelReason::Operator.as_str(), &deed.at.as_ms()]).await?;
-    let row = row.ok_or(StoreError::NotFound)?;
-    if !row.get::<_, bool>(2) {
-        return Err(StoreError::Conflict(HAS_ENDED).into());
-    }
-    audit::write(&transaction, &deed).await?;
-    transaction.commit().await?;
-    Ok((EndpointNo(row.get(0)), DeliverySeq(row.get(1))))
-}
-
-/// Deleted endpoints with pending deliveries, with the reason to cancel them.
-pub(super) async fn deleted_with_backlog(
-    client: &mut Object,
-) -> Result<Vec<(EndpointNo, CancelReason)>, Failed> {
-    let sql = "SELECT ep.no, a.deleted_at IS NOT NULL FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
-        WHERE ep.deleted_at IS NOT NULL AND (
-            EXISTS (SELECT FROM (SELECT no FROM nodes) n, queue q WHERE q.owner = n.no AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NULL)
-            OR EXISTS (SELECT FROM (SELECT no FROM nodes) n, queue q WHERE q.owner = n.no AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NOT NULL)
-            OR EXISTS (SELECT FROM queue q WHERE q.owner IS NULL AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NULL)
-            OR EXISTS (SELECT FROM queue q WHERE q.owner IS NULL AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NOT NULL))
-        ORDER BY ep.no";
-    let reason = |account_is_deleted: bool| match account_is_deleted {
-        true => CancelReason::AccountDeleted,
-        false => CancelReason::EndpointDeleted,
-    };
-    let rows = client.query(sql, &[]).await?;
-    Ok(rows.iter().map(|row| (EndpointNo(row.get(0)), reason(row.get(1)))).collect())
 }

@@ -8,8 +8,8 @@ use postrider_core::delivery::CancelReason;
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
 
+use super::cancelling::cancel_oldest;
 use super::pages::{self, Page};
-use super::pending::cancel_oldest;
 use super::rows::{Failed, to_i64};
 use crate::model::Pruned;
 

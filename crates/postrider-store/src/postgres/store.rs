@@ -19,8 +19,8 @@ use postrider_core::time::Timestamp;
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
-    PostgresStore, account_keys, attempts, audit, configuration, endpoints, kept, lists, nodes, pending,
-    portal_links, record, replaying, replays, retention,
+    PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, kept, lists, nodes,
+    pending, portal_links, record, replaying, replays, retention,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
@@ -29,7 +29,7 @@ use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
-    LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
+    LaneBacklog, Named, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
     PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
     ReplayStepped, SecretsChange,
 };
@@ -113,12 +113,13 @@ impl Store for PostgresStore {
 
     async fn update_endpoint(
         &self,
-        endpoint: &Endpoint,
+        before: &Endpoint,
+        after: &Endpoint,
         update: EndpointUpdate,
         deed: Deed,
     ) -> Result<i64, StoreError> {
-        let (shared, endpoint) = (Arc::clone(&self.shared), endpoint.clone());
-        run!(self, client => endpoints::update(client, &shared.sealer, endpoint, update, deed))
+        let (shared, before, after) = (Arc::clone(&self.shared), before.clone(), after.clone());
+        run!(self, client => endpoints::update(client, &shared.sealer, (before, after), update, deed))
     }
 
     async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError> {
@@ -131,7 +132,7 @@ impl Store for PostgresStore {
     }
 
     async fn deleted_with_backlog(&self) -> Result<Vec<(EndpointNo, CancelReason)>, StoreError> {
-        run!(self, client => pending::deleted_with_backlog(client))
+        run!(self, client => cancelling::deleted_with_backlog(client))
     }
 
     async fn cancel_pending(
@@ -142,7 +143,7 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<usize, StoreError> {
         let limit = to_i64(limit);
-        run!(self, client => pending::cancel_oldest(&*client, endpoint.0, None, reason, now, limit))
+        run!(self, client => cancelling::cancel_oldest(&*client, endpoint.0, None, reason, now, limit))
     }
 
     async fn cancel_delivery(
@@ -150,7 +151,8 @@ impl Store for PostgresStore {
         id: DeliveryId,
         deed: Deed,
     ) -> Result<(EndpointNo, DeliverySeq), StoreError> {
-        run!(self, client => pending::cancel(client, id, deed))
+        let me = self.shared.me();
+        run!(self, client => cancelling::cancel(client, me, id, deed))
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
@@ -349,6 +351,10 @@ impl Store for PostgresStore {
     async fn load_accounts(&self, accounts: Vec<AccountNo>) -> Result<Configuration, StoreError> {
         let accounts = accounts.into_iter().map(|account| account.0).collect();
         Ok(configuration::load(&self.shared, Some(accounts)).await?)
+    }
+
+    async fn account_of(&self, named: Named) -> Result<Option<AccountNo>, StoreError> {
+        run!(self, client => configuration::account_of(client, named))
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {

@@ -12,15 +12,15 @@ use super::rows::time;
 use crate::seal::Sealer;
 use crate::{columns, endpoint_columns};
 
-/// Every endpoint that is not deleted, in the order of [`endpoint`]'s columns.
-pub(super) const ALL_ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
+/// Endpoints that are not deleted, in the order of [`endpoint`]'s columns.
+pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
         ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
-    WHERE ep.deleted_at IS NULL ORDER BY ep.no";
+    WHERE ep.deleted_at IS NULL";
 
-/// An endpoint from a row of [`ALL_ENDPOINTS`].
+/// An endpoint from a row of [`ENDPOINTS`].
 pub(super) fn endpoint(sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<Endpoint> {
     let id = EndpointId::from_bytes(row.get(1)?);
     let state = columns::state(&row.get::<_, String>(17)?, row.get::<_, Option<String>>(18)?.as_deref())?;

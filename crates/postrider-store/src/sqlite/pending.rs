@@ -11,7 +11,7 @@ use postrider_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::changes::accounts::{ACCOUNT_COLUMNS, account};
-use super::endpoint_row::{ALL_ENDPOINTS, endpoint};
+use super::endpoint_row::{ENDPOINTS, endpoint};
 use super::ready_list;
 use super::rows::{optional_time, time};
 use crate::model::{Configuration, LaneBacklog, PendingDelivery};
@@ -32,7 +32,7 @@ pub(super) fn load(connection: &Connection, sealer: &Sealer) -> rusqlite::Result
         .query_map([], account_key)?
         .collect::<Result<_, _>>()?;
     let endpoints = connection
-        .prepare_cached(ALL_ENDPOINTS)?
+        .prepare_cached(&format!("{ENDPOINTS} ORDER BY ep.no"))?
         .query_map([], |row| endpoint(sealer, row))?
         .collect::<Result<_, _>>()?;
     Ok(Configuration { accounts, keys, endpoints })

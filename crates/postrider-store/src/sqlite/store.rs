@@ -129,12 +129,13 @@ impl Store for SqliteStore {
 
     async fn update_endpoint(
         &self,
-        endpoint: &Endpoint,
+        before: &Endpoint,
+        after: &Endpoint,
         update: EndpointUpdate,
         deed: Deed,
     ) -> Result<i64, StoreError> {
-        let endpoint = endpoint.clone();
-        self.change(move |context| endpoints::update(context, &endpoint, update, &deed)).await
+        let (before, after) = (before.clone(), after.clone());
+        self.change(move |context| endpoints::update(context, &before, &after, update, &deed)).await
     }
 
     async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError> {

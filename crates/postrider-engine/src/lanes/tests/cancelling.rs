@@ -127,3 +127,41 @@ fn a_refill_that_is_on_its_way_does_not_bring_it_back() {
     assert_eq!(sent.len() + cancelled.len(), 100);
     assert_eq!((lanes.loaded, lanes.payload_bytes, backlog(&lanes)), (0, 0, 0));
 }
+
+/// Sends and ends all there is.
+fn one_by_one(lanes: &mut Lanes) -> Vec<i64> {
+    let mut sent = Vec::new();
+    while let Some(dispatch) = lanes.next(at(0)) {
+        sent.push(dispatch.item.seq.0);
+        end(lanes, dispatch, &ok(), at(0));
+    }
+    sent
+}
+
+/// It is committed, and the word that another node has cancelled it comes before the one who accepted it does.
+#[test]
+fn one_that_is_on_its_way_to_its_lane_is_not_sent_once_another_node_has_cancelled_it() {
+    let mut lanes = lanes_of_one();
+    lanes.share();
+    lanes.push(NO, item(1), at(0));
+    for _ in 0..2 {
+        lanes.cancelled_elsewhere(NO, DeliverySeq(2), at(0));
+    }
+    lanes.push(NO, item(2), at(0));
+    lanes.push(NO, item(3), at(0));
+    assert_eq!(backlog(&lanes), 2);
+    assert_eq!(one_by_one(&mut lanes), [1, 3]);
+}
+
+/// However often it is said.
+#[test]
+fn one_that_another_node_has_cancelled_leaves_the_lane_once() {
+    let mut lanes = lanes_of_one();
+    lanes.share();
+    (1..=3).for_each(|seq| lanes.push(NO, item(seq), at(0)));
+    for _ in 0..2 {
+        lanes.cancelled_elsewhere(NO, DeliverySeq(2), at(0));
+    }
+    assert_eq!((backlog(&lanes), lanes.loaded), (2, 2));
+    assert_eq!(one_by_one(&mut lanes), [1, 3]);
+}

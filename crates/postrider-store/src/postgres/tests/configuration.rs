@@ -22,7 +22,12 @@ async fn an_event_matched_before_a_change_elsewhere_is_matched_again() {
     let here = world(&database, &first);
     let mut lane = here.lane().await;
     let version = second
-        .update_endpoint(&lane.endpoint, EndpointUpdate::State { fresh_health: false }, deed_at(here.now()))
+        .update_endpoint(
+            &lane.endpoint,
+            &lane.endpoint,
+            EndpointUpdate::State { fresh_health: false },
+            deed_at(here.now()),
+        )
         .await
         .unwrap();
     let new = here.event(&lane, "{}");

@@ -7,9 +7,9 @@ use postrider_core::delivery::{DeliverySeq, Next};
 use postrider_core::endpoint::EndpointSettings;
 use postrider_core::time::Timestamp;
 
-use super::{Database, NEVER, SOON, hear, world};
+use super::{Database, NEVER, SOON, hear, until, world};
 use crate::Store as _;
-use crate::conformance::world::{Lane, World};
+use crate::conformance::world::{Lane, World, deed_at};
 use crate::model::{NewEndpoint, NewEvent, PendingDelivery};
 use crate::postgres::nodes;
 
@@ -213,4 +213,41 @@ async fn what_is_nobody_s_is_found_behind_many_endpoints_that_another_node_holds
     let behind = world.lane().await;
     world.try_accept(left(&world, &behind)).await.unwrap();
     hear(&second, |news| news.free.contains(&behind.endpoint.no)).await;
+}
+
+/// It has it in memory, and must hear of it, once; nobody else is told anything.
+#[tokio::test]
+async fn the_node_whose_delivery_is_cancelled_elsewhere_hears_of_it() {
+    let database = Database::new();
+    let (owner, other) = (database.node(NEVER).await, database.node(NEVER).await);
+    let (world, elsewhere) = (world(&database, &owner), world(&database, &other));
+    let lane = world.lane().await;
+    let accepted = world.accept_many(&lane, 2).await;
+    assert_eq!(owner.ready(lane.endpoint.no, 10).await.unwrap().len(), 2);
+    other.cancel_delivery(accepted[0].id, deed_at(elsewhere.now())).await.unwrap();
+    let no = lane.endpoint.no;
+    hear(&owner, |news| news.cancelled.contains(&(no, accepted[0].seq))).await;
+    until(async || database.sql("SELECT count(*) FROM cancelled_elsewhere") == "0").await;
+    // Its own are taken out by itself, and those that are nobody's are in nobody's memory.
+    owner.cancel_delivery(accepted[1].id, deed_at(world.now())).await.unwrap();
+    let free = world.try_accept(left(&world, &lane)).await.unwrap();
+    other.cancel_delivery(free[0].id, deed_at(elsewhere.now())).await.unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM cancelled_elsewhere"), "0");
+}
+
+/// What it was told goes with it.
+#[tokio::test]
+async fn what_a_node_was_told_before_it_went_is_forgotten_with_it() {
+    let database = Database::new();
+    let (owner, other) = (database.node(NEVER).await, database.node(NEVER).await);
+    let (world, elsewhere) = (world(&database, &owner), world(&database, &other));
+    let lane = world.lane().await;
+    let accepted = world.accept(&lane).await;
+    owner.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+    other.cancel_delivery(accepted.id, deed_at(elsewhere.now())).await.unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM cancelled_elsewhere"), "1");
+    database.bury(&owner);
+    database.age(&owner);
+    nodes::forget_gone(&other.shared).await.unwrap();
+    assert_eq!(database.sql("SELECT count(*) FROM cancelled_elsewhere"), "0");
 }

@@ -15,10 +15,11 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::accounts::bump_version;
 use super::replays::cancel_of_endpoint;
 use super::{Context, NotMade};
-use crate::columns;
+use crate::columns::{self, OVERTAKEN};
 use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
+use crate::sqlite::endpoint_row::{self, ENDPOINTS};
 use crate::sqlite::{audit, kept};
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
@@ -89,10 +90,21 @@ pub(in crate::sqlite) fn create(
 
 pub(in crate::sqlite) fn update(
     context: &mut Context<'_>,
+    before: &Endpoint,
     endpoint: &Endpoint,
     update: EndpointUpdate,
     deed: &Deed,
 ) -> Result<i64, NotMade> {
+    let sealer = context.sealer;
+    let stored = context
+        .connection
+        .prepare_cached(&format!("{ENDPOINTS} AND ep.no = ?1"))?
+        .query_row([endpoint.no.0], |row| endpoint_row::endpoint(sealer, row))
+        .optional()?
+        .ok_or(StoreError::NotFound)?;
+    if update.is_overtaken(before, &stored) {
+        return Err(StoreError::Conflict(OVERTAKEN).into());
+    }
     let settings = &endpoint.settings;
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
         Settings::of(settings);
@@ -101,7 +113,7 @@ pub(in crate::sqlite) fn update(
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
     };
     let health = if fresh_health { Some(columns::health_text(&Health::default())) } else { None };
-    let changed = context.connection.prepare_cached(UPDATE)?.execute(params![
+    context.connection.prepare_cached(UPDATE)?.execute(params![
         url,
         event_types,
         settings.description,
@@ -120,9 +132,6 @@ pub(in crate::sqlite) fn update(
         health,
         endpoint.no.0,
     ])?;
-    if changed == 0 {
-        return Err(StoreError::NotFound.into());
-    }
     audit::write(context, deed)?;
     bump_version(context, endpoint.account_no)
 }
