@@ -40,22 +40,23 @@ impl FromRequest<Arc<Api>> for Call {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
-        let mut call = Self::unnamed(request, api)?;
+        let mut call = Self::unnamed(request, api).await?;
         let params = RawPathParams::from_request_parts(&mut call.parts, &()).await;
         if let Ok(params) = params {
             let mut values = params.iter().map(|(_, value)| value.to_owned());
             call.named = values.next().unwrap_or_default();
             call.second = values.next().unwrap_or_default();
         }
+        call.know_what_is_named().await;
         Ok(call)
     }
 }
 
 impl Call {
     /// A call whose path has no `{id}`.
-    pub(crate) fn unnamed(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+    pub(crate) async fn unnamed(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let caller = Caller::of(&parts.headers, &api.engine)?;
+        let caller = Caller::of(&parts.headers, &api.engine).await?;
         Ok(Self {
             caller,
             api: Arc::clone(api),
@@ -64,6 +65,16 @@ impl Call {
             second: String::new(),
             body: Mutex::new(body),
         })
+    }
+
+    /// Sees to it that an endpoint or an account in the path is known here, also where another node made it a moment ago.
+    /// Whoever looks it up answers for one that is not there, or can't be asked for.
+    async fn know_what_is_named(&self) {
+        if let Ok(id) = self.named.parse() {
+            drop(self.engine().endpoint_anywhere(id).await);
+        } else if let Ok(id) = self.named.parse() {
+            drop(self.engine().account_anywhere(id).await);
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

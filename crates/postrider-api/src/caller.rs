@@ -15,25 +15,19 @@ use crate::problem::{Code, Problem};
 pub(crate) struct Caller(Principal);
 
 impl Caller {
-    /// Reads and judges the request's key: `Bearer KEY`, or HTTP Basic with the key as the user name.
-    pub(crate) fn of(headers: &HeaderMap, engine: &Engine) -> Result<Self, Problem> {
-        let refused = |detail| Problem::new(Code::Unauthorized, detail);
-        let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(value) = values.next() else {
-            return Err(refused(
-                "no key; send Authorization: Bearer KEY, or the key as HTTP Basic's user name",
-            ));
-        };
-        if values.next().is_some() {
-            return Err(refused("more than one Authorization header"));
-        }
-        let key = value.to_str().ok().and_then(key_in);
-        let key =
-            key.ok_or_else(|| refused("the Authorization header is neither Bearer KEY nor HTTP Basic"))?;
-        match engine.authenticate(&key) {
+    /// Reads and judges the request's key: `Bearer KEY`, or HTTP Basic with the key as the user name. One that was made at
+    /// another node a moment ago is known as well.
+    pub(crate) async fn of(headers: &HeaderMap, engine: &Engine) -> Result<Self, Problem> {
+        let key = key_of(headers)?;
+        match engine.authenticate_anywhere(&key).await {
             Some(principal) => Ok(Self(principal)),
             None => Err(refused("the key is not known here; it may have been revoked or mistyped")),
         }
+    }
+
+    /// The same without asking anybody else; none for a key that this node does not know.
+    pub(crate) fn known(headers: &HeaderMap, engine: &Engine) -> Option<Self> {
+        engine.authenticate(&key_of(headers).ok()?).map(Self)
     }
 
     /// The account key's name; none for the operator.
@@ -69,6 +63,23 @@ impl Caller {
             Principal::Account { .. } => Err(Problem::forbidden("only the operator's key may do this")),
         }
     }
+}
+
+fn refused(detail: &'static str) -> Problem {
+    Problem::new(Code::Unauthorized, detail)
+}
+
+/// The key that a request comes with.
+fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Err(refused("no key; send Authorization: Bearer KEY, or the key as HTTP Basic's user name"));
+    };
+    if values.next().is_some() {
+        return Err(refused("more than one Authorization header"));
+    }
+    let key = value.to_str().ok().and_then(key_in);
+    key.ok_or_else(|| refused("the Authorization header is neither Bearer KEY nor HTTP Basic"))
 }
 
 /// The key within an `Authorization` header.

@@ -47,7 +47,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     let body = call.body(Limit::Request).await?;
     once(&call, &body, async |asked| {
         let mut fields = Fields::parse(body.text()?, &GIVEN)?;
-        let draft = draft(&call, &mut fields)?;
+        let draft = draft(&call, &mut fields).await?;
         fields.finish()?;
         // Whatever is missing was noted as a fault, so that this can't be reached without a draft.
         let draft = draft.ok_or_else(|| Problem::invalid(Vec::new()))?;
@@ -64,8 +64,8 @@ pub(crate) async fn create(mut call: Call) -> Answer {
 }
 
 /// Judges the body of a new endpoint; none where faults were noted. 403 where it names another's account or mode.
-fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDraft>, Problem> {
-    let (account, livemode) = owner::of_body(call.engine(), call.caller, fields)?;
+async fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDraft>, Problem> {
+    let (account, livemode) = owner::of_body(call.engine(), call.caller, fields).await?;
     if call.caller.bounds().is_none() && livemode.is_none() {
         fields.require("livemode");
     }

@@ -31,7 +31,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     let body = call.body(Limit::Request).await?;
     once(&call, &body, async |asked| {
         let mut fields = Fields::parse(body.text()?, &submission::FIELDS)?;
-        let submission = submission::judge(call.engine(), call.caller, body.bytes(), &mut fields)?;
+        let submission = submission::judge(call.engine(), call.caller, body.bytes(), &mut fields).await?;
         fields.finish()?;
         // Whatever keeps a submission from being made was noted as a fault.
         let submission = submission.ok_or_else(|| Problem::invalid(Vec::new()))?;
@@ -56,7 +56,7 @@ pub(crate) async fn create_batch(mut call: Call) -> Answer {
         let each = fields.objects("events", &submission::FIELDS, MAX_BATCH_EVENTS);
         fields.finish()?;
         let submissions =
-            submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default())?;
+            submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default()).await?;
         let abouts: Vec<_> = submissions.iter().map(About::of).collect();
         let shown = move |accepted: &[Accepted]| {
             let results = abouts.iter().zip(accepted).map(|(about, one)| AcceptedShown::new(*about, one));

@@ -1,7 +1,7 @@
 //! The account and the mode that a body names: implied by an account's key, named by the operator.
 
 use postrider_core::id::AccountId;
-use postrider_engine::Engine;
+use postrider_engine::{Engine, EngineError};
 
 use crate::caller::Caller;
 use crate::fields::Fields;
@@ -11,7 +11,7 @@ pub(crate) const NO_SUCH_ACCOUNT: &str = "there is no such account";
 
 /// The account and the mode of a body with the fields `account` and `livemode`. Faults are noted in `fields`; 403
 /// where an account's key names another account or mode than its own.
-pub(crate) fn of_body(
+pub(crate) async fn of_body(
     engine: &Engine,
     caller: Caller,
     fields: &mut Fields<'_>,
@@ -28,7 +28,14 @@ pub(crate) fn of_body(
         return Ok((Some(own_account), Some(own_livemode)));
     }
     fields.require("account");
-    let account = named.and_then(|named| named.parse().ok().filter(|id| engine.account(*id).is_ok()));
+    let account = match named.and_then(|named| named.parse::<AccountId>().ok()) {
+        Some(id) => match engine.account_anywhere(id).await {
+            Ok(_) => Some(id),
+            Err(EngineError::NotFound) => None,
+            Err(other) => return Err(other.into()),
+        },
+        None => None,
+    };
     if account.is_none() {
         // A fault noted for the field before (missing, no string) stays the one that is shown.
         fields.refuse("account", NO_SUCH_ACCOUNT);

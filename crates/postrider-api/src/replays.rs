@@ -44,7 +44,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
 
 async fn create_asked(call: &Call, body: &Received, asked: &Asked) -> Answer {
     let mut fields = Fields::parse(body.text()?, &GIVEN)?;
-    let endpoint = endpoint(call, &mut fields)?;
+    let endpoint = endpoint(call, &mut fields).await?;
     let selection = selection(&mut fields);
     let dry_run = fields.boolean("dry_run").flatten().unwrap_or(false);
     fields.finish()?;
@@ -61,7 +61,7 @@ async fn create_asked(call: &Call, body: &Received, asked: &Asked) -> Answer {
 }
 
 /// The endpoint that is named; none where that is at fault. 404 where it is not there for the caller.
-fn endpoint(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointId>, Problem> {
+async fn endpoint(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointId>, Problem> {
     fields.require("endpoint");
     let Some(text) = fields.needed_text("endpoint") else { return Ok(None) };
     if text == "*" {
@@ -72,7 +72,7 @@ fn endpoint(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointId>, 
         return Ok(None);
     }
     let id: EndpointId = text.parse().map_err(|_not_an_id| Problem::not_found())?;
-    let found = call.engine().endpoint(id)?.endpoint;
+    let found = call.engine().endpoint_anywhere(id).await?.endpoint;
     if call.caller.sees(found.account, found.livemode) { Ok(Some(id)) } else { Err(Problem::not_found()) }
 }
 

@@ -80,13 +80,13 @@ impl Surface {
         if !self.api.edge.is_limiting() {
             return None;
         }
-        let key = Caller::of(request.headers(), &self.api.engine).ok()?.key()?;
+        let key = Caller::known(request.headers(), &self.api.engine)?.key()?;
         self.api.edge.count(key, Instant::now())
     }
 
     async fn route(mut self, mut request: Request) -> Response {
         if request.method() == Method::POST && request.uri().path() == EVENTS {
-            return match Call::unnamed(request, &self.api) {
+            return match Call::unnamed(request, &self.api).await {
                 Ok(call) => events::create(call).await.into_response(),
                 Err(problem) => problem.into_response(),
             };

@@ -100,6 +100,15 @@ impl Health {
         self.failing.is_some()
     }
 
+    /// The same where `stored` is what all who send to the endpoint have written down of it: what anyone has delivered
+    /// since the failures began ends their run.
+    #[must_use]
+    pub fn knowing(self, stored: &Self) -> Self {
+        let last_success_at = self.last_success_at.max(stored.last_success_at);
+        let run = self.run.filter(|run| last_success_at.is_none_or(|at| at <= run.since));
+        Self { run, last_success_at, ..self }
+    }
+
     /// The health after one attempt of `delivery` came to `outcome` at `now`, and what changed.
     #[must_use]
     pub fn after(

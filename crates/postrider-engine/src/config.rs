@@ -37,6 +37,8 @@ pub struct EngineConfig {
     pub reread_bytes: usize,
     /// Retries waiting in memory; further ones wait in the store.
     pub retries_in_memory: usize,
+    /// Outcomes that wait to be recorded; past it attempts wait before they begin.
+    pub unrecorded_outcomes: usize,
     /// How fast replays go and what of a lane they leave to live traffic.
     pub replays: replay::Limits,
     /// Who is told what happens to events, so that it can be traced; nobody by default.
@@ -58,6 +60,7 @@ impl Default for EngineConfig {
             payload_bytes: 64 * 1024 * 1024,
             reread_bytes: 64 * 1024 * 1024,
             retries_in_memory: 100_000,
+            unrecorded_outcomes: 8_192,
             replays: replay::Limits::default(),
             traces: None,
         }
@@ -76,8 +79,6 @@ impl EngineConfig {
     }
 }
 
-/// Outcomes that wait to be recorded; past it attempts wait before they begin.
-pub(crate) const MAX_UNRECORDED: usize = 8_192;
 /// Steps of events that wait to be exported as spans; further ones are dropped and counted.
 pub(crate) const MAX_QUEUED_TRACE_STEPS: usize = 16_384;
 /// Outcomes recorded in one commit.

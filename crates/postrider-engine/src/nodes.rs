@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use postrider_core::account::AccountNo;
+use postrider_core::attempt::Outcome;
 use postrider_core::id::DeliveryId;
 use postrider_store::StoreError;
 use postrider_store::model::{NewEvent, News, Node};
@@ -13,6 +14,7 @@ use postrider_store::model::{NewEvent, News, Node};
 use tokio::sync::MutexGuard;
 
 use crate::config::STORE_PAUSE;
+use crate::lanes::Dispatch;
 use crate::model::Submission;
 use crate::{Engine, EngineError, Inner};
 
@@ -126,6 +128,28 @@ impl Inner {
             }
         }
         left
+    }
+
+    /// Before this node counts an endpoint as failing, or disables it, by failures that it alone has seen, it asks what all
+    /// nodes know: another one may reach it. Waits for the store where that does not answer; nothing is sent meanwhile.
+    pub(crate) async fn learn_before_it_turns(&self, dispatch: &Dispatch, outcome: &Outcome) {
+        if !self.store.is_shared() || outcome.is_received() {
+            return;
+        }
+        let no = dispatch.endpoint.no;
+        while self.lanes().would_turn(dispatch, outcome, self.now()) && !self.stopping.load(Ordering::Relaxed)
+        {
+            match self.store.health(no).await {
+                Ok(stored) => return self.lanes().learn(no, &stored.unwrap_or_default()),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "what others know of a receiver could not be read; trying again"
+                    );
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Waits until a change that events were matched too early for is in memory.

@@ -103,12 +103,16 @@ impl Inner {
     }
 
     /// One attempt from signature to decision. Gives a dispatch to go on with, where there is one.
-    async fn attempt(self: &Arc<Self>, dispatch: Dispatch) -> Option<Dispatch> {
+    async fn attempt(self: &Arc<Self>, mut dispatch: Dispatch) -> Option<Dispatch> {
         let departing = Departing::of(self);
         let mut flight = Flight::of(self, &dispatch);
         // A place for the outcome comes first: when recording stalls, attempts wait here and nothing piles up.
-        let Ok(place) = self.outcomes.reserve().await else {
-            return self.end_without_attempt(flight, dispatch, Lanes::give_back);
+        let (place, waited_for_place) = match self.outcomes.try_reserve() {
+            Ok(place) => (place, false),
+            Err(_full) => match self.outcomes.reserve().await {
+                Ok(place) => (place, true),
+                Err(_closed) => return self.end_without_attempt(flight, dispatch, Lanes::give_back),
+            },
         };
         // Who has to wait for its payload keeps nobody else from departing.
         let departing = dispatch.item.payload.as_ref().map(|_| departing);
@@ -125,6 +129,11 @@ impl Inner {
             },
         };
         if self.stopping.load(Ordering::Relaxed) {
+            return self.end_without_attempt(flight, dispatch, Lanes::give_back);
+        }
+        // Whoever waited goes by what holds now: it may be cancelled, its endpoint paused or deleted, the secret another one.
+        let has_waited = waited_for_place || dispatch.item.payload.is_none();
+        if has_waited && !self.lanes().may_still_go(&mut dispatch, self.now()) {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         if !self.store.may_send() {
@@ -147,6 +156,7 @@ impl Inner {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         let timings = report.timings;
+        self.learn_before_it_turns(&dispatch, &report.outcome).await;
         let decide = AssertUnwindSafe(|| self.decide(&mut flight, dispatch, report, started_at, place));
         let Ok(decided) = std::panic::catch_unwind(decide) else {
             flight.break_off();

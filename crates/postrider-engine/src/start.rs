@@ -14,7 +14,7 @@ use postrider_store::{Store, StoreError};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::announce::Announcement;
-use crate::config::{MAX_UNRECORDED, REFILLS_AT_ONCE, REPLAY_COUNTS_AT_ONCE};
+use crate::config::{REFILLS_AT_ONCE, REPLAY_COUNTS_AT_ONCE};
 use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
@@ -77,7 +77,7 @@ impl Engine {
             lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
         }
         let catalogue = Catalogue::built_in();
-        let (outcomes, waiting_outcomes) = mpsc::channel(MAX_UNRECORDED);
+        let (outcomes, waiting_outcomes) = mpsc::channel(config.unrecorded_outcomes.max(1));
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
             rereads: Rereads::new(config.reread_bytes),

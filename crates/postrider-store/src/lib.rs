@@ -29,6 +29,7 @@ use postrider_core::audit::{Deed, Entry};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
+use postrider_core::health::Health;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
@@ -331,6 +332,12 @@ pub trait Store: Send + Sync + 'static {
         all.keys.retain(|key| accounts.contains(&key.account));
         all.endpoints.retain(|endpoint| accounts.contains(&endpoint.account_no));
         Ok(all)
+    }
+
+    /// What all nodes together have written down of an endpoint's health; none where it is deleted, or no other node is
+    /// there to write.
+    async fn health(&self, _endpoint: EndpointNo) -> Result<Option<Health>, StoreError> {
+        Ok(None)
     }
 
     /// The account to which something belongs that this node does not know and another one may have made a moment ago;

@@ -101,9 +101,9 @@ impl Open {
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => Err(End::ShuttingDown),
             () = next_heartbeat => {
                 self.next_heartbeat.as_mut().reset(Instant::now() + self.heartbeat);
-                match Caller::of(&self.headers, &self.engine) {
-                    Ok(_) => Ok(Bytes::from_static(b": still here\n\n")),
-                    Err(_refused) => Err(End::KeyRevoked),
+                match Caller::known(&self.headers, &self.engine) {
+                    Some(_) => Ok(Bytes::from_static(b": still here\n\n")),
+                    None => Err(End::KeyRevoked),
                 }
             }
             seen = feed.next() => match seen {

@@ -22,13 +22,13 @@ pub(super) const FIELDS: [&str; 4] = ["account", "type", "payload", "livemode"];
 const MAX_COPIED_BYTES: usize = 16 * 1024;
 
 /// Judges one event; none where faults were noted in `fields`. 403 where it names another's account or mode.
-pub(super) fn judge(
+pub(super) async fn judge(
     engine: &Engine,
     caller: Caller,
     body: &Bytes,
     fields: &mut Fields<'_>,
 ) -> Result<Option<Submission>, Problem> {
-    let (account, stated_mode) = owner::of_body(engine, caller, fields)?;
+    let (account, stated_mode) = owner::of_body(engine, caller, fields).await?;
     fields.require("type");
     fields.require("payload");
     let event_type = fields.needed_text("type").and_then(|name| {
@@ -62,7 +62,7 @@ pub(super) fn judge(
 }
 
 /// Judges every event of a batch, or gives the faults of as many as one answer can name.
-pub(super) fn judge_all(
+pub(super) async fn judge_all(
     engine: &Engine,
     caller: Caller,
     body: &Bytes,
@@ -71,7 +71,7 @@ pub(super) fn judge_all(
     let mut submissions = Vec::with_capacity(each.len());
     let mut errors = Vec::new();
     for mut fields in each {
-        submissions.extend(judge(engine, caller, body, &mut fields)?);
+        submissions.extend(judge(engine, caller, body, &mut fields).await?);
         errors.append(&mut fields.into_errors());
         if errors.len() >= MAX_VIOLATIONS {
             break;

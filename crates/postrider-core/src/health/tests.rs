@@ -148,3 +148,29 @@ proptest! {
         }
     }
 }
+
+/// What another node delivered counts like an own success, if it came after the run began.
+#[test]
+fn a_success_elsewhere_ends_a_run_that_began_before_it_and_no_other() {
+    let run = Some(FailureRun { since: at(100), failures: 3, deliveries: [None; TRACKED_DELIVERIES] });
+    let health = |last_success_at: Option<i64>, run| Health {
+        run,
+        last_success_at: last_success_at.map(at),
+        ..Health::default()
+    };
+    for (own, stored, run_goes_on, last) in [
+        (None, None, true, None),
+        (None, Some(99), true, Some(99)),
+        (Some(50), Some(99), true, Some(99)),
+        (Some(99), Some(50), true, Some(99)),
+        (None, Some(100), true, Some(100)),
+        (None, Some(101), false, Some(101)),
+        (Some(99), Some(500), false, Some(500)),
+    ] {
+        let known = health(own, run).knowing(&health(stored, None));
+        assert_eq!(known, health(last, run.filter(|_| run_goes_on)), "{own:?} and {stored:?}");
+    }
+    let failing = Some(Failing { since: at(100), probes: 1, next_probe_at: at(200) });
+    let known = Health { failing, ..health(None, None) }.knowing(&health(Some(500), None));
+    assert_eq!(known.failing, failing, "that it recovered is said by whoever found it out");
+}

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use postrider_core::attempt::Outcome;
 use postrider_core::delivery::{Decision, DeliverySeq, Next, Progress, Situation, after_attempt};
-use postrider_core::endpoint::{EndpointNo, State};
-use postrider_core::health::HealthChange;
+use postrider_core::endpoint::{DisabledReason, EndpointNo, State};
+use postrider_core::health::{Health, HealthChange};
 use postrider_core::schedule::Jitter;
 use postrider_core::time::Timestamp;
 use postrider_store::RETRY_IS_NEAR;
@@ -99,6 +99,24 @@ impl Lanes {
         Finished { next, progress, change, health }
     }
 
+    /// Whether its own failures alone would let this node count the endpoint as failing, or disable it.
+    pub(crate) fn would_turn(&self, dispatch: &Dispatch, outcome: &Outcome, now: Timestamp) -> bool {
+        let Some(lane) = self.lanes.get(&dispatch.endpoint.no) else { return false };
+        let (_, change) = lane.health.after(&self.rules, dispatch.item.id, dispatch.probe, outcome, now);
+        match change {
+            Some(HealthChange::BecameFailing) => !lane.endpoint.settings.ordered,
+            Some(HealthChange::Disable(reason)) => reason == DisabledReason::Failing,
+            Some(HealthChange::Recovered) | None => false,
+        }
+    }
+
+    /// Takes note of what all nodes know of an endpoint's health.
+    pub(crate) fn learn(&mut self, no: EndpointNo, stored: &Health) {
+        if let Some(lane) = self.lanes.get_mut(&no) {
+            lane.health = lane.health.knowing(stored);
+        }
+    }
+
     /// A request is in flight no more; its slot is free. Said twice it is the same.
     fn land(&mut self, no: EndpointNo, seq: DeliverySeq, probe: bool) {
         let Some(landed) = self.shares.end(seq) else { return };
@@ -181,16 +199,39 @@ impl Lanes {
         Finished { next, progress: Progress { attempts, ..item.progress }, change: None, health: None }
     }
 
-    /// An attempt that could not be made (the payload could not be read) goes back to its place.
+    /// Whether a delivery that was taken a while ago may be sent all the same, by the settings that hold now.
+    pub(crate) fn may_still_go(&self, dispatch: &mut Dispatch, now: Timestamp) -> bool {
+        let Some(lane) = self.lanes.get(&dispatch.endpoint.no) else { return false };
+        dispatch.endpoint = lane.endpoint.clone();
+        lane.state == State::Enabled
+            && !lane.is_elsewhere()
+            && !lane.cancelled.contains(&dispatch.item.seq)
+            && (dispatch.probe || !lane.health.is_failing())
+            && lane.health.closed_until.is_none_or(|until| until <= now)
+    }
+
+    /// An attempt that could not be made (the payload could not be read, or it may not go any more) goes back to its place.
     pub(crate) fn give_back(&mut self, dispatch: Dispatch, now: Timestamp) {
         let Dispatch { endpoint, item, probe, .. } = dispatch;
-        self.land(endpoint.no, item.seq, probe);
-        if self.was_cancelled(endpoint.no, item.seq) {
-            return self.let_go(endpoint.no, &item, now);
+        let no = endpoint.no;
+        self.land(no, item.seq, probe);
+        if self.was_cancelled(no, item.seq) {
+            return self.let_go(no, &item, now);
         }
-        if let Some(lane) = self.lanes.get_mut(&endpoint.no) {
-            lane.insert_sorted(item);
-            self.settle(endpoint.no, now);
+        match self.lanes.get_mut(&no) {
+            Some(lane) if lane.state == State::Enabled && !lane.is_elsewhere() => {
+                lane.insert_sorted(item);
+                self.settle(no, now);
+            }
+            // What this node may not send for now is the store's alone.
+            Some(lane) => {
+                self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
+                lane.spilled = Spilled::Yes;
+                lane.head_unknown = true;
+                self.forget_payload(&item);
+                self.leave_to_others(no);
+            }
+            None => self.forget_payload(&item),
         }
     }
 
@@ -236,7 +277,7 @@ fn next_of_cancelled(outcome: &Outcome) -> Next {
 }
 
 /// Whether a lane's health changed so that a restart should know of it.
-fn is_worth_noting(lane: &Lane, before: postrider_core::health::Health, now: Timestamp) -> bool {
+fn is_worth_noting(lane: &Lane, before: Health, now: Timestamp) -> bool {
     let after = lane.health;
     if (after.failing, after.run, after.closed_until) != (before.failing, before.run, before.closed_until) {
         return true;

@@ -171,6 +171,7 @@ impl Lane {
 
     /// Takes over what another node has found of its receiver: that it fails or does not any more, or is closed.
     pub(super) fn adopt(&mut self, found: Health) {
+        self.health = self.health.knowing(&found);
         if found.is_failing() != self.health.is_failing() {
             self.health = found;
             self.window = 1;

@@ -115,7 +115,9 @@ impl Lanes {
             lane.asked = false;
         }
         if lane.state != endpoint.state {
-            self.set_state(no, endpoint.state, false, now);
+            // Whoever enabled it has begun its health anew: what this node found before counts no more either.
+            let begins_anew = endpoint.state == State::Enabled && endpoint.health.run.is_none();
+            self.set_state(no, endpoint.state, begins_anew, now);
         } else {
             self.want_refill(no);
             self.settle(no, now);

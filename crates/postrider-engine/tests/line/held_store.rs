@@ -27,7 +27,7 @@ use postrider_store::model::{
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Which side of the commit a change of an endpoint is held on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(crate) struct HeldStore {
     /// … nor the outcomes of such deliveries in any form, once it has met one.
     pub(crate) refuses_outcome: AtomicBool,
     refused: Mutex<HashSet<DeliverySeq>>,
+    /// While this is so, outcomes wait to be written.
+    records_wait: watch::Sender<bool>,
 }
 
 impl HeldStore {
@@ -66,6 +68,7 @@ impl HeldStore {
             refuses_status: AtomicU16::new(0),
             refuses_outcome: AtomicBool::new(false),
             refused: Mutex::default(),
+            records_wait: watch::Sender::new(false),
         }
     }
 
@@ -78,6 +81,11 @@ impl HeldStore {
             return true;
         }
         self.refuses_outcome.load(Ordering::Relaxed) && self.refused.lock().unwrap().contains(&record.seq)
+    }
+
+    /// Lets outcomes wait to be written, or go on.
+    pub(crate) fn let_records_wait(&self, wait: bool) {
+        self.records_wait.send_replace(wait);
     }
 
     /// Holds the next change of an endpoint.
@@ -120,6 +128,7 @@ macro_rules! hands_on {
             }
 
             async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
+                self.records_wait.subscribe().wait_for(|wait| !wait).await.unwrap();
                 if batch.records.iter().any(|record| self.refuses(record)) {
                     return Err(StoreError::Refused("not this one".into()));
                 }

@@ -20,6 +20,7 @@ mod operational;
 mod replays;
 #[cfg(test)]
 mod secrets;
+mod waiting;
 
 use std::time::Duration;
 

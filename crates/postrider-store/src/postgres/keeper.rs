@@ -18,6 +18,8 @@ use crate::error::StoreError;
 
 /// How many endpoints with deliveries that are nobody's one look names at most; the next look goes on behind them.
 const FREE_AT_ONCE: i64 = if cfg!(test) { 4 } else { 500 };
+/// How many due retries that are nobody's one look goes through at most; the next look goes on behind them.
+const DUE_AT_ONCE: i64 = if cfg!(test) { 4 } else { 5_000 };
 /// How long to wait between looks that notifications ask for.
 const LOOKS_APART: Duration = Duration::from_millis(10);
 /// Every so many heartbeats nodes that are gone are forgotten.
@@ -25,11 +27,17 @@ const FORGET_EVERY: u64 = 60;
 /// How far ahead of their time retries of endpoints that nobody holds are looked for.
 const DUE_AHEAD_MS: i64 = 15_000;
 
+/// Before every due retry.
+const FROM_THE_BEGINNING: (i64, i64) = (i64::MIN, i64::MIN);
+
 /// What a look has found.
 struct Found {
     version: i64,
     changed: Vec<i64>,
     free: Vec<i64>,
+    due: Vec<i64>,
+    /// The last due retry that was looked at, where there may be more behind it.
+    due_until: Option<(i64, i64)>,
     cancelled: Vec<(i64, EndpointNo, DeliverySeq)>,
 }
 
@@ -44,6 +52,8 @@ pub(super) struct Keeper {
     is_failing: bool,
     config_version: i64,
     free_from: i64,
+    /// Behind which due retry (by its time and number) the next look begins.
+    due_from: (i64, i64),
     beats: u64,
 }
 
@@ -58,6 +68,7 @@ impl Keeper {
             is_failing: false,
             config_version,
             free_from: i64::MIN,
+            due_from: FROM_THE_BEGINNING,
             beats: 0,
         }
     }
@@ -152,9 +163,10 @@ impl Keeper {
     /// Looks for changes of the configuration, for deliveries that are nobody's, and for those of this node that others
     /// have cancelled.
     async fn look(&mut self) -> Result<(), Failed> {
-        let (me, known, from) = (self.shared.me(), self.config_version, self.free_from);
+        let (me, known) = (self.shared.me(), self.config_version);
+        let (from, (due_at, due_seq)) = (self.free_from, self.due_from);
         let gone = self.shared.membership().gone;
-        let Found { version, changed, free, cancelled } = self
+        let Found { version, changed, free, due, due_until, cancelled } = self
             .shared
             .run(move |client| {
                 Box::pin(async move {
@@ -167,19 +179,27 @@ impl Keeper {
                         true => configuration::changed_since(client, known).await?,
                         false => Vec::new(),
                     };
-                    let free = client.prepare_cached(FREE).await?;
+                    let statement = client.prepare_cached(FREE).await?;
                     let gone = &*gone;
-                    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                        [&me, &gone, &from, &FREE_AT_ONCE, &DUE_AHEAD_MS];
-                    let free = client.query(&free, &parameters).await?;
-                    let free = free.iter().map(|row| row.get(0)).collect();
-                    Ok(Found { version, changed, free, cancelled })
+                    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+                        [&me, &gone, &from, &FREE_AT_ONCE, &DUE_AHEAD_MS, &due_at, &due_seq, &DUE_AT_ONCE];
+                    let (mut free, mut due, mut due_until) = (Vec::new(), Vec::new(), None);
+                    for row in client.query(&statement, &parameters).await? {
+                        match row.get::<_, &str>(0) {
+                            "ready" => free.push(row.get(1)),
+                            "due" => due.push(row.get(1)),
+                            _until => due_until = Some((row.get(2), row.get(1))),
+                        }
+                    }
+                    Ok(Found { version, changed, free, due, due_until, cancelled })
                 })
             })
             .await?;
         self.config_version = version;
         let is_full = free.len() >= usize::try_from(FREE_AT_ONCE).unwrap_or(usize::MAX);
         self.free_from = free.last().copied().filter(|_| is_full).unwrap_or(i64::MIN);
+        self.due_from = due_until.unwrap_or(FROM_THE_BEGINNING);
+        let free = [free, due].concat();
         let heard: Vec<i64> = cancelled.iter().map(|(no, ..)| *no).collect();
         if !changed.is_empty() || !free.is_empty() || !cancelled.is_empty() {
             self.shared.tell(|news| {
@@ -223,9 +243,12 @@ pub(super) fn heartbeat(lapse: Duration) -> Duration {
     (lapse / 6).max(Duration::from_millis(20))
 }
 
-/// Endpoints with deliveries that are nobody's, from one number on: ready ones, and, where the endpoint needs one place
-/// and nobody holds it, those that are due soon (of the others the reads of due retries take them). Each endpoint costs
-/// one look into the index, however many deliveries it has; what another node holds is passed over and takes no place.
+/// Endpoints with deliveries that are nobody's: ready ones, and, where the endpoint needs one place and nobody holds it,
+/// those that are due soon (of the others the reads of due retries take them).
+///
+/// Those with ready ones are found by their number, a part at a time. Each costs one look into the index, however many
+/// deliveries it has; what another node holds is passed over and takes no place. Those with due ones are found by the
+/// retries' time: a look goes through so many, whatever comes of them, and tells how far it came if there may be more.
 const FREE: &str = "WITH RECURSIVE owners AS (
         SELECT NULL::bigint AS no UNION ALL SELECT unnest($2::bigint[])
     ), of_nobody(no) AS (
@@ -240,16 +263,18 @@ const FREE: &str = "WITH RECURSIVE owners AS (
         UNION ALL
         SELECT f.owner, (SELECT q.endpoint_no FROM queue q WHERE q.owner = f.owner AND q.next_attempt_at IS NULL
             AND q.endpoint_no > f.no ORDER BY q.endpoint_no LIMIT 1) FROM of_gone f WHERE f.no IS NOT NULL
+    ), looked_at AS MATERIALIZED (
+        SELECT q.next_attempt_at, q.seq, q.endpoint_no FROM (
+            (SELECT next_attempt_at, seq, endpoint_no FROM queue WHERE owner IS NULL
+                AND next_attempt_at <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint + $5
+                AND (next_attempt_at, seq) > ($6, $7) ORDER BY next_attempt_at, seq LIMIT $8)
+            UNION ALL (SELECT b.* FROM owners g, LATERAL (SELECT next_attempt_at, seq, endpoint_no FROM queue
+                WHERE owner = g.no AND next_attempt_at <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint + $5
+                AND (next_attempt_at, seq) > ($6, $7) ORDER BY next_attempt_at, seq LIMIT $8) b)
+        ) q ORDER BY q.next_attempt_at, q.seq LIMIT $8
     ), due AS (
-        SELECT q.endpoint_no AS no FROM (
-            (SELECT endpoint_no FROM queue WHERE owner IS NULL
-                AND next_attempt_at <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $5
-                ORDER BY next_attempt_at LIMIT $4)
-            UNION ALL (SELECT b.endpoint_no FROM owners g, LATERAL (SELECT endpoint_no FROM queue WHERE owner = g.no
-                AND next_attempt_at <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $5
-                ORDER BY next_attempt_at LIMIT $4) b)
-        ) q JOIN endpoints ep ON ep.no = q.endpoint_no
-        WHERE (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)
+        SELECT ep.no FROM (SELECT DISTINCT endpoint_no FROM looked_at) q JOIN endpoints ep ON ep.no = q.endpoint_no
+        WHERE (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL) AND ep.state = 'enabled'
             AND NOT EXISTS (SELECT FROM leases l WHERE l.endpoint_no = ep.no)
     ), found AS (
         SELECT no FROM (SELECT f.no FROM of_nobody f WHERE f.no IS NOT NULL AND NOT EXISTS (
@@ -258,6 +283,8 @@ const FREE: &str = "WITH RECURSIVE owners AS (
         UNION SELECT no FROM (SELECT f.no FROM of_gone f WHERE f.no IS NOT NULL AND NOT EXISTS (
             SELECT FROM leases l JOIN endpoints ep ON ep.no = l.endpoint_no WHERE l.endpoint_no = f.no AND l.node_no <> $1
                 AND (ep.ordered OR ep.failing OR ep.rate_per_second IS NOT NULL)) LIMIT $4) b
-        UNION SELECT no FROM due
     )
-    SELECT f.no FROM found f ORDER BY f.no LIMIT $4";
+    (SELECT 'ready', no, NULL::bigint FROM found ORDER BY no LIMIT $4)
+    UNION ALL SELECT 'due', no, NULL FROM due
+    UNION ALL (SELECT 'until', seq, next_attempt_at FROM looked_at
+        WHERE (SELECT count(*) FROM looked_at) >= $8 ORDER BY next_attempt_at DESC, seq DESC LIMIT 1)";

@@ -9,7 +9,9 @@ use deadpool_postgres::GenericClient;
 use deadpool_postgres::Object;
 use postrider_core::attempt::{Attempt, Outcome};
 use postrider_core::delivery::{Next, Status};
-use postrider_core::endpoint::State;
+use postrider_core::endpoint::{EndpointNo, State};
+use postrider_core::health::Health;
+use postrider_core::time::Timestamp;
 use tokio_postgres::Statement;
 
 use super::rows::{Failed, to_i32, to_i64};
@@ -68,21 +70,41 @@ const RECORD: &str = "WITH me AS MATERIALIZED (
     )
     SELECT EXISTS (SELECT FROM me)";
 
+/// Writes health as one node sees it over what all have written before. When something was last received is kept where
+/// another node knows better; and that the endpoint is failing ends with something received since, not with a node that
+/// has not heard of it.
+///
 /// Gives the accounts of endpoints whose state other nodes must know of: it was disabled, began to fail, recovered, or
 /// was closed for a while.
 const HEALTH: &str = "WITH h AS (
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::boolean[])
-            AS h(no, health, state, disabled_reason, failing)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::boolean[], $7::bigint[])
+            AS h(no, health, state, disabled_reason, failing, received_at)
     ), before AS MATERIALIZED (
-        SELECT ep.no, ep.failing, ep.health::json ->> 'closed_until' AS closed_until
+        SELECT ep.no, ep.failing, ep.ordered, ep.health::jsonb AS health
         FROM h JOIN endpoints ep ON ep.no = h.no WHERE ep.deleted_at IS NULL ORDER BY ep.no FOR UPDATE OF ep
+    ), known AS MATERIALIZED (
+        SELECT no, failing, health ->> 'closed_until' AS closed_until,
+            CASE WHEN failing AND NOT ordered THEN (health #>> '{failing,since}')::bigint END AS failing_since,
+            health -> 'failing' AS failure, (health ->> 'last_success_at')::bigint AS received_at
+        FROM before
+    ), now AS MATERIALIZED (
+        SELECT h.no, h.state, h.disabled_reason, h.health, k.failing AS was_failing, k.closed_until, k.failure,
+            h.failing OR coalesce(h.received_at, 0) < k.failing_since AS failing,
+            NOT h.failing AND coalesce(h.received_at, 0) < k.failing_since AS goes_on_failing,
+            CASE WHEN k.received_at > coalesce(h.received_at, 0) THEN k.received_at END AS received_at
+        FROM h JOIN known k ON k.no = h.no
     )
-    UPDATE endpoints ep SET health = h.health, failing = h.failing, state = coalesce(h.state, ep.state),
-        disabled_reason = CASE WHEN h.state IS NULL THEN ep.disabled_reason ELSE h.disabled_reason END,
-        updated_at = CASE WHEN h.state IS NULL THEN ep.updated_at ELSE coalesce($6, ep.updated_at) END
-    FROM h JOIN before ON before.no = h.no WHERE ep.no = h.no
-    RETURNING ep.account_no, h.state IS NOT NULL OR before.failing IS DISTINCT FROM h.failing
-        OR before.closed_until IS DISTINCT FROM h.health::json ->> 'closed_until'";
+    UPDATE endpoints ep SET failing = coalesce(now.failing, false), state = coalesce(now.state, ep.state),
+        health = CASE WHEN now.goes_on_failing OR now.received_at IS NOT NULL THEN (now.health::jsonb
+                || CASE WHEN now.goes_on_failing THEN jsonb_build_object('failing', now.failure) ELSE '{}' END
+                || CASE WHEN now.received_at IS NOT NULL THEN jsonb_build_object('last_success_at', now.received_at)
+                    ELSE '{}' END)::text
+            ELSE now.health END,
+        disabled_reason = CASE WHEN now.state IS NULL THEN ep.disabled_reason ELSE now.disabled_reason END,
+        updated_at = CASE WHEN now.state IS NULL THEN ep.updated_at ELSE coalesce($6, ep.updated_at) END
+    FROM now WHERE ep.no = now.no
+    RETURNING ep.account_no, now.state IS NOT NULL OR now.was_failing IS DISTINCT FROM ep.failing
+        OR now.closed_until IS DISTINCT FROM now.health::json ->> 'closed_until'";
 
 /// Commits a batch, all or nothing.
 pub(super) async fn record(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
@@ -272,6 +294,13 @@ async fn write(
     if row.get(0) { Ok(()) } else { Err(StoreError::LeaseLost.into()) }
 }
 
+/// An endpoint's health as all nodes have written it down.
+pub(super) async fn health(client: &mut Object, endpoint: EndpointNo) -> Result<Option<Health>, Failed> {
+    let sql = "SELECT health FROM endpoints WHERE no = $1 AND deleted_at IS NULL";
+    let row = client.query_opt(&client.prepare_cached(sql).await?, &[&endpoint.0]).await?;
+    Ok(row.map(|row| columns::health(row.get(0))).transpose()?)
+}
+
 /// Gives the accounts that other nodes must read again.
 async fn write_health(
     client: &impl GenericClient,
@@ -286,7 +315,10 @@ async fn write_health(
         |update: &HealthUpdate| update.state.and_then(State::disabled_reason).map(|reason| reason.as_str());
     let reasons: Vec<Option<&str>> = updates.iter().map(reason).collect();
     let failing: Vec<bool> = updates.iter().map(|update| update.health.is_failing()).collect();
-    let rows = client.query(statement, &[&nos, &healths, &states, &reasons, &failing, &at]).await?;
+    let received = |update: &HealthUpdate| update.health.last_success_at.map(Timestamp::as_ms);
+    let received: Vec<Option<i64>> = updates.iter().map(received).collect();
+    let rows =
+        client.query(statement, &[&nos, &healths, &states, &reasons, &failing, &at, &received]).await?;
     let mut changed: Vec<i64> = rows.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect();
     changed.sort_unstable();
     changed.dedup();

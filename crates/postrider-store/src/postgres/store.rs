@@ -11,6 +11,7 @@ use postrider_core::audit::{Deed, Entry};
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
+use postrider_core::health::Health;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
@@ -351,6 +352,10 @@ impl Store for PostgresStore {
     async fn load_accounts(&self, accounts: Vec<AccountNo>) -> Result<Configuration, StoreError> {
         let accounts = accounts.into_iter().map(|account| account.0).collect();
         Ok(configuration::load(&self.shared, Some(accounts)).await?)
+    }
+
+    async fn health(&self, endpoint: EndpointNo) -> Result<Option<Health>, StoreError> {
+        run!(self, client => record::health(client, endpoint))
     }
 
     async fn account_of(&self, named: Named) -> Result<Option<AccountNo>, StoreError> {

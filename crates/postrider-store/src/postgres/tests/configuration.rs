@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use postrider_core::endpoint::{Endpoint, State};
+use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
+use postrider_core::time::Timestamp;
 use postrider_pgtemp::Proxy;
 
 use super::{Database, NEVER, hear, world};
@@ -79,6 +82,56 @@ async fn health_is_told_where_it_matters_to_others() {
     health.closed_until = Some(at);
     record(health).await;
     assert_eq!(version(), before + 2);
+}
+
+/// Each node writes down what it sees. A success that another one had stays, and so does it that the endpoint fails, until
+/// something was received since.
+#[tokio::test]
+async fn what_one_node_writes_of_health_undoes_nothing_that_another_knows() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    let here = world(&database, &node);
+    let lane = here.lane().await;
+    let no = lane.endpoint.no;
+    let at = |ms: i64| Timestamp::from_ms(here.now().as_ms() + ms);
+    let write = async |health| {
+        let health = vec![HealthUpdate { endpoint_no: no, health, state: None }];
+        node.record(RecordBatch { records: Vec::new(), health }.into()).await.unwrap();
+        let loaded = node.load().await.unwrap().endpoints.remove(0).health;
+        assert_eq!(node.health(no).await.unwrap(), Some(loaded));
+        let failing = database.sql("SELECT failing FROM endpoints");
+        assert_eq!(failing == "t", loaded.is_failing());
+        loaded
+    };
+    let received = |at: Timestamp| Health { last_success_at: Some(at), ..Health::default() };
+    let run = Some(FailureRun { since: at(1_000), failures: 3, deliveries: [None; TRACKED_DELIVERIES] });
+    let (early, late) = (received(at(100)), received(at(2_000)));
+    assert_eq!(write(late).await, late);
+    assert_eq!(
+        write(Health { run, ..early }).await,
+        Health { run, ..late },
+        "the later success is another's"
+    );
+
+    let failing = Some(Failing { since: at(5_000), probes: 1, next_probe_at: at(6_000) });
+    let fails = Health { run, failing, ..late };
+    assert_eq!(write(fails).await, fails);
+    let version = || database.sql("SELECT version FROM configuration");
+    let before = version();
+    let not_heard = Health { run, ..early };
+    assert_eq!(write(not_heard).await, fails, "this one has not heard of it");
+    assert_eq!(version(), before);
+    let recovered = received(at(7_000));
+    assert_eq!(write(recovered).await, recovered);
+    assert_ne!(version(), before, "that is told");
+
+    let change = Endpoint { state: State::Enabled, ..lane.endpoint.clone() };
+    let anew = EndpointUpdate::State { fresh_health: true };
+    write(fails).await;
+    node.update_endpoint(&change, &change, anew, deed_at(here.now())).await.unwrap();
+    assert_eq!(node.health(no).await.unwrap(), Some(Health::default()));
+    node.delete_endpoint(no, deed_at(here.now())).await.unwrap();
+    assert_eq!(node.health(no).await.unwrap(), None);
 }
 
 /// Its connection is cut, and comes back by itself; what was missed meanwhile is found without it.

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postrider_core::delivery::{DeliverySeq, Next};
-use postrider_core::endpoint::EndpointSettings;
+use postrider_core::endpoint::{Endpoint, EndpointSettings, State};
 use postrider_core::time::Timestamp;
 
 use super::{Database, NEVER, SOON, hear, until, world};
 use crate::Store as _;
 use crate::conformance::world::{Lane, World, deed_at};
-use crate::model::{NewEndpoint, NewEvent, PendingDelivery};
+use crate::model::{EndpointUpdate, NewEndpoint, NewEvent, PendingDelivery};
+use crate::postgres::keeper::Keeper;
 use crate::postgres::nodes;
 
 fn seqs(deliveries: &[PendingDelivery]) -> Vec<DeliverySeq> {
@@ -250,4 +251,37 @@ async fn what_a_node_was_told_before_it_went_is_forgotten_with_it() {
     database.age(&owner);
     nodes::forget_gone(&other.shared).await.unwrap();
     assert_eq!(database.sql("SELECT count(*) FROM cancelled_elsewhere"), "0");
+}
+
+/// The same for retries that are due: those of endpoints that another node holds, and those of paused ones, that nobody
+/// asks for, must not keep what is behind them from being found.
+#[tokio::test]
+async fn a_due_retry_is_found_behind_many_that_this_node_may_not_send() {
+    let database = Database::new();
+    let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let world = world(&database, &first);
+    let due = async |lane: &Lane, seconds: u64| {
+        let accepted = world.accept(lane).await;
+        let at = world.now().plus(Duration::from_secs(60 + seconds));
+        world.record(accepted, 1, Next::RetryAt(at)).await;
+    };
+    for _ in 0..6 {
+        let (held, paused) = (ordered(&world).await, ordered(&world).await);
+        assert!(first.hold(held.endpoint.no).await.unwrap());
+        due(&held, 1).await;
+        due(&paused, 1).await;
+        let after = Endpoint { state: State::Paused, ..paused.endpoint.clone() };
+        let update = EndpointUpdate::State { fresh_health: false };
+        first.update_endpoint(&paused.endpoint, &after, update, deed_at(world.now())).await.unwrap();
+    }
+    let behind = ordered(&world).await;
+    due(&behind, 2).await;
+    // A look finds a part, and the next one goes on behind it.
+    let mut keeper = Keeper::new(second.shared.clone(), "second".to_owned(), NEVER, i64::MAX);
+    let found = async {
+        while !second.shared.take_news().free.contains(&behind.endpoint.no) {
+            keeper.beat().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("it is found");
 }
