@@ -58,7 +58,7 @@ impl Acting {
         finish_what_began(async move { inner.create_endpoint(draft, once, who).await }).await
     }
 
-    /// Changes an endpoint; the next attempt goes by it.
+    /// Changes an endpoint; the next attempt goes by it. `Conflict` where others change it again and again meanwhile.
     pub async fn update_endpoint(
         &self,
         id: EndpointId,

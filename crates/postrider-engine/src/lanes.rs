@@ -191,6 +191,7 @@ impl Lanes {
             && lane.spilled != Spilled::Yes
             && lane.queue.len() < room;
         if !direct {
+            lane.in_store += 1;
             lane.spilled = Spilled::Yes;
             self.want_refill(no);
             self.leave_to_others(no);
@@ -289,19 +290,18 @@ impl Lanes {
     /// What can be seen of a lane.
     pub(crate) fn view(&self, no: EndpointNo) -> Option<LaneView> {
         let lane = self.lanes.get(&no)?;
-        let backlog = u64::try_from(lane.backlog).unwrap_or(0);
-        Some(LaneView { state: lane.state, health: lane.health, backlog })
+        Some(LaneView { state: lane.state, health: lane.health, backlog: lane.pending(self.shared) })
     }
 
     /// How many deliveries are pending over all lanes.
     pub(crate) fn pending(&self) -> u64 {
-        self.lanes.values().map(|lane| u64::try_from(lane.backlog).unwrap_or(0)).sum()
+        self.lanes.values().map(|lane| lane.pending(self.shared)).sum()
     }
 
     /// How a replay sees a lane. What the store holds back of it may all be ready.
     pub(crate) fn standing(&self, no: EndpointNo) -> Option<Standing> {
         let lane = self.lanes.get(&no)?;
-        let backlog = u64::try_from(lane.backlog).unwrap_or(0);
+        let backlog = lane.pending(self.shared);
         let in_memory = u64::try_from(lane.queue.len()).unwrap_or(u64::MAX) + u64::from(lane.in_flight);
         Some(Standing {
             is_well: lane.state == State::Enabled && !lane.health.is_failing(),
@@ -357,7 +357,8 @@ impl Lanes {
     fn unload(&mut self, no: EndpointNo) {
         let waiting = self.retries.remove_lane(no);
         let Some(lane) = self.lanes.get_mut(&no) else { return };
-        for item in lane.queue.drain(..).chain(waiting) {
+        for item in std::mem::take(&mut lane.queue).into_iter().chain(waiting) {
+            lane.leave_to_store(&item);
             self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
             self.payload_bytes =
                 self.payload_bytes.saturating_sub(item.payload.map_or(0, |bytes| bytes.len()));

@@ -9,7 +9,7 @@ use std::task::{Context, Wake};
 use std::time::Duration;
 
 use place::Place;
-use postrider_core::delivery::{Next, Progress};
+use postrider_core::delivery::{CancelReason, Next, Progress};
 use postrider_core::event::Event;
 use postrider_store::Store as _;
 use postrider_store::error::{AcceptError, StoreError};
@@ -376,4 +376,28 @@ async fn headers_that_an_earlier_version_kept_as_json_are_read() {
     let headers: Vec<(&str, &str)> = attempt.request.headers.iter().collect();
     assert_eq!(headers, [("Host", "a.example"), ("X-A", "\"1\"")]);
     assert!(attempt.response.unwrap().headers.is_empty());
+}
+
+/// Deleting while events come in: one writer puts everything into an order. What was matched before the deletion is
+/// committed before it, and cancelled with the rest, or refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_pending_for_an_endpoint_once_it_is_deleted_and_its_backlog_cancelled() {
+    let place = Place::new();
+    let store = Arc::new(place.open());
+    for _ in 0..20 {
+        let lane = place.lane(&store).await;
+        let coming: Vec<_> = (0..64)
+            .map(|_| (Arc::clone(&store), place.event(&lane, "{}")))
+            .map(|(store, event)| tokio::spawn(async move { store.accept(vec![event]).await }))
+            .collect();
+        let no = lane.endpoint.no;
+        store.delete_endpoint(no, place.deed()).await.unwrap();
+        let reason = CancelReason::EndpointDeleted;
+        while store.cancel_pending(no, reason, place.now(), 500).await.unwrap() > 0 {}
+        for accepted in coming {
+            let accepted = accepted.await.unwrap();
+            assert!(matches!(accepted, Ok(_) | Err(AcceptError::ConfigChanged)), "{accepted:?}");
+        }
+        assert!(store.backlogs().await.unwrap().is_empty());
+    }
 }

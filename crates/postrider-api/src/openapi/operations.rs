@@ -115,8 +115,12 @@ fn endpoints() -> Vec<Operation> {
         of(operation("get", path, "getEndpoint", tag, "An endpoint as it stands"))
             .gives(200, "The endpoint", "Endpoint"),
         of(operation("patch", path, "changeEndpoint", tag, "Change an endpoint"))
-            .about("What is left out stays; `null` means the default. The next attempt goes by it.")
+            .about(
+                "What is left out stays, also where somebody else changes it at that moment; `null` means the default. The \
+                 next attempt goes by it. 409 where others change it again and again meanwhile.",
+            )
             .takes("EndpointChange")
+            .or(&[409])
             .gives(200, "Changed", "Endpoint"),
         of(operation("delete", path, "deleteEndpoint", tag, "Delete an endpoint"))
             .about("What is pending is cancelled; the log stays.")

@@ -66,6 +66,9 @@ impl Lanes {
             lane.cancelled.insert(seq);
             return;
         }
+        if self.shared && !lane.known.knows(seq) {
+            lane.in_store = lane.in_store.saturating_sub(1);
+        }
         let queued = lane.queue.iter().position(|item| item.seq == seq).and_then(|at| lane.queue.remove(at));
         self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(seq)));
         if let Some(item) = waited.or(queued) {

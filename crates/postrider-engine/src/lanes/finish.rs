@@ -186,6 +186,9 @@ impl Lanes {
             }
         };
         if let Some(item) = &released {
+            if next == Next::Waits {
+                lane.in_store += 1;
+            }
             self.forget_payload(item);
         }
         released.is_some()
@@ -226,6 +229,7 @@ impl Lanes {
             // What this node may not send for now is the store's alone.
             Some(lane) => {
                 self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
+                lane.leave_to_store(&item);
                 lane.spilled = Spilled::Yes;
                 lane.head_unknown = true;
                 self.forget_payload(&item);

@@ -42,7 +42,7 @@ impl Lanes {
                 State::Disabled(_) => &mut gauges.disabled,
             };
             *standing += 1;
-            gauges.backlog += u64::try_from(lane.backlog).unwrap_or(0);
+            gauges.backlog += lane.pending(self.shared);
             gauges.in_memory += number(lane.queue.len());
         }
         gauges

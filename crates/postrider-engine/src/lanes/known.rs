@@ -11,8 +11,10 @@ use postrider_core::delivery::DeliverySeq;
 pub(super) struct Known {
     loaded: HashSet<DeliverySeq>,
     unrecorded: HashMap<DeliverySeq, Unrecorded>,
-    /// How many of those are between memory and the store, see [`Self::has_one_between`].
+    /// How many of those are between memory and the store, see [`Self::has_one_between`] …
     between: usize,
+    /// … and how many have come to their end.
+    over: usize,
     /// Set while a refill reads: what was let go since the read began.
     let_go: Option<HashSet<DeliverySeq>>,
     /// The highest number that a refill has taken over; a fresh delivery up to it has been seen already.
@@ -49,9 +51,19 @@ impl Known {
         self.loaded.len()
     }
 
+    /// How many deliveries are known that have not come to their end.
+    pub(super) fn pending(&self) -> usize {
+        self.loaded.len().saturating_sub(self.over)
+    }
+
     /// Every delivery that is known.
     pub(super) fn all(&self) -> impl Iterator<Item = DeliverySeq> + '_ {
         self.loaded.iter().copied()
+    }
+
+    /// Whether a delivery is known.
+    pub(super) fn knows(&self, seq: DeliverySeq) -> bool {
+        self.loaded.contains(&seq)
     }
 
     /// Takes a delivery in; false where it is known already.
@@ -76,9 +88,11 @@ impl Known {
         let unrecorded =
             self.unrecorded.entry(seq).or_insert(Unrecorded { goes_on: true, ..Unrecorded::default() });
         self.between -= usize::from(unrecorded.is_between());
+        self.over -= usize::from(unrecorded.is_over);
         unrecorded.outcomes += 1;
         (unrecorded.goes_on, unrecorded.is_over) = (goes_on, is_over);
         self.between += usize::from(unrecorded.is_between());
+        self.over += usize::from(unrecorded.is_over);
     }
 
     /// An outcome is committed. Some where memory lets go of the delivery with it.
@@ -90,6 +104,7 @@ impl Known {
         }
         let unrecorded = self.unrecorded.remove(&seq)?;
         self.between -= usize::from(unrecorded.is_between());
+        self.over -= usize::from(unrecorded.is_over);
         let Unrecorded { goes_on, dropped, .. } = unrecorded;
         (!goes_on && self.forget(seq)).then_some(LetGo { was_dropped: dropped })
     }

@@ -87,6 +87,9 @@ pub(super) struct Lane {
     /// How many deliveries are pending, in memory or not. Below zero for a moment where one has ended before the one
     /// who accepted it came to say so.
     pub(super) backlog: i64,
+    /// Where other nodes share in the work: how many ready deliveries of this node the store may hold beside those that
+    /// memory knows. Counted as they go there and come back; nothing, whenever a read has found the end.
+    pub(super) in_store: usize,
     /// In which rings it stands: that of its pace, or one where it stands from before.
     pub(super) in_rings: InRings,
     pub(super) wakeup: Option<Timestamp>,
@@ -126,6 +129,7 @@ impl Lane {
             refilling: false,
             head_unknown: true,
             backlog: 0,
+            in_store: 0,
             in_rings: InRings::default(),
             wakeup: None,
             activity: None,
@@ -305,6 +309,21 @@ impl Lane {
     pub(super) fn may_be_ready(&self) -> usize {
         let in_flight = usize::try_from(self.in_flight).unwrap_or(usize::MAX);
         self.queue.len() + in_flight + self.known.unrecorded()
+    }
+
+    /// How many deliveries are pending: all there are where this node is alone, and those in its hands where others share
+    /// in the work. A count of all would drift then, since each takes what is nobody's, and cancels what is another's.
+    pub(super) fn pending(&self, shared: bool) -> u64 {
+        if shared {
+            let in_memory = self.known.pending().saturating_sub(self.cancelled.len());
+            return u64::try_from(in_memory + self.in_store).unwrap_or(u64::MAX);
+        }
+        u64::try_from(self.backlog).unwrap_or(0)
+    }
+
+    /// Memory lets go of a delivery that the store has. One that waits for a time is not ready there.
+    pub(super) fn leave_to_store(&mut self, item: &Item) {
+        self.in_store += usize::from(item.not_before.is_none());
     }
 
     /// Puts a delivery at its place by sequence number.

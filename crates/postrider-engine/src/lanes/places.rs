@@ -81,7 +81,9 @@ impl Lanes {
     /// Another node may send to the endpoint. Gives what must stay this node's until its outcome is recorded.
     pub(crate) fn held_elsewhere(&mut self, no: EndpointNo) -> Vec<DeliverySeq> {
         self.unload(no);
-        self.lanes.get(&no).map(|lane| lane.known.all().collect()).unwrap_or_default()
+        let Some(lane) = self.lanes.get_mut(&no) else { return Vec::new() };
+        lane.in_store = 0;
+        lane.known.all().collect()
     }
 
     /// The store could not be asked.
@@ -132,6 +134,7 @@ impl Lanes {
             if let Some(lane) = self.lanes.get_mut(&no) {
                 (lane.held, lane.asked) = (!self.shared, false);
                 lane.backlog = i64::from(lane.in_flight);
+                lane.in_store = 0;
             }
             self.want_refill(no);
         }

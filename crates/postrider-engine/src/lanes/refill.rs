@@ -24,6 +24,7 @@ impl Lanes {
     pub(crate) fn set_backlog(&mut self, no: EndpointNo, ready: u64, waiting: u64) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         lane.backlog = i64::try_from(ready.saturating_add(waiting)).unwrap_or(i64::MAX);
+        lane.in_store = usize::try_from(ready).unwrap_or(usize::MAX);
         if ready > 0 || (waiting > 0 && lane.endpoint.settings.ordered) {
             lane.spilled = Spilled::Yes;
             self.want_refill(no);
@@ -34,6 +35,7 @@ impl Lanes {
     pub(crate) fn dropped(&mut self, no: EndpointNo, count: u64) {
         if let Some(lane) = self.lanes.get_mut(&no) {
             lane.backlog -= i64::try_from(count).unwrap_or(i64::MAX);
+            lane.in_store = lane.in_store.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
         }
     }
 
@@ -74,6 +76,7 @@ impl Lanes {
                 continue;
             }
             self.loaded += 1;
+            lane.in_store = lane.in_store.saturating_sub(usize::from(item.not_before.is_none()));
             keep_payload(&mut item, &mut self.payload_bytes, self.limits.payload_bytes);
             lane.insert_sorted(item);
         }
@@ -83,6 +86,9 @@ impl Lanes {
             (true, Spilled::Yes) => Spilled::LastLook,
             (true, Spilled::LastLook | Spilled::No) => Spilled::No,
         };
+        if lane.spilled == Spilled::No {
+            lane.in_store = 0;
+        }
         self.want_refill(refill.endpoint_no);
         self.settle(refill.endpoint_no, now);
     }

@@ -111,6 +111,8 @@ impl Lanes {
             return;
         }
         self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
+        // It waits for a time there, and is made ready.
+        lane.in_store += 1;
         self.forget_payload(&item);
         without_room.push(WithoutRoom { endpoint_no: no, seq: item.seq, progress: item.progress });
     }

@@ -46,7 +46,8 @@ fn account_key(row: &Row) -> Result<AccountKey, Unreadable> {
 }
 
 /// Accounts, keys and endpoints that are not deleted, as of one moment: all, or those of these accounts.
-pub(super) async fn load(shared: &Shared, accounts: Option<Vec<i64>>) -> Result<Configuration, Failed> {
+pub(super) async fn load(shared: &Shared, accounts: Option<&[AccountNo]>) -> Result<Configuration, Failed> {
+    let accounts: Option<Vec<i64>> = accounts.map(|only| only.iter().map(|account| account.0).collect());
     let mut client = shared.pool.get().await?;
     let read = async {
         let transaction =

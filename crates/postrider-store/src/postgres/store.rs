@@ -143,8 +143,7 @@ impl Store for PostgresStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let limit = to_i64(limit);
-        run!(self, client => cancelling::cancel_oldest(&*client, endpoint.0, None, reason, now, limit))
+        run!(self, client => cancelling::cancel_oldest(&*client, endpoint.0, None, reason, now, to_i64(limit)))
     }
 
     async fn cancel_delivery(
@@ -350,8 +349,7 @@ impl Store for PostgresStore {
     }
 
     async fn load_accounts(&self, accounts: Vec<AccountNo>) -> Result<Configuration, StoreError> {
-        let accounts = accounts.into_iter().map(|account| account.0).collect();
-        Ok(configuration::load(&self.shared, Some(accounts)).await?)
+        Ok(configuration::load(&self.shared, Some(&accounts)).await?)
     }
 
     async fn health(&self, endpoint: EndpointNo) -> Result<Option<Health>, StoreError> {

@@ -206,3 +206,83 @@ fn alone_no_endpoint_has_to_be_asked_for() {
     assert_eq!(seqs(&drain(&mut lanes, at(0))), [1]);
     assert!(!lanes.wants_place());
 }
+
+fn backlog(lanes: &Lanes) -> (u64, u64) {
+    let standing = lanes.standing(NO).unwrap();
+    assert_eq!(lanes.view(NO).unwrap().backlog, standing.backlog);
+    (standing.backlog, standing.in_turn)
+}
+
+/// A retry far ahead is nobody's; whoever takes it counts it. Replays would stand still before a count that only grows.
+#[test]
+fn what_is_left_to_whoever_comes_first_counts_no_more() {
+    let mut lanes = lanes(ROOMY);
+    lanes.share();
+    let rarely = |settings: &mut EndpointSettings| settings.retry_schedule = Some("1h".parse().unwrap());
+    lanes.configure(endpoint(1, 1, rarely), at(0));
+    for seq in 1..=20 {
+        lanes.push(NO, item(seq), at(0));
+        let dispatch = lanes.next(at(0)).unwrap();
+        assert_eq!(backlog(&lanes), (1, 1));
+        end(&mut lanes, dispatch, &down(), at(0));
+    }
+    assert_eq!(backlog(&lanes), (0, 0));
+    // One of them falls due and is this node's again.
+    let due = Item { not_before: Some(at(0)), ..item(7) };
+    lanes.begin_due();
+    assert!(lanes.load_retries(vec![(NO, due)], at(0)).is_empty());
+    assert_eq!(backlog(&lanes), (1, 1));
+}
+
+/// What others had accepted, or had in their hands, does not make this node's own work invisible.
+#[test]
+fn what_is_taken_from_others_counts_while_it_is_here() {
+    let mut lanes = plain();
+    lanes.is_free(NO);
+    assert!(refill(&mut lanes, &[1, 2, 3]) && refill(&mut lanes, &[1, 2, 3]));
+    assert_eq!(backlog(&lanes).0, 3);
+    for left in [2, 1, 0] {
+        let dispatch = lanes.next(at(0)).unwrap();
+        end(&mut lanes, dispatch, &ok(), at(0));
+        assert_eq!(backlog(&lanes).0, left);
+    }
+    lanes.push(NO, item(4), at(0));
+    assert_eq!(backlog(&lanes), (1, 1));
+}
+
+/// Such as an endpoint that needs one place, which is another node.
+#[test]
+fn what_is_handed_over_counts_there_and_not_here() {
+    let mut lanes = plain();
+    (1..=5).for_each(|seq| lanes.push(NO, item(seq), at(0)));
+    let in_flight = lanes.next(at(0)).unwrap();
+    assert_eq!(backlog(&lanes).0, 5);
+    assert_eq!(lanes.held_elsewhere(NO), [DeliverySeq(1)]);
+    assert_eq!(backlog(&lanes).0, 1);
+    end(&mut lanes, in_flight, &ok(), at(0));
+    assert_eq!(backlog(&lanes).0, 0);
+}
+
+/// Another node cancels a part of what this one has in the store: a read that finds the end sets the count right.
+#[test]
+fn a_read_to_the_end_sets_right_what_others_have_changed() {
+    let mut lanes = lanes(LaneLimits { lane_queue: 10, loaded: 10, ..ROOMY });
+    lanes.share();
+    lanes.configure(endpoint(1, 1, |_| {}), at(0));
+    (1..=100).for_each(|seq| lanes.push(NO, item(seq), at(0)));
+    assert_eq!(backlog(&lanes).0, 100);
+    let mut store: Vec<i64> = (1..=50).collect();
+    while lanes.standing(NO).unwrap().in_turn > 0 {
+        for dispatch in drain(&mut lanes, at(0)) {
+            store.retain(|seq| *seq != dispatch.item.seq.0);
+            end(&mut lanes, dispatch, &ok(), at(0));
+        }
+        if let Some(refill) = lanes.take_refill() {
+            let rows = store.iter().take(refill.limit).map(|seq| item(*seq)).collect();
+            lanes.refilled(refill, Vec::new(), rows, at(0));
+        } else if store.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((backlog(&lanes), store.len()), ((0, 0), 0));
+}
