@@ -175,9 +175,10 @@ impl Lane {
 
     /// Takes over what another node has found of its receiver: that it fails or does not any more, or is closed.
     pub(super) fn adopt(&mut self, found: Health) {
-        self.health = self.health.knowing(&found);
-        if found.is_failing() != self.health.is_failing() {
-            self.health = found;
+        let own = self.health;
+        self.health = own.knowing(&found);
+        if found.is_failing() != own.is_failing() {
+            self.health = found.knowing(&own);
             self.window = 1;
             self.last_probed = None;
         } else if found.closed_until > self.health.closed_until {
