@@ -164,6 +164,9 @@ pub trait Store: Send + Sync + 'static {
     /// Commits outcomes and health changes. Concurrent calls share commits. A delivery that is not pending any
     /// more keeps its status; its attempt is logged all the same. Repeating a call changes nothing. `Refused` where
     /// one of the outcomes can't be written as it is.
+    ///
+    /// Where several nodes write, a later success that another one has written stays in an endpoint's health, and that it
+    /// is failing stays until something was received since.
     async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError>;
 
     /// Makes a new delivery of a finished one. `NotFound` where the old delivery, its event or its endpoint is

@@ -30,10 +30,10 @@ impl Waiting {
             house.until_seen(requests).await;
             house.pass(Duration::from_millis(50)).await;
         }
-        hand(&house).change_state(other, StateChange::Pause).await.unwrap();
+        hand(&house).change_state(other, StateChange::Pause).await.expect("it is paused");
         let endpoint = house.endpoint("late.example", |_| {}).await.endpoint.id;
         let accepted = house.send("policy.created").await;
-        let (delivery, _) = *accepted.deliveries.iter().find(|(_, to)| *to == endpoint).unwrap();
+        let delivery = accepted.deliveries.iter().find(|(_, to)| *to == endpoint).expect("it goes there").0;
         house.pass(Duration::from_millis(50)).await;
         assert_eq!(house.engine.in_flight(), 1, "it is taken from its lane");
         assert_eq!(house.receivers.seen().len(), 2, "and not sent");

@@ -117,16 +117,13 @@ pub async fn health_and_a_disabling_are_written_with_the_outcome(backend: &dyn B
         closed_until: Some(at.plus(Duration::from_secs(7))),
         last_success_at: Some(at),
     };
+    let received = |at| Health { last_success_at: Some(at), ..Health::default() };
     let states = [
         (failing, None, State::Enabled),
         (failing, Some(State::Disabled(DisabledReason::Failing)), State::Disabled(DisabledReason::Failing)),
         (failing, Some(State::Disabled(DisabledReason::Gone)), State::Disabled(DisabledReason::Gone)),
-        (
-            Health { last_success_at: Some(at), ..Health::default() },
-            None,
-            State::Disabled(DisabledReason::Gone),
-        ),
-        (Health::default(), None, State::Disabled(DisabledReason::Gone)),
+        (received(at), None, State::Disabled(DisabledReason::Gone)),
+        (received(at.plus(Duration::from_secs(8))), None, State::Disabled(DisabledReason::Gone)),
     ];
     let mut world = world;
     for (health, state, expected) in states {
