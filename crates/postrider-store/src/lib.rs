@@ -43,7 +43,7 @@ use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
     LaneBacklog, Named, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
     PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
-    ReplayStepped, SecretsChange,
+    ReplayStepped, SecretsChange, StoreSize,
 };
 
 /// A retry that is due within this time of its attempt belongs to the node that made the attempt, and waits in its memory;
@@ -263,10 +263,23 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Page<Delivery>, StoreError>;
 
     /// A delivery's attempts, oldest first.
-    async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+    async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
+        self.last_attempts(delivery, None, usize::MAX).await
+    }
+
+    /// The last `limit` of a delivery's attempts whose numbers are below `before` (of all where that is none), oldest first.
+    async fn last_attempts(
+        &self,
+        delivery: DeliverySeq,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError>;
 
     /// When the oldest delivery that is pending was accepted; none where none is.
     async fn oldest_pending(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How much room the store takes and how far back its log goes. Costs a few looks, however long the log is.
+    async fn size(&self) -> Result<StoreSize, StoreError>;
 
     /// What is counted of this store's commits, where it counts them.
     fn figures(&self) -> Option<Arc<StoreFigures>> {

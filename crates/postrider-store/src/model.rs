@@ -18,9 +18,11 @@ use postrider_core::secret::{Secret, Secrets};
 use postrider_core::time::Timestamp;
 
 mod nodes;
+mod size;
 
 pub use self::filters::{AuditFilter, DeliveryFilter, EventFilter};
 pub use self::nodes::{Named, News, Node};
+pub use self::size::{AboutRows, StoreSize, TableSize};
 use self::once::Keep;
 
 /// Everything that is kept in memory.
@@ -296,12 +298,14 @@ pub struct RecordBatch {
 }
 
 /// What one slice of pruning did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pruned {
     /// How many held deliveries were cancelled, per endpoint.
     pub cancelled: Vec<(EndpointNo, u64)>,
     /// How many events were deleted, with all that belonged to them.
     pub deleted_events: usize,
+    /// How many parts of the log were dropped whole, where it has parts.
+    pub dropped_pages: usize,
     /// How many replays were deleted; as many as were to be looked at where there may be more.
     pub deleted_replays: usize,
     /// Where the next slice begins; none at the end.

@@ -28,6 +28,7 @@ mod replays;
 mod retention;
 mod rows;
 mod shared;
+mod size;
 mod span;
 mod store;
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod readers;
 mod ready_list;
 mod replaying;
 mod rows;
+mod size;
 mod store;
 mod writer;
 
@@ -106,6 +107,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     sealer: Arc<Sealer>,
     figures: Arc<StoreFigures>,
+    path: Arc<Path>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Notified when the writer has closed its connection and let go of the file.
     writer_is_gone: Arc<Semaphore>,
@@ -143,6 +145,7 @@ impl SqliteStore {
             change_space: Arc::new(Semaphore::new(options.change_queue.max(1))),
             readers: Readers::new(readers),
             sealer,
+            path: path.into(),
             writer: Mutex::new(Some(writer)),
             writer_is_gone,
         })

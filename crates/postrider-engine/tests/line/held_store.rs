@@ -190,7 +190,8 @@ hands_on! {
     events(filter: EventFilter, page: PageRequest) -> Result<Page<Event>, StoreError>;
     delivery(id: DeliveryId) -> Result<Delivery, StoreError>;
     deliveries(filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>, StoreError>;
-    attempts(delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError>;
+    last_attempts(delivery: DeliverySeq, before: Option<u32>, limit: usize) -> Result<Vec<Attempt>, StoreError>;
+    size() -> Result<StoreSize, StoreError>;
     oldest_pending() -> Result<Option<Timestamp>, StoreError>;
     attempts_ended(after: AttemptPlace, filter: DeliveryFilter, limit: usize) -> Result<EndedPart, StoreError>;
     prune(before: Timestamp, after: i64, now: Timestamp, limit: usize) -> Result<Pruned, StoreError>;

@@ -83,3 +83,29 @@ pub async fn attempts_come_oldest_first_and_survive_a_reopen(backend: &dyn Backe
     let nobody = postrider_core::delivery::DeliverySeq(second.seq.0 + 1);
     assert_eq!(world.store.attempts(nobody).await.unwrap(), []);
 }
+
+/// The newest of them, or those right before a number; never those of another delivery.
+pub async fn the_last_attempts_come_without_the_others(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let (first, second) = (world.accept(&lane).await, world.accept(&lane).await);
+    for number in 1..=9 {
+        world.record(second, number, Next::Waits).await;
+        world.record(first, number, Next::Waits).await;
+    }
+    for (before, limit, expected) in [
+        (None, 3, &[7, 8, 9][..]),
+        (Some(7), 3, &[4, 5, 6]),
+        (Some(2), 3, &[1]),
+        (Some(1), 3, &[]),
+        (Some(0), 3, &[]),
+        (Some(u32::MAX), 1, &[9]),
+        (None, 100, &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ] {
+        for accepted in [first, second] {
+            let attempts = world.store.last_attempts(accepted.seq, before, limit).await.unwrap();
+            let numbers: Vec<u32> = attempts.iter().map(|attempt| attempt.number).collect();
+            assert_eq!(numbers, expected, "the last {limit} before {before:?}");
+        }
+    }
+}

@@ -143,3 +143,31 @@ pub async fn replays_that_ended_before_the_retention_go_and_running_ones_stay(ba
     let left = world.store.replays(ReplayFilter::default(), PAGE).await.unwrap().rows;
     assert_eq!(left.iter().map(|replay| replay.id).collect::<Vec<_>>(), [ids[3], ids[2]]);
 }
+
+/// The size grows with what is accepted, and the oldest event is the one that pruning left.
+pub async fn a_store_tells_its_size_and_how_far_back_it_goes(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let empty = world.store.size().await.unwrap();
+    assert!(empty.database_bytes > 0);
+    assert_eq!(empty.oldest_event_at, None);
+    let large = format!("\"{}\"", "x".repeat(1_000_000));
+    let mut accepted = Vec::new();
+    for _ in 0..3 {
+        let event = world.event(&lane, &large);
+        let created_at = event.event.created_at;
+        accepted.push((world.try_accept(event).await.unwrap()[0], created_at));
+    }
+    let full = world.store.size().await.unwrap();
+    assert!(full.database_bytes >= empty.database_bytes + 3_000_000, "{empty:?}, then {full:?}");
+    assert_eq!(full.oldest_event_at, Some(accepted[0].1));
+    // A database may have no estimate yet, but no wrong one.
+    assert!(full.about.events.is_none_or(|events| events <= 3), "{full:?}");
+    for (one, _) in &accepted[..2] {
+        world.record(*one, 1, Next::Delivered).await;
+    }
+    assert_eq!(prune(&world, later(&world)).await.deleted_events, 2);
+    let left = world.store.size().await.unwrap();
+    assert_eq!(left.oldest_event_at, Some(accepted[2].1));
+    assert!(left.free_bytes.is_none_or(|free| free >= 2_000_000), "what was deleted is free: {left:?}");
+}

@@ -23,12 +23,21 @@ const ENDED_AT: &str = "(t.started_at + t.total_us / 1000)";
 /// How many attempts are read at a time.
 const CHUNK: usize = 500;
 
-/// A delivery's attempts, oldest first.
-pub(super) async fn attempts(client: &mut Object, seq: DeliverySeq) -> Result<Vec<Attempt>, Failed> {
-    let sql = format!("SELECT {COLUMNS} FROM attempts t WHERE t.delivery_seq = $1 ORDER BY t.number");
+/// The last of a delivery's attempts below a number, oldest first.
+pub(super) async fn last(
+    client: &mut Object,
+    seq: DeliverySeq,
+    before: Option<u32>,
+    limit: usize,
+) -> Result<Vec<Attempt>, Failed> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM attempts t WHERE t.delivery_seq = $1 AND t.number <= $2
+        ORDER BY t.number DESC LIMIT $3"
+    );
     let select = client.prepare_cached(&sql).await?;
-    let rows = client.query(&select, &[&seq.0]).await?;
-    Ok(rows.iter().map(attempt_of).collect::<Result<_, _>>()?)
+    let up_to = to_i32(before.map_or(u32::MAX, |before| before.saturating_sub(1)));
+    let rows = client.query(&select, &[&seq.0, &up_to, &to_i64(limit)]).await?;
+    Ok(rows.iter().rev().map(attempt_of).collect::<Result<_, _>>()?)
 }
 
 /// Attempts in the order in which they ended, of the deliveries that `filter` wants.

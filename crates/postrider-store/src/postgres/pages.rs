@@ -69,31 +69,34 @@ pub(super) async fn to_walk(
     Ok((0..pages.len()).filter(is_walked).map(|index| pages[index]).collect())
 }
 
-/// Opens a new page where the newest is old enough, and drops those that are over. Locks of this kind are waited for a
+/// Opens a new page where the newest is old enough, drops those that are over, and says how many these were. Locks of this kind are waited for a
 /// moment only; then it is tried again the next time.
 pub(super) async fn turn_and_drop(
     client: &mut Object,
     before: Timestamp,
     now: Timestamp,
-) -> Result<(), Failed> {
+) -> Result<usize, Failed> {
     let transaction = client.transaction().await?;
     transaction.batch_execute("SET LOCAL lock_timeout = '2s'; SET LOCAL enable_seqscan = on").await?;
     let lock = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await?;
     if !lock.get::<_, bool>(0) {
-        return Ok(());
+        return Ok(0);
     }
     let pages = all(&transaction).await?;
-    let Some((newest, closed)) = pages.split_last() else { return Ok(()) };
+    let Some((newest, closed)) = pages.split_last() else { return Ok(0) };
+    let mut dropped = 0;
     for page in closed {
         if let Some(gone) = drop_if_over(&transaction, *page, before).await? {
             tracing::info!(page = gone, "dropped a page of the log");
+            dropped += 1;
         }
     }
     if newest.opened_at.saturating_add(length_ms(before, now)) <= now.as_ms() {
         turn(&transaction, newest.number + 1, now).await?;
         tracing::info!(page = newest.number + 1, "opened a page of the log");
     }
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    Ok(dropped)
 }
 
 async fn turn(client: &impl GenericClient, next: i64, now: Timestamp) -> Result<(), Failed> {

@@ -29,17 +29,15 @@ pub(super) async fn prune(
     let transaction = client.transaction().await?;
     let lock = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await?;
     if !lock.get::<_, bool>(0) {
-        return Ok(Pruned { cancelled: Vec::new(), deleted_events: 0, deleted_replays: 0, next: None });
+        return Ok(Pruned::default());
     }
     let cancelled = cancel_held(&transaction, before, now, limit).await?;
     let pages = pages::to_walk(&transaction, before, now).await?;
     let (deleted_events, next) = delete_old(&transaction, before, after, limit, &pages).await?;
     let deleted_replays = delete_replays(&transaction, before, limit).await?;
     transaction.commit().await?;
-    if after == 0 {
-        pages::turn_and_drop(client, before, now).await?;
-    }
-    Ok(Pruned { cancelled, deleted_events, deleted_replays, next })
+    let dropped_pages = if after == 0 { pages::turn_and_drop(client, before, now).await? } else { 0 };
+    Ok(Pruned { cancelled, deleted_events, dropped_pages, deleted_replays, next })
 }
 
 /// Cancels what endpoints that do not send hold since before the retention, `limit` over all, and counts it for each.

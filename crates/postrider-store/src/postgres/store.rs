@@ -21,7 +21,7 @@ use super::pending::Which;
 use super::rows::to_i64;
 use super::{
     PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, kept, lists, nodes,
-    pending, portal_links, record, replaying, replays, retention,
+    pending, portal_links, record, replaying, replays, retention, size,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
@@ -32,7 +32,7 @@ use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
     LaneBacklog, Named, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
     PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
-    ReplayStepped, SecretsChange,
+    ReplayStepped, SecretsChange, StoreSize,
 };
 
 /// Runs something with a connection: `run!(self, client => work)`.
@@ -240,6 +240,10 @@ impl Store for PostgresStore {
         run!(self, client => pending::oldest(client))
     }
 
+    async fn size(&self) -> Result<StoreSize, StoreError> {
+        run!(self, client => size::read(client))
+    }
+
     fn figures(&self) -> Option<Arc<StoreFigures>> {
         Some(Arc::clone(&self.shared.figures))
     }
@@ -295,8 +299,13 @@ impl Store for PostgresStore {
         run!(self, client => lists::deliveries(client, filter, page))
     }
 
-    async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
-        run!(self, client => attempts::attempts(client, delivery))
+    async fn last_attempts(
+        &self,
+        delivery: DeliverySeq,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        run!(self, client => attempts::last(client, delivery, before, limit))
     }
 
     async fn attempts_ended(

@@ -15,6 +15,7 @@ use postrider_core::attempt::Attempt;
 use postrider_core::delivery::DeliverySeq;
 use rusqlite::{Connection, params};
 
+use super::pending::to_limit;
 use super::rows;
 use crate::model::Page;
 
@@ -98,8 +99,18 @@ fn page<S: Source, T>(
     Ok(Page { rows, next: merge.heads.peek().map(|(seq, _)| seq.saturating_add(1)) })
 }
 
-/// A delivery's attempts, oldest first.
-pub(super) fn attempts(connection: &Connection, seq: DeliverySeq) -> rusqlite::Result<Vec<Attempt>> {
-    let (first, last) = (rows::attempt_key(seq, 0), rows::attempt_key(seq, u32::MAX));
-    connection.prepare_cached(rows::ATTEMPTS_OF)?.query_map(params![first, last], rows::attempt)?.collect()
+/// The last of a delivery's attempts below a number, oldest first.
+pub(super) fn last_attempts(
+    connection: &Connection,
+    seq: DeliverySeq,
+    before: Option<u32>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Attempt>> {
+    let first = rows::attempt_key(seq, 0);
+    let last = rows::attempt_key(seq, before.map_or(u32::MAX, |before| before.saturating_sub(1)));
+    let mut select = connection.prepare_cached(rows::ATTEMPTS_OF)?;
+    let newest_first = select.query_map(params![first, last, to_limit(limit)], rows::attempt)?;
+    let mut attempts = newest_first.collect::<rusqlite::Result<Vec<_>>>()?;
+    attempts.reverse();
+    Ok(attempts)
 }

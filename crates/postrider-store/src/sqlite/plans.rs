@@ -9,7 +9,7 @@ use super::changes::replays::COUNT_RUNNING;
 use super::changes::retention::{DELETE_REPLAYS, UNLIST_DELIVERIES, UNLIST_EVENT};
 use super::log::{deliveries, ended, events, replays};
 use super::rows::ATTEMPTS_OF;
-use super::{audit, kept, pending, ready_list, replaying};
+use super::{audit, kept, pending, ready_list, replaying, size};
 
 /// A database with the newest schema, in memory.
 fn database() -> Connection {
@@ -161,6 +161,17 @@ fn no_query_sorts_or_walks_the_log() {
                 ["SCAN d", "SCAN events", "SCAN replays"].iter().any(|scan| step.starts_with(scan));
             assert!(!walks_the_log && !step.contains("TEMP B-TREE"), "{sql}: {step}");
         }
+    }
+}
+
+#[test]
+fn the_size_is_told_by_a_look_at_either_end_of_the_log() {
+    let connection = database();
+    assert_eq!(plan(&connection, size::OLDEST_EVENT), ["SCAN events"], "along its number, and one row of it");
+    for ends in [size::ENDS_OF_EVENTS, size::ENDS_OF_DELIVERIES] {
+        let steps = plan(&connection, ends);
+        let looks = steps.iter().filter(|step| step.starts_with("SEARCH")).count();
+        assert_eq!((looks, steps.iter().any(|step| step.contains("SCAN d"))), (2, false), "{steps:?}");
     }
 }
 

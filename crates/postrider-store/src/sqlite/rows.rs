@@ -48,11 +48,11 @@ pub(super) const PUT_ATTEMPT: &str = "INSERT OR REPLACE INTO attempts (id, probe
         request_url, request_headers, response_headers, response_truncated, response_body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
-/// Reads a delivery's attempts in the order of `attempt`'s columns.
+/// Reads a delivery's last attempts, newest first, in the order of `attempt`'s columns.
 pub(super) const ATTEMPTS_OF: &str = "SELECT number, probe, started_at, dns_us, connect_us, tls_us,
         first_byte_us, total_us, status, retry_after_ms, failure_code, failure_detail, request_url,
         request_headers, response_headers, response_truncated, response_body
-    FROM attempts WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+    FROM attempts WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3";
 
 /// Runs [`PUT_ATTEMPT`].
 pub(super) fn put_attempt(

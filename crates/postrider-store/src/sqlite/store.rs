@@ -20,7 +20,7 @@ use super::SqliteStore;
 use super::changes::{self, Context, NotMade, accounts, endpoints};
 use super::inbox::{AcceptJob, ChangeJob, Closed, RecordJob};
 use super::readers::unavailable;
-use super::{audit, kept, log, pending, replaying};
+use super::{audit, kept, log, pending, replaying, size};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
@@ -31,7 +31,7 @@ use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
     LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest,
     PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
-    SecretsChange,
+    SecretsChange, StoreSize,
 };
 
 impl SqliteStore {
@@ -300,12 +300,22 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| log::deliveries::deliveries(connection, &filter, page)).await
     }
 
-    async fn attempts(&self, delivery: DeliverySeq) -> Result<Vec<Attempt>, StoreError> {
-        self.readers.read(move |connection| log::attempts(connection, delivery)).await
+    async fn last_attempts(
+        &self,
+        delivery: DeliverySeq,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, StoreError> {
+        self.readers.read(move |connection| log::last_attempts(connection, delivery, before, limit)).await
     }
 
     async fn oldest_pending(&self) -> Result<Option<Timestamp>, StoreError> {
         self.readers.read(pending::oldest).await
+    }
+
+    async fn size(&self) -> Result<StoreSize, StoreError> {
+        let path = Arc::clone(&self.path);
+        self.readers.read(move |connection| size::read(connection, &path)).await
     }
 
     fn figures(&self) -> Option<Arc<StoreFigures>> {

@@ -13,13 +13,16 @@ use crate::{Store as _, StoreError};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const PAGE: PageRequest = PageRequest { limit: 250, before: None };
 
-/// Prunes with a retention of three days, as of so many days after the beginning.
-async fn prune(world: &World<'_>, begin: Timestamp, days: u32) {
+/// Prunes with a retention of three days, as of so many days after the beginning; says how many pages went whole.
+async fn prune(world: &World<'_>, begin: Timestamp, days: u32) -> usize {
     let now = begin.plus(DAY * days);
-    let mut after = Some(0);
+    let (mut after, mut dropped) = (Some(0), 0);
     while let Some(from) = after {
-        after = world.store.prune(now.minus(DAY * 3), from, now, 1_000).await.unwrap().next;
+        let pruned = world.store.prune(now.minus(DAY * 3), from, now, 1_000).await.unwrap();
+        after = pruned.next;
+        dropped += pruned.dropped_pages;
     }
+    dropped
 }
 
 fn pages(database: &Database) -> String {
@@ -63,8 +66,8 @@ async fn a_page_is_turned_each_day_and_dropped_once_all_in_it_is_over() {
     assert!(second.seq.0 >> 32 == 2 && second.seq > first.seq);
     let listed = node.deliveries(DeliveryFilter::default(), PAGE).await.unwrap().rows;
     assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), [second.id, first.id]);
-    prune(&world, begin, 2).await;
-    prune(&world, begin, 4).await;
+    assert_eq!(prune(&world, begin, 2).await, 0);
+    assert_eq!(prune(&world, begin, 4).await, 1);
     assert_eq!(pages(&database), "2 3 4");
     assert!(matches!(node.delivery(first.id).await, Err(StoreError::NotFound)));
     assert!(matches!(node.event(first.event).await, Err(StoreError::NotFound)));

@@ -22,7 +22,7 @@ pub(in crate::sqlite) fn prune(
     let cancelled = cancel_held(context.connection, before, now, limit)?;
     let (deleted_events, next) = delete_old(context.connection, before, after, limit)?;
     let deleted_replays = delete_replays(context.connection, before, limit)?;
-    Ok(Pruned { cancelled, deleted_events, deleted_replays, next })
+    Ok(Pruned { cancelled, deleted_events, dropped_pages: 0, deleted_replays, next })
 }
 
 /// Cancels what endpoints that do not send hold since before the retention, `limit` over all, and counts it for each.
