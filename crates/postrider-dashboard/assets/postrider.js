@@ -7,7 +7,7 @@
   const $$ = (query, from = document) => [...from.querySelectorAll(query)];
 
   // Live: when something happened the page is asked for again, and only rows that changed are replaced.
-  const live = { source: null, timer: null, last: null, busy: false };
+  const live = { source: null, timer: null, last: null, again: null, busy: false };
 
   function merge(before, after) {
     const known = new Map([...before.children].filter((e) => e.dataset.key).map((e) => [e.dataset.key, e]));
@@ -39,7 +39,9 @@
     if (live.busy) return;
     live.busy = true;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, redirect: 'error' });
+      // Nobody's doing: what a page asks for by itself keeps no session alive.
+      const headers = { Accept: 'text/html', 'Postrider-By-Itself': '1' };
+      const answer = await fetch(location.href, { headers, redirect: 'error' });
       if (answer.status === 401 || answer.status === 410) return location.reload();
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
@@ -67,30 +69,52 @@
     try { return sessionStorage.getItem('live'); } catch { return null; }
   }
 
+  // Where as many pages are live as may be, this one is looked at now and then until there is room.
+  const NO_ROOM_SECONDS = 30;
+
+  function stop() {
+    clearTimeout(live.again);
+    if (live.source) live.source.close();
+    live.source = null;
+  }
+
   function watch(on) {
     const button = $('#live');
     if (!button) return;
-    if (live.source) live.source.close();
-    live.source = null;
+    stop();
     button.setAttribute('aria-pressed', String(on));
+    button.textContent = 'Live';
     remember(on ? 'on' : 'off');
-    if (!on) return;
-    live.source = new EventSource(button.dataset.source);
-    live.source.addEventListener('attempt', soon);
-    live.source.addEventListener('open', () => {
+    // A page that nobody sees leaves its place to others.
+    if (!on || document.hidden) return;
+    const source = new EventSource(button.dataset.source);
+    live.source = source;
+    source.addEventListener('attempt', soon);
+    source.addEventListener('open', () => {
       button.setAttribute('data-open', '');
       // What happened between the page and the feed was told to nobody.
       setTimeout(refresh, 500);
     });
+    source.addEventListener('error', () => {
+      // While it is not closed the browser tries again by itself.
+      if (source !== live.source || source.readyState !== EventSource.CLOSED) return;
+      button.textContent = `Live, every ${NO_ROOM_SECONDS} s`;
+      live.again = setTimeout(() => { refresh(); watch(true); }, 1000 * NO_ROOM_SECONDS);
+    });
   }
 
   const button = $('#live');
+  const isOn = () => button.getAttribute('aria-pressed') === 'true';
   if (button) {
-    button.addEventListener('click', () => watch(button.getAttribute('aria-pressed') !== 'true'));
+    button.addEventListener('click', () => watch(!isOn()));
     watch(remembered() !== 'off');
+    document.addEventListener('visibilitychange', () => {
+      if (document.hidden) stop();
+      else if (isOn()) watch(true);
+    });
   }
   const again = $('[data-again]');
-  if (again) setInterval(refresh, 1000 * Number(again.dataset.again));
+  if (again) setInterval(() => { if (!document.hidden) refresh(); }, 1000 * Number(again.dataset.again));
 
   // Copying.
   document.addEventListener('click', async (event) => {

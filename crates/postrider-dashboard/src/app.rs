@@ -10,13 +10,12 @@ use crate::DashboardOptions;
 use crate::login_limit::LoginLimit;
 use crate::refusal::Refusal;
 use crate::session::Sessions;
+use crate::watchers::Watchers;
 
 /// How many forms of the operator, and as many of all customers, are read at once; further ones wait for a while.
 const FORMS_AT_ONCE: usize = 16;
 /// How long a form waits for its turn.
 const FORM_PATIENCE: Duration = Duration::from_secs(5);
-/// How many browsers watch at once; further ones see a page that stands still.
-const WATCHERS_AT_ONCE: usize = 128;
 
 /// A setting of the running service, as the operator sees it.
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub(crate) struct App {
     pub(crate) options: DashboardOptions,
     forms: Semaphore,
     customers_forms: Semaphore,
-    pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) watchers: Watchers,
     sessions: Mutex<Sessions>,
     login_limit: Mutex<LoginLimit>,
 }
@@ -47,7 +46,7 @@ impl App {
             options,
             forms: Semaphore::new(FORMS_AT_ONCE),
             customers_forms: Semaphore::new(FORMS_AT_ONCE),
-            watchers: Arc::new(Semaphore::new(WATCHERS_AT_ONCE)),
+            watchers: Watchers::default(),
             sessions: Mutex::default(),
             login_limit: Mutex::default(),
         })

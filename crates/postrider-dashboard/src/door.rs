@@ -18,6 +18,7 @@ use tower_service::Service as _;
 
 use crate::app::App;
 use crate::refusal::{Carried, Refusal};
+use crate::session::Use;
 use crate::visit::{Scope, Viewer};
 use crate::{answer, assets, layout, pages};
 
@@ -25,6 +26,8 @@ use crate::{answer, assets, layout, pages};
 pub(crate) const SESSION: &str = "postrider_session";
 /// … and the one that holds the chosen theme.
 pub(crate) const THEME: &str = "postrider_theme";
+/// The header by which our script tells what a page asks for without anybody's doing.
+const BY_ITSELF: &str = "postrider-by-itself";
 /// What every path of the portal begins with; the link's token follows.
 pub(crate) const PORTAL: &str = "/portal/";
 
@@ -61,11 +64,20 @@ async fn enter(app: Arc<App>, operator: Router, customer: Router, request: Reque
 
 async fn enter_dashboard(app: &App, pages: Router, request: Request) -> Response {
     let token = cookie(request.headers(), SESSION);
-    let form_token = token.and_then(|token| app.sessions().find(token, app.engine.now()));
-    let Some(form_token) = form_token else { return to_login(&request) };
+    let how = if is_by_itself(&request) { Use::ByItself } else { Use::ByHand };
+    let session = token.and_then(|token| app.sessions().find(token, how, app.engine.now()));
+    let Some((session, form_token)) = session else { return to_login(&request) };
     let theme = theme(request.headers());
     let who = who(app, Actor::Dashboard, &request);
-    let viewer = Viewer { scope: Scope::Operator, base: String::new(), form_token, until: None, who, theme };
+    let viewer = Viewer {
+        scope: Scope::Operator,
+        base: String::new(),
+        session: Some(session),
+        form_token,
+        until: None,
+        who,
+        theme,
+    };
     show(app, pages, viewer, request).await
 }
 
@@ -88,6 +100,7 @@ async fn enter_portal(app: &App, pages: Router, mut request: Request) -> Respons
     let viewer = Viewer {
         scope: Scope::Customer { account: link.account, livemode: link.livemode },
         base: format!("{PORTAL}{token}"),
+        session: None,
         // Whoever knows the link may send its forms, and nobody else knows it.
         form_token: key_sha256(&format!("form {token}")).iter().map(|byte| format!("{byte:02x}")).collect(),
         until: Some(link.expires_at),
@@ -96,6 +109,11 @@ async fn enter_portal(app: &App, pages: Router, mut request: Request) -> Respons
     };
     let response = show(app, pages, viewer, request).await;
     framed(app, response)
+}
+
+/// Whether a page asks and nobody: our script says so of what it loads again, and a live feed is opened by it alone.
+fn is_by_itself(request: &Request) -> bool {
+    request.headers().contains_key(BY_ITSELF) || request.uri().path() == "/live"
 }
 
 fn who(app: &App, actor: Actor, request: &Request) -> Who {

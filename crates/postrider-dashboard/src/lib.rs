@@ -19,6 +19,7 @@ mod refusal;
 mod session;
 mod show;
 mod visit;
+mod watchers;
 
 use axum::Router;
 use postrider_engine::Engine;

@@ -8,8 +8,7 @@ use std::time::Duration;
 use axum::response::IntoResponse as _;
 use axum::response::sse::{Event, Sse};
 use futures_util::stream;
-use postrider_engine::{AttemptSeen, DeliveryFilter, EngineError};
-use tokio::sync::OwnedSemaphorePermit;
+use postrider_engine::{AttemptSeen, DeliveryFilter};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
@@ -19,11 +18,13 @@ use crate::app::App;
 use crate::door::PORTAL;
 use crate::query::Filters;
 use crate::refusal::Refusal;
+use crate::session::SessionKey;
 use crate::visit::{Scope, Visit};
+use crate::watchers::{Holder, Place};
 
 /// A browser is told at most this often.
 const AT_MOST_EVERY: Duration = Duration::from_millis(500);
-/// How often a feed looks whether the service stops.
+/// How often a feed looks whether the service stops, or the session has ended.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// How many such looks pass until it looks whether a link has ended, and a silent feed says that it is alive.
 const LOOKS_PER_SIGN: u32 = 15;
@@ -39,20 +40,36 @@ struct Feed {
     began: bool,
     /// The token of a customer's link, to look whether it still holds.
     link: Option<String>,
-    _place: OwnedSemaphorePermit,
+    /// The operator's session, to look whether it still lives.
+    session: Option<SessionKey>,
+    _place: Place,
 }
 
 /// `GET /live`, with the filters of the page that watches.
 pub(crate) async fn stream(visit: Visit) -> Answer {
-    let Ok(place) = visit.app.watchers.clone().try_acquire_owned() else {
-        return Err(Refusal::Unavailable(EngineError::Overloaded));
+    let (scope, session) = (visit.viewer.scope, visit.viewer.session);
+    let holder = match (scope, session) {
+        (Scope::Customer { account, .. }, _) => Holder::Account(account),
+        (Scope::Operator, Some(session)) => Holder::Session(session),
+        (Scope::Operator, None) => return Err(Refusal::NotFound),
     };
-    let scope = visit.viewer.scope;
+    let place = visit.app.watchers.take(holder).ok_or(Refusal::TooManyWatch)?;
     let link = visit.viewer.base.strip_prefix(PORTAL).map(str::to_owned);
     let filter = Filters::read(&visit.query).deliveries(scope);
     let attempts = visit.engine().watch_attempts();
     let (looks, looked_at, began) = (0, Instant::now(), false);
-    let feed = Feed { app: visit.app, attempts, scope, filter, looks, looked_at, began, link, _place: place };
+    let feed = Feed {
+        app: visit.app,
+        attempts,
+        scope,
+        filter,
+        looks,
+        looked_at,
+        began,
+        link,
+        session,
+        _place: place,
+    };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
         Some((Ok::<_, Infallible>(event), feed))
@@ -73,7 +90,10 @@ impl Feed {
                 self.looked_at = Instant::now();
                 self.looks += 1;
                 let is_due = self.looks.is_multiple_of(LOOKS_PER_SIGN);
-                if self.app.engine.is_stopping() || (is_due && self.is_over().await) {
+                if self.app.engine.is_stopping()
+                    || self.is_logged_out()
+                    || (is_due && self.is_over().await)
+                {
                     return None;
                 }
                 let is_told = matches!(&seen, Ok(Ok(seen)) if self.is_seen(seen));
@@ -92,6 +112,13 @@ impl Feed {
                 Err(_silence) => {}
             }
         }
+    }
+
+    /// Whether the operator's session has ended meanwhile.
+    fn is_logged_out(&self) -> bool {
+        let Some(session) = &self.session else { return false };
+        let now = self.app.engine.now();
+        !self.app.sessions().is_alive(session, now)
     }
 
     /// Whether a customer's link has ended meanwhile. What its feed may still say until then is that something happened.

@@ -22,6 +22,7 @@ mod secret;
 mod send;
 mod settings;
 mod signature;
+mod storage;
 
 use std::sync::Arc;
 

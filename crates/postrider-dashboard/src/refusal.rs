@@ -8,6 +8,8 @@ use http::StatusCode;
 use maud::{Markup, html};
 use postrider_engine::EngineError;
 
+use crate::watchers::WATCHERS_EACH;
+
 /// Why a page was not given or a form not done.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -23,6 +25,8 @@ pub(crate) enum Refusal {
     TooLarge,
     /// Too many keys were tried.
     TooManyTries(Duration),
+    /// As many pages are live as may be.
+    TooManyWatch,
     /// A link to the portal that has ended, was revoked, or never was.
     LinkOver,
     /// The store or the service can't do it at the moment.
@@ -64,7 +68,7 @@ impl Refusal {
             Self::ForeignForm => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyTries(_) | Self::TooManyWatch => StatusCode::TOO_MANY_REQUESTS,
             Self::LinkOver => StatusCode::GONE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -74,6 +78,7 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyTries(wait) => Some(wait.as_secs().max(1)),
+            Self::TooManyWatch => Some(30),
             Self::Unavailable(_) => Some(5),
             _ => None,
         }
@@ -87,6 +92,7 @@ impl Refusal {
             Self::Conflict(_) => "Not possible just now",
             Self::TooLarge => "Too large",
             Self::TooManyTries(_) => "Too many tries",
+            Self::TooManyWatch => "Live on many pages already",
             Self::LinkOver => "This link is over",
             Self::Unavailable(_) => "The service can’t answer just now",
         }
@@ -106,6 +112,9 @@ impl Refusal {
             }
             Self::TooManyTries(wait) => {
                 return html! { p { "Too many wrong keys were tried. The next may be tried in " (wait.as_secs().div_ceil(60)) " min." } };
+            }
+            Self::TooManyWatch => {
+                return html! { p { "Up to " (WATCHERS_EACH) " pages are live at once. Close one of the others, or load this page again now and then." } };
             }
             Self::LinkOver => {
                 "It has ended or was revoked. Open the page that led you here again to get a fresh one."

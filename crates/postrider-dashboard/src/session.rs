@@ -17,6 +17,18 @@ pub(crate) const ABSOLUTE: Duration = Duration::from_secs(12 * 3600);
 /// How many sessions there are at once; the one longest unused gives way.
 const MAX_SESSIONS: usize = 256;
 
+/// What a session is known by: SHA-256 of what the browser holds.
+pub(crate) type SessionKey = [u8; 32];
+
+/// Why a session is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Somebody does something; the session is used from now on.
+    ByHand,
+    /// A page asks by itself. An open page that nobody looks at keeps no session alive.
+    ByItself,
+}
+
 /// A session.
 #[derive(Debug, Clone)]
 struct Session {
@@ -28,7 +40,7 @@ struct Session {
 
 /// Every session.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(HashMap<[u8; 32], Session>);
+pub(crate) struct Sessions(HashMap<SessionKey, Session>);
 
 impl Sessions {
     /// Begins a session and gives what the browser keeps.
@@ -46,16 +58,23 @@ impl Sessions {
         token
     }
 
-    /// The form token of the session that a browser's cookie names, where it lives; it is used from now on.
-    pub(crate) fn find(&mut self, token: &str, now: Timestamp) -> Option<String> {
+    /// The session that a browser's cookie names, where it lives, and its form token.
+    pub(crate) fn find(&mut self, token: &str, how: Use, now: Timestamp) -> Option<(SessionKey, String)> {
         let key = key_sha256(token);
         let session = self.0.get_mut(&key)?;
         if !session.lives(now) {
             self.0.remove(&key);
             return None;
         }
-        session.used_at = session.used_at.max(now);
-        Some(session.form_token.clone())
+        if how == Use::ByHand {
+            session.used_at = session.used_at.max(now);
+        }
+        Some((key, session.form_token.clone()))
+    }
+
+    /// Whether a session lives.
+    pub(crate) fn is_alive(&self, key: &SessionKey, now: Timestamp) -> bool {
+        self.0.get(key).is_some_and(|session| session.lives(now))
     }
 
     /// Ends one session.
@@ -87,19 +106,32 @@ mod tests {
     fn a_session_ends_by_idleness_by_age_and_by_hand() {
         let mut sessions = Sessions::default();
         let token = sessions.begin(minutes(0));
-        assert!(sessions.find(&token, minutes(119)).is_some());
-        assert!(sessions.find(&token, minutes(119 + 120)).is_none(), "idle for two hours");
+        assert!(sessions.find(&token, Use::ByHand, minutes(119)).is_some());
+        assert!(sessions.find(&token, Use::ByHand, minutes(119 + 120)).is_none(), "idle for two hours");
         let token = sessions.begin(minutes(0));
         for hour in 0..12 {
-            assert!(sessions.find(&token, minutes(hour * 60)).is_some(), "{hour}");
+            assert!(sessions.find(&token, Use::ByHand, minutes(hour * 60)).is_some(), "{hour}");
         }
-        assert!(sessions.find(&token, minutes(720)).is_none(), "twelve hours old");
+        assert!(sessions.find(&token, Use::ByHand, minutes(720)).is_none(), "twelve hours old");
         let (one, other) = (sessions.begin(minutes(0)), sessions.begin(minutes(0)));
         sessions.end(&one);
-        assert!(sessions.find(&one, minutes(1)).is_none() && sessions.find(&other, minutes(1)).is_some());
+        assert!(sessions.find(&one, Use::ByHand, minutes(1)).is_none() && sessions.find(&other, Use::ByHand, minutes(1)).is_some());
         assert_eq!(sessions.end_all(), 1);
-        assert!(sessions.find(&other, minutes(1)).is_none());
-        assert!(sessions.find("guessed", minutes(1)).is_none());
+        assert!(sessions.find(&other, Use::ByHand, minutes(1)).is_none());
+        assert!(sessions.find("guessed", Use::ByHand, minutes(1)).is_none());
+    }
+
+    #[test]
+    fn what_a_page_asks_by_itself_keeps_no_session_alive() {
+        let mut sessions = Sessions::default();
+        let token = sessions.begin(minutes(0));
+        let (key, _) = sessions.find(&token, Use::ByItself, minutes(100)).unwrap();
+        assert!(sessions.is_alive(&key, minutes(119)));
+        assert!(!sessions.is_alive(&key, minutes(120)));
+        assert!(sessions.find(&token, Use::ByItself, minutes(120)).is_none());
+        let token = sessions.begin(minutes(0));
+        assert!(sessions.find(&token, Use::ByHand, minutes(100)).is_some());
+        assert!(sessions.find(&token, Use::ByItself, minutes(120)).is_some());
     }
 
     #[test]
@@ -107,12 +139,12 @@ mod tests {
         let mut sessions = Sessions::default();
         let first = sessions.begin(minutes(0));
         let second = sessions.begin(minutes(1));
-        assert!(sessions.find(&first, minutes(2)).is_some());
+        assert!(sessions.find(&first, Use::ByHand, minutes(2)).is_some());
         for _ in 2..MAX_SESSIONS {
             sessions.begin(minutes(3));
         }
         sessions.begin(minutes(4));
         assert_eq!(sessions.0.len(), MAX_SESSIONS);
-        assert!(sessions.find(&second, minutes(4)).is_none() && sessions.find(&first, minutes(4)).is_some());
+        assert!(sessions.find(&second, Use::ByHand, minutes(4)).is_none() && sessions.find(&first, Use::ByHand, minutes(4)).is_some());
     }
 }

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq as _;
 use crate::app::App;
 use crate::form::Fields;
 use crate::refusal::Refusal;
+use crate::session::SessionKey;
 
 /// Who looks at the pages.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub(crate) struct Viewer {
     pub(crate) scope: Scope,
     /// What stands before every path: nothing for the operator, the link for a customer.
     pub(crate) base: String,
+    /// The operator's session.
+    pub(crate) session: Option<SessionKey>,
     /// What every form carries.
     pub(crate) form_token: String,
     /// When a customer's link ends.

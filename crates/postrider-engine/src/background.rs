@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::Inner;
 use crate::config::{
-    CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, LOOK_AGAIN_SLICE, PRUNE_EVERY,
-    PRUNE_PAUSE, PRUNE_SLICE, RECORD_BATCH, STORE_PAUSE,
+    CANCEL_SLICE, DUE_EVERY, DUE_HORIZON, DUE_PAGE, LOOK_AGAIN_ROUNDS, LOOK_AGAIN_SLICE, RECORD_BATCH,
+    STORE_PAUSE,
 };
 use crate::lanes::WithoutRoom;
 use crate::lanes::clock::Watch;
@@ -199,39 +199,6 @@ async fn cancel_all(inner: &Arc<Inner>) -> Result<(), StoreError> {
     for (no, reason) in inner.store.deleted_with_backlog().await? {
         // A slice may be short although there is more: what was chosen may have ended meanwhile.
         while inner.store.cancel_pending(no, reason, inner.now(), CANCEL_SLICE).await? > 0 {}
-    }
-    Ok(())
-}
-
-/// Lets go of what is older than the retention, in slices with pauses.
-pub(crate) async fn prune(inner: Arc<Inner>) {
-    loop {
-        if let Err(error) = prune_all(&inner).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the log could not be pruned");
-        }
-        if let Err(error) = inner.forget_answers().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "kept answers could not be forgotten");
-        }
-        if let Err(error) = inner.forget_audit().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the audit log could not be shortened");
-        }
-        tokio::time::sleep(PRUNE_EVERY).await;
-    }
-}
-
-async fn prune_all(inner: &Arc<Inner>) -> Result<(), StoreError> {
-    let now = inner.now();
-    let before = now.minus(inner.config.retention);
-    let mut after = Some(0);
-    while let Some(from) = after {
-        let pruned = inner.store.prune(before, from, now, PRUNE_SLICE).await?;
-        // A full slice of held deliveries or of replays may not have been the last.
-        let may_be_more = !pruned.cancelled.is_empty() || pruned.deleted_replays >= PRUNE_SLICE;
-        for (no, count) in pruned.cancelled {
-            inner.lanes().dropped(no, count);
-        }
-        after = pruned.next.or_else(|| may_be_more.then_some(from));
-        tokio::time::sleep(PRUNE_PAUSE).await;
     }
     Ok(())
 }

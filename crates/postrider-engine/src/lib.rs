@@ -30,6 +30,7 @@ mod payloads;
 mod portal;
 mod recorder;
 mod replays;
+mod retention;
 mod routing;
 mod secrets;
 mod send;
@@ -65,6 +66,7 @@ pub use crate::meters::{Commits, Figures, PHASES};
 pub use crate::observe::{AttemptSeen, FollowingStep};
 pub use crate::once::{Before, Claim, KeptAnswer, Once};
 pub use crate::portal::CreatedPortalLink;
+pub use crate::retention::{Gone, Pruning, Prunings, Storage};
 pub use crate::routing::Routing;
 pub use crate::sign::{PrefixRefused, check_header_prefix};
 pub use crate::start::{Parts, StartError};
@@ -84,7 +86,8 @@ use crate::snapshot::Snapshot;
 
 /// What stores take and give, for those who call the engine's lists.
 pub use postrider_store::model::{
-    AttemptPlace, AuditFilter, DeliveryFilter, EventFilter, Node, Page, PageRequest, ReplayFilter,
+    AboutRows, AttemptPlace, AuditFilter, DeliveryFilter, EventFilter, Node, Page, PageRequest, ReplayFilter,
+    StoreSize, TableSize,
 };
 
 /// The handle of the running service; cheap to clone.
@@ -117,6 +120,8 @@ struct Inner {
     outcomes: mpsc::Sender<Outcomes>,
     observers: Observers,
     meters: Meters,
+    /// What pruning came to.
+    prunings: Mutex<Prunings>,
     /// Operational events on their way to be accepted.
     announcements: mpsc::Sender<Announcement>,
     /// Set once, when the service begins to stop.

@@ -42,6 +42,16 @@ impl Engine {
         Ok(self.0.store.attempts(delivery.seq).await?)
     }
 
+    /// The last `limit` of a delivery's attempts whose numbers are below `before` (of all where that is none), oldest first.
+    pub async fn last_attempts(
+        &self,
+        delivery: &Delivery,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<Attempt>, EngineError> {
+        Ok(self.0.store.last_attempts(delivery.seq, before, limit).await?)
+    }
+
     /// Whether events can be accepted just now: the store is writable, and the service is not stopping.
     pub async fn check_ready(&self) -> Result<(), EngineError> {
         if self.0.stopping.load(std::sync::atomic::Ordering::Relaxed) {

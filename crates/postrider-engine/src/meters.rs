@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use postrider_core::attempt::{FailureCode, Outcome, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
+use postrider_store::model::StoreSize;
 use postrider_store::figures::{Counted, Histogram, StoreFigures, TIMES_US};
 
 use crate::lanes::LaneGauges;
@@ -101,6 +102,8 @@ pub struct Figures {
     pub accounts: usize,
     /// When the oldest pending delivery was accepted; none where none is pending.
     pub oldest_pending: Option<Timestamp>,
+    /// How much room the store takes.
+    pub size: StoreSize,
     /// What the store tells of its commits.
     pub commits: Option<Commits>,
     /// Spans that a collector has taken since the start.
@@ -126,7 +129,7 @@ impl Engine {
         Ok(self.0.store.oldest_pending().await?)
     }
 
-    /// What the service counts of itself. Asks the store for the oldest pending delivery; the rest is in memory.
+    /// What the service counts of itself. Asks the store for the oldest pending delivery and its size; the rest is in memory.
     pub async fn figures(&self) -> Result<Figures, EngineError> {
         let meters = &self.0.meters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -150,6 +153,7 @@ impl Engine {
             unrecorded: read(&self.0.handed_over).saturating_sub(written),
             accounts: self.0.snapshot.load().accounts_before(None).count(),
             oldest_pending: self.0.store.oldest_pending().await?,
+            size: self.0.store.size().await?,
             commits: self.0.store.figures().map(|figures| Commits::read(&figures)),
             exported_spans: spans.map_or(0, SpanCounts::all_exported),
             dropped_spans: spans.map_or_else(|| SpanCounts::default().all_dropped(), SpanCounts::all_dropped),

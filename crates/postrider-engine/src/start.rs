@@ -25,7 +25,8 @@ use crate::payloads::Rereads;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
 use crate::{
-    Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, secrets,
+    Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, retention,
+    secrets,
 };
 
 /// What the engine works with, so that a test can replace each.
@@ -99,6 +100,7 @@ impl Engine {
             outcomes,
             observers: Observers::default(),
             meters: Meters::default(),
+            prunings: Mutex::default(),
             announcements,
             stopping: AtomicBool::new(false),
             shortage_said_ms: AtomicI64::new(0),
@@ -137,7 +139,7 @@ impl Inner {
             tokio::spawn(background::keep_time(self.clone())),
             tokio::spawn(background::find_due(self.clone())),
             tokio::spawn(background::cancel_deleted(self.clone())),
-            tokio::spawn(background::prune(self.clone())),
+            tokio::spawn(retention::prune(self.clone())),
             tokio::spawn(replays::run(self.clone())),
             tokio::spawn(secrets::settle(self.clone())),
             tokio::spawn(keys::note_uses(self.clone())),

@@ -18,7 +18,7 @@ use crate::show::text::{beginning, bytes, lossy, visible};
 use crate::show::{advice, badge, curl, json, phases, time};
 use crate::visit::Visit;
 
-/// How many attempts the timeline shows; a failing endpoint's probes can be hundreds.
+/// How many attempts the timeline shows at once; a failing endpoint's probes can be hundreds.
 const SHOWN_ATTEMPTS: usize = 40;
 /// How much of a payload or an answer stands in the page, in bytes; the whole payload is one link away.
 const SHOWN_BYTES: usize = 8 * 1024;
@@ -29,7 +29,16 @@ pub(super) struct Seen {
     /// None where the endpoint was deleted.
     pub(super) endpoint: Option<EndpointView>,
     pub(super) event: Event,
-    pub(super) attempts: Vec<Attempt>,
+    /// The attempts of the timeline, oldest first: the last ones, or those before the number that the address names.
+    attempts: Vec<Attempt>,
+    /// Whether there are earlier ones.
+    has_earlier: bool,
+    /// Before which number the timeline ends.
+    before: Option<u32>,
+    /// The last attempt of all, where the timeline ends before it.
+    newest: Option<Attempt>,
+    /// The attempt that the address names, where it is not in the timeline.
+    named: Option<Attempt>,
     now: Timestamp,
 }
 
@@ -39,21 +48,52 @@ impl Seen {
         let delivery = find(visit).await?;
         let engine = visit.engine();
         let event = engine.event(delivery.event).await?;
-        let attempts = engine.attempts(&delivery).await?;
+        let number = |name: &str| visit.query.given(name).and_then(|text| text.parse::<u32>().ok());
+        let (before, wanted) = (number("before"), number("attempt"));
+        // One more than is shown tells whether there are more.
+        let mut attempts = engine.last_attempts(&delivery, before, SHOWN_ATTEMPTS + 1).await?;
+        let has_earlier = attempts.len() > SHOWN_ATTEMPTS;
+        attempts.drain(..attempts.len().saturating_sub(SHOWN_ATTEMPTS));
+        let newest = match before {
+            Some(_) => engine.last_attempts(&delivery, None, 1).await?.pop(),
+            None => None,
+        };
+        let is_there = |number: u32| attempts.iter().any(|attempt| attempt.number == number);
+        let named = match wanted.filter(|number| !is_there(*number)) {
+            Some(number) => engine.last_attempts(&delivery, Some(number.saturating_add(1)), 1).await?.pop(),
+            None => None,
+        };
         Ok(Self {
             endpoint: engine.endpoint(delivery.endpoint).ok(),
             delivery,
             event,
             attempts,
+            has_earlier,
+            before,
+            newest,
+            named: named.filter(|attempt| Some(attempt.number) == wanted),
             now: engine.now(),
         })
     }
 
-    /// The attempt that is looked at: the one the address names, or the last.
+    /// The last attempt of all.
+    fn last(&self) -> Option<&Attempt> {
+        self.newest.as_ref().or(self.attempts.last())
+    }
+
+    /// The attempt that is looked at: the one the address names, or the last of the timeline.
     pub(super) fn chosen(&self, visit: &Visit) -> Option<&Attempt> {
         let named: Option<u32> = visit.query.given("attempt").and_then(|text| text.parse().ok());
         let of_number = |number: u32| self.attempts.iter().find(|attempt| attempt.number == number);
-        named.and_then(of_number).or(self.attempts.last())
+        named.and_then(of_number).or(self.named.as_ref()).or(self.attempts.last())
+    }
+
+    /// The query of the page that looks at an attempt, beside this part of the timeline.
+    pub(super) fn looking_at(&self, number: u32) -> String {
+        match self.before {
+            Some(before) => format!("attempt={number}&before={before}"),
+            None => format!("attempt={number}"),
+        }
     }
 }
 
@@ -127,7 +167,7 @@ fn actions(visit: &Visit, seen: &Seen) -> Markup {
 /// Where the delivery stands, in words.
 fn standing(visit: &Visit, seen: &Seen) -> Markup {
     let Seen { delivery, endpoint, now, .. } = seen;
-    let last = seen.attempts.last();
+    let last = seen.last();
     html! {
         @match delivery.status {
             Status::Delivered => {}
@@ -188,7 +228,7 @@ fn waits_for(view: Option<&EndpointView>, delivery: &Delivery, now: Timestamp) -
 
 fn timeline(visit: &Visit, seen: &Seen, chosen: Option<&Attempt>) -> Markup {
     let Seen { delivery, event, attempts, now, .. } = seen;
-    let left_out = attempts.len().saturating_sub(SHOWN_ATTEMPTS);
+    let path = visit.link(&format!("/deliveries/{}", delivery.id));
     html! {
         li.good data-key="event" {
             a.step href=(visit.link(&format!("/events/{}", event.id))) {
@@ -203,16 +243,19 @@ fn timeline(visit: &Visit, seen: &Seen, chosen: Option<&Attempt>) -> Markup {
         @if let Some(old) = delivery.resend_of {
             li data-key="resend" { "Resent by hand" span.sub { (time::long(delivery.created_at, *now)) " of " a href=(visit.link(&format!("/deliveries/{old}"))) { "an earlier delivery" } } }
         }
-        @if left_out > 0 { li data-key="more" { span.muted { (left_out) " earlier attempts are not shown" } } }
-        @for attempt in attempts.iter().skip(left_out) {
+        @if let Some(first) = attempts.first().filter(|_| seen.has_earlier) {
+            li data-key="earlier" { a href={ (path) "?before=" (first.number) } { "Show the attempts before number " (first.number) } }
+        }
+        @for attempt in attempts {
             li class=(if attempt.outcome.is_received() { "good" } else { "bad" }) data-key={ "attempt-" (attempt.number) } {
-                a.step href=(visit.link(&format!("/deliveries/{}?attempt={}", delivery.id, attempt.number)))
+                a.step href={ (path) "?" (seen.looking_at(attempt.number)) }
                     aria-current=[chosen.is_some_and(|chosen| chosen.number == attempt.number).then_some("true")] {
                     @if attempt.probe { "Probe " } @else { "Attempt " } (attempt.number) " " (badge::outcome(&attempt.outcome))
                     span.sub { (time::long(attempt.started_at, *now)) " · " (time::micros(attempt.timings.total_us)) }
                 }
             }
         }
+        @if seen.before.is_some() { li data-key="later" { a href=(path) { "Show the last attempts" } } }
         (end(delivery, *now))
     }
 }
@@ -258,7 +301,7 @@ fn why_matched(visit: &Visit, seen: &Seen) -> Markup {
 fn attempt_shown(visit: &Visit, seen: &Seen, attempt: &Attempt) -> Markup {
     let advice = advice::about(&attempt.outcome);
     let command = curl::command(attempt, &seen.event.payload);
-    let is_last = seen.attempts.last().is_some_and(|last| last.number == attempt.number);
+    let is_last = seen.last().is_some_and(|last| last.number == attempt.number);
     html! {
         section aria-labelledby="attempt" {
             h2 #attempt { @if attempt.probe { "Probe " } @else { "Attempt " } (attempt.number) " " (badge::outcome(&attempt.outcome)) " " span.muted { (time::long(attempt.started_at, seen.now)) } }

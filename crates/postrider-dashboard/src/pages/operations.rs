@@ -1,9 +1,10 @@
-//! Operations, for the operator: how the service stands, its configuration as running, and the sessions.
+//! Operations, for the operator: how the service stands, its storage, its configuration as running, and the sessions.
 
 use maud::{Markup, html};
 use postrider_core::time::Timestamp;
 use postrider_engine::Node;
 
+use super::storage;
 use crate::answer::Answer;
 use crate::layout::{self, Section};
 use crate::show::text::{number, visible};
@@ -25,7 +26,8 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             div.card { div.figure { (number(u64::try_from(engine.in_flight()).unwrap_or(u64::MAX))) } div.label { "requests in flight" } }
             div.card { div.figure { (env!("CARGO_PKG_VERSION")) } div.label { "version" } }
         }
-        (nodes(&engine.nodes().await?, now))
+        (storage::part(&engine.storage().await, now))
+        (nodes(engine.nodes().await.ok().as_deref(), now))
         (configuration(&visit))
         (sessions(&visit))
     };
@@ -33,11 +35,15 @@ pub(crate) async fn show(visit: Visit) -> Answer {
 }
 
 /// The nodes that serve from the store.
-fn nodes(nodes: &[Node], now: Timestamp) -> Markup {
+fn nodes(nodes: Option<&[Node]>, now: Timestamp) -> Markup {
+    let is_known = nodes.is_some();
+    let nodes = nodes.unwrap_or_default();
     html! {
         section aria-labelledby="nodes" {
             h2 #nodes { "Nodes" }
-            @if nodes.len() < 2 {
+            @if !is_known {
+                p.muted { "The store does not answer just now." }
+            } @else if nodes.len() < 2 {
                 p.muted { "One process serves this store. Several can on PostgreSQL." }
             }
             @if !nodes.is_empty() {
@@ -89,7 +95,7 @@ fn sessions(visit: &Visit) -> Markup {
     html! {
         section aria-labelledby="sessions" {
             h2 #sessions { "Sessions" }
-            p { "A session ends after two hours without use, after twelve hours in any case, and with a restart." }
+            p { "A session ends after two hours in which nobody did anything, after twelve hours in any case, and with a restart. A page that is open and live does not keep it." }
             form method="post" action="/logout-everywhere" {
                 (visit.viewer.token())
                 button.danger type="submit" { "Log out everywhere" }

@@ -54,13 +54,13 @@ pub(super) fn panel(visit: &Visit, seen: &Seen, attempt: Option<&Attempt>, check
 }
 
 fn checker(visit: &Visit, seen: &Seen, sent: &str, checked: Markup) -> Markup {
-    let attempt = seen.chosen(visit).map_or(0, |attempt| attempt.number);
+    let attempt = seen.looking_at(seen.chosen(visit).map_or(0, |attempt| attempt.number));
     html! {
         details open[!checked.0.is_empty()] {
             summary { "Check a secret or a signature" }
             div.in {
                 (checked)
-                form.form method="post" action=(visit.link(&format!("/deliveries/{}/signature?attempt={attempt}#signature", seen.delivery.id))) {
+                form.form method="post" action=(visit.link(&format!("/deliveries/{}/signature?{attempt}#signature", seen.delivery.id))) {
                     (visit.viewer.token())
                     div.field {
                         label for="check-secret" { "Secret" }

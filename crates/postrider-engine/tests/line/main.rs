@@ -446,6 +446,11 @@ async fn what_ended_before_the_retention_goes_and_what_was_held_so_long_is_cance
     assert_eq!(held.cancel_reason, Some(CancelReason::HeldTooLong));
     house.pass(Duration::from_secs(2)).await;
     assert_eq!(house.engine.endpoint(paused).unwrap().backlog, 0);
+    let storage = house.engine.storage().await.unwrap();
+    let last = storage.prunings.last.expect("it has been pruned");
+    assert_eq!((last.gone.cancelled, last.gone.events, last.is_whole), (2, 0, true));
+    assert!(storage.prunings.next_at >= Some(last.ended_at.plus(Duration::from_secs(600))));
+    assert_eq!(storage.retention, Duration::from_secs(3600));
     house.pass(Duration::from_secs(2 * 3600)).await;
     assert!(matches!(house.engine.event(old.id).await, Err(EngineError::NotFound)));
     assert!(matches!(house.engine.delivery(old.deliveries[0].0).await, Err(EngineError::NotFound)));
