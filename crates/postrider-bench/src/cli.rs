@@ -66,6 +66,9 @@ pub(crate) struct ReportArgs {
     /// How many events are in the log (row `log`)
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
     pub(crate) log_rows: u64,
+    /// How many deliveries are in the log whose pages are timed (row `pages`)
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
+    pub(crate) log_deliveries: u64,
     /// How many accounts with an endpoint each there are (row `endpoints`)
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(16..=20_000))]
     pub(crate) endpoints: u32,
@@ -99,6 +102,8 @@ pub(crate) enum Part {
     Endpoints,
     /// The cost of a delivery with many rows in the log
     Log,
+    /// How long the dashboard's pages and the API's lists take with a long log
+    Pages,
     /// A receiver that is down for a while
     Outage,
     /// kill -9 under load, over and over

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -43,35 +43,49 @@ impl Connection {
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let request = Request::get(path).body(Full::default()).context("no request")?;
-        self.exchange(request, headers).await
+        let answer = self.exchange(request, headers).await?;
+        Ok((answer.status(), answer.into_body()))
     }
 
     /// Posts JSON and reads the whole answer.
     pub(crate) async fn post(
         &mut self,
-        path: &'static str,
+        path: &str,
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
         body: Bytes,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let mut request = Request::post(path).body(Full::new(body)).context("no request")?;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(http::header::CONTENT_TYPE, json);
-        self.exchange(request, headers).await
+        let answer = self.exchange(request, headers).await?;
+        Ok((answer.status(), answer.into_body()))
+    }
+
+    /// Posts a form and gives what the answer's head says.
+    pub(crate) async fn post_form(
+        &mut self,
+        path: &'static str,
+        form: String,
+    ) -> anyhow::Result<(StatusCode, HeaderMap)> {
+        let request = Request::post(path).body(Full::from(form)).context("no request")?;
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let answer = self.exchange(request, [(http::header::CONTENT_TYPE, form)]).await?;
+        Ok((answer.status(), answer.into_parts().0.headers))
     }
 
     async fn exchange(
         &mut self,
         mut request: Request<Full<Bytes>>,
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
+    ) -> anyhow::Result<Response<Bytes>> {
         let own = request.headers_mut();
         own.insert(http::header::HOST, self.host.clone());
         own.extend(headers);
         self.sender.ready().await.context("the connection closed")?;
         let answer = self.sender.send_request(request).await.context("the request failed")?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|why| anyhow::anyhow!(why)).context("the answer broke off")?;
-        Ok((status, body.to_bytes()))
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
 }

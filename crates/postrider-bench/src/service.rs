@@ -128,6 +128,14 @@ impl Service {
         Ok(made)
     }
 
+    /// A customer's way into the portal: the path that it begins with.
+    pub(crate) async fn portal_link(&self, account: &str) -> anyhow::Result<String> {
+        let mut connection = Connection::open(self.address).await?;
+        let path = format!("/v1/accounts/{account}/portal-links");
+        let link = post(&mut connection, &path, "{}".to_owned()).await?;
+        Ok(link["path"].as_str().context("a link without a path")?.to_owned())
+    }
+
     /// Whether every endpoint of an account counts as failing.
     pub(crate) async fn is_failing(&self, account: &str) -> anyhow::Result<bool> {
         let mut connection = Connection::open(self.address).await?;
@@ -169,7 +177,7 @@ impl Customers {
     }
 }
 
-async fn post(connection: &mut Connection, path: &'static str, body: String) -> anyhow::Result<Value> {
+async fn post(connection: &mut Connection, path: &str, body: String) -> anyhow::Result<Value> {
     let headers = [(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {KEY}"))?)];
     let (status, answer) = connection.post(path, headers, Bytes::from(body)).await?;
     let text = String::from_utf8_lossy(&answer);

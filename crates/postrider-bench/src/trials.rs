@@ -1,11 +1,12 @@
 //! The rows beyond the rounds, each a trial of its own: what happens beside hanging receivers, with a long backlog,
-//! with many endpoints, with a long log, after an outage, and when the process is killed.
+//! with many endpoints, with a long log, how long pages of that take, after an outage, and when the process is killed.
 
 mod backlog;
 mod cost;
 mod crash;
 mod isolation;
 mod outage;
+mod pages;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -47,6 +48,7 @@ impl Trial<'_> {
             Part::Backlog => backlog::rows(self).await,
             Part::Endpoints => cost::with_endpoints(self).await,
             Part::Log => cost::with_log_rows(self).await,
+            Part::Pages => pages::rows(self).await,
             Part::Outage => outage::rows(self).await,
             Part::Crash => crash::rows(self).await,
         }

@@ -25,6 +25,9 @@ impl Asset {
     }
 }
 
+#[cfg(test)]
+mod contrast;
+
 static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("postrider", "css", "text/css; charset=utf-8", include_str!("../assets/postrider.css"))
 });

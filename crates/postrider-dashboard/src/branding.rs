@@ -8,7 +8,10 @@ use bytes::Bytes;
 /// The largest logo, in bytes.
 const MAX_LOGO_BYTES: usize = 64 * 1024;
 /// The contrast that text needs to be read (WCAG 2.2, 1.4.3 AA).
-const READABLE: f64 = 4.5;
+pub(crate) const READABLE: f64 = 4.5;
+/// What links stand on at worst, in each theme: a row under the pointer (`--hover` in the style sheet).
+const LIGHT_GROUND: [u8; 3] = [0xf3, 0xf3, 0xf6];
+const DARK_GROUND: [u8; 3] = [0x1c, 0x20, 0x28];
 
 /// A picture.
 #[derive(Clone)]
@@ -77,7 +80,7 @@ impl FromStr for Accent {
 impl Accent {
     /// A style sheet that sets the accent for both themes, moved toward dark or light as far as reading it needs.
     pub(crate) fn style_sheet(self) -> String {
-        let (light, dark) = (self.readable_on([255, 255, 255]), self.readable_on([17, 19, 24]));
+        let (light, dark) = (self.readable_on(LIGHT_GROUND), self.readable_on(DARK_GROUND));
         let set = |accent: Self| format!("--accent:{};--on-accent:{}", accent.hex(), accent.text_on().hex());
         format!(
             ":root{{{}}}\n@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{}}}}}\n:root[data-theme=dark]{{{}}}\n",
@@ -118,7 +121,8 @@ fn luminance(colour: [u8; 3]) -> f64 {
     0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 }
 
-fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
+/// The contrast ratio of two colours as WCAG defines it.
+pub(crate) fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
     let (one, other) = (luminance(one), luminance(other));
     (one.max(other) + 0.05) / (one.min(other) + 0.05)
 }
@@ -131,14 +135,14 @@ mod tests {
     fn every_accent_can_be_read_in_both_themes() {
         for text in ["#ffff00", "#000000", "#ffffff", "#0a7d5a", "#5b5bd6", "#ff0000", "#777777"] {
             let accent: Accent = text.parse().unwrap();
-            for ground in [[255, 255, 255], [17, 19, 24]] {
+            for ground in [LIGHT_GROUND, DARK_GROUND] {
                 let shown = accent.readable_on(ground);
                 assert!(contrast(shown.0, ground) >= READABLE, "{text} on {ground:?}");
                 assert!(contrast(shown.0, shown.text_on().0) >= READABLE, "text on {text}");
             }
             assert!(accent.style_sheet().is_ascii());
         }
-        assert_eq!("#0a7d5a".parse::<Accent>().unwrap().readable_on([255, 255, 255]).hex(), "#0a7d5a");
+        assert_eq!("#0a7d5a".parse::<Accent>().unwrap().readable_on(LIGHT_GROUND).hex(), "#0a7d5a");
     }
 
     #[test]

@@ -90,10 +90,7 @@ impl Feed {
                 self.looked_at = Instant::now();
                 self.looks += 1;
                 let is_due = self.looks.is_multiple_of(LOOKS_PER_SIGN);
-                if self.app.engine.is_stopping()
-                    || self.is_logged_out()
-                    || (is_due && self.is_over().await)
-                {
+                if self.app.engine.is_stopping() || self.is_logged_out() || (is_due && self.is_over().await) {
                     return None;
                 }
                 let is_told = matches!(&seen, Ok(Ok(seen)) if self.is_seen(seen));

@@ -115,7 +115,10 @@ mod tests {
         assert!(sessions.find(&token, Use::ByHand, minutes(720)).is_none(), "twelve hours old");
         let (one, other) = (sessions.begin(minutes(0)), sessions.begin(minutes(0)));
         sessions.end(&one);
-        assert!(sessions.find(&one, Use::ByHand, minutes(1)).is_none() && sessions.find(&other, Use::ByHand, minutes(1)).is_some());
+        assert!(
+            sessions.find(&one, Use::ByHand, minutes(1)).is_none()
+                && sessions.find(&other, Use::ByHand, minutes(1)).is_some()
+        );
         assert_eq!(sessions.end_all(), 1);
         assert!(sessions.find(&other, Use::ByHand, minutes(1)).is_none());
         assert!(sessions.find("guessed", Use::ByHand, minutes(1)).is_none());
@@ -145,6 +148,9 @@ mod tests {
         }
         sessions.begin(minutes(4));
         assert_eq!(sessions.0.len(), MAX_SESSIONS);
-        assert!(sessions.find(&second, Use::ByHand, minutes(4)).is_none() && sessions.find(&first, Use::ByHand, minutes(4)).is_some());
+        assert!(
+            sessions.find(&second, Use::ByHand, minutes(4)).is_none()
+                && sessions.find(&first, Use::ByHand, minutes(4)).is_some()
+        );
     }
 }

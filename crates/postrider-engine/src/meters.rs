@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use postrider_core::attempt::{FailureCode, Outcome, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
-use postrider_store::model::StoreSize;
 use postrider_store::figures::{Counted, Histogram, StoreFigures, TIMES_US};
+use postrider_store::model::StoreSize;
 
 use crate::lanes::LaneGauges;
 use crate::traces::{Dropped, SpanCounts, Traces};

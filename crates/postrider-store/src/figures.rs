@@ -62,7 +62,7 @@ pub const TIMES_US: &[u64] = &[
 /// Bounds for numbers of things that went together.
 pub const SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048];
 
-/// What a store counts of its commits.
+/// What a store counts of its commits and reads.
 #[derive(Debug)]
 pub struct StoreFigures {
     /// How long each took, from its first statement to its end, in microseconds.
@@ -71,6 +71,9 @@ pub struct StoreFigures {
     pub commit_size: Histogram,
     /// How many came to nothing.
     pub failed: AtomicU64,
+    /// What reads took so far, in steps of SQLite's machine (some tens for each row that is looked at); a server of its own
+    /// does not tell. It grows a thousand at a time.
+    pub read_steps: AtomicU64,
 }
 
 impl Default for StoreFigures {
@@ -79,6 +82,7 @@ impl Default for StoreFigures {
             commit_us: Histogram::new(TIMES_US),
             commit_size: Histogram::new(SIZES),
             failed: AtomicU64::new(0),
+            read_steps: AtomicU64::new(0),
         }
     }
 }

@@ -22,8 +22,8 @@ mod size;
 
 pub use self::filters::{AuditFilter, DeliveryFilter, EventFilter};
 pub use self::nodes::{Named, News, Node};
-pub use self::size::{AboutRows, StoreSize, TableSize};
 use self::once::Keep;
+pub use self::size::{AboutRows, StoreSize, TableSize};
 
 /// Everything that is kept in memory.
 #[derive(Debug, Default)]

@@ -121,12 +121,13 @@ impl SqliteStore {
         let sealer = Arc::new(open::check_key(path, &connection, &key)?);
         let configured = open::configure_writer(&connection, options.writer_cache_kib, options.max_pages);
         configured.map_err(|e| open::sqlite_error(path, e))?;
-        let connect = |_| open::connect_reader(path, options.busy_patience, options.reader_cache_kib);
+        let figures = Arc::new(StoreFigures::default());
+        let connect =
+            |_| open::connect_reader(path, options.busy_patience, options.reader_cache_kib, &figures);
         let readers = (0..options.readers.max(1)).map(connect).collect::<Result<Vec<_>, _>>()?;
         let inbox =
             Inbox::new(AcceptLimits { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes });
         let writer_is_gone = Arc::new(Semaphore::new(0));
-        let figures = Arc::new(StoreFigures::default());
         let thread = Thread {
             inbox: Arc::clone(&inbox),
             sealer: Arc::clone(&sealer),

@@ -79,6 +79,12 @@ async fn what_happens_is_counted() {
         assert_eq!(after.get(name), Some(&value), "{name}");
     }
     assert!(after["postrider_store_commit_duration_seconds_count"] >= 3.0);
+    assert!(after["postrider_store_bytes{part=\"database\"}"] > 10_000.0);
+    assert!(after["postrider_store_bytes{part=\"write_ahead_log\"}"] > 10_000.0);
+    assert!(after.contains_key("postrider_store_free_bytes"));
+    let oldest = after["postrider_store_oldest_event_timestamp_seconds"];
+    assert!(oldest > 1_000_000_000.0, "seconds since 1970: {oldest}");
+    assert!(!before.contains_key("postrider_store_oldest_event_timestamp_seconds"), "there was no event");
     assert!(after["postrider_store_commit_size_sum"] >= after["postrider_store_commit_size_count"]);
     // It grows with time, which a first look may be too early for.
     let grows = async { while samples(&service).await["postrider_oldest_pending_age_seconds"] <= 0.0 {} };

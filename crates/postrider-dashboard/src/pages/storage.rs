@@ -82,7 +82,11 @@ fn gone(gone: Gone) -> String {
         (gone.events, "event deleted", "events deleted"),
         (gone.pages, "page of the log dropped", "pages of the log dropped"),
         (gone.replays, "replay deleted", "replays deleted"),
-        (gone.cancelled, "delivery cancelled that was held too long", "deliveries cancelled that were held too long"),
+        (
+            gone.cancelled,
+            "delivery cancelled that was held too long",
+            "deliveries cancelled that were held too long",
+        ),
     ];
     let said: Vec<String> = parts
         .into_iter()

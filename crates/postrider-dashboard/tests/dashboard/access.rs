@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
+
 use crate::client::Visitor;
-use crate::harness::{OPERATOR_KEY, Service};
+use crate::harness::{OPERATOR_KEY, PATIENCE, Service};
 
 /// Every page that needs no id.
 const PAGES: [&str; 13] = [
@@ -94,6 +96,53 @@ async fn a_session_ends_by_idleness_by_logout_and_everywhere() {
     let third = Visitor::operator(&service).await;
     third.post("/logout-everywhere", &[]).await;
     assert_eq!((third.get("/").await.status, other.get("/").await.status), (303, 303));
+}
+
+#[tokio::test]
+async fn an_open_page_keeps_no_session_alive_and_somebody_at_it_does() {
+    let service = Service::start().await;
+    let hour = Duration::from_secs(3600);
+    let mut visitor = Visitor::operator(&service).await;
+    service.clock.go_ahead(hour);
+    assert_eq!(visitor.get("/deliveries").await.status, 200);
+    visitor.headers.push(("Postrider-By-Itself", "1".to_owned()));
+    service.clock.go_ahead(hour);
+    assert_eq!(visitor.get("/deliveries").await.status, 200);
+    assert_eq!(visitor.watch("/live?").await.0, 200);
+    service.clock.go_ahead(hour);
+    assert_eq!(visitor.get("/deliveries").await.status, 303, "two hours since somebody did something");
+    assert_eq!(visitor.watch("/live?").await.0, 303);
+}
+
+#[tokio::test]
+async fn so_many_pages_of_a_session_are_live_and_the_next_is_told_what_to_do() {
+    let service = Service::start().await;
+    let (one, other) = (Visitor::operator(&service).await, Visitor::operator(&service).await);
+    let mut feeds = Vec::new();
+    for _ in 0..16 {
+        let (status, feed) = one.watch("/live?").await;
+        assert_eq!(status, 200);
+        feeds.push(feed);
+    }
+    let refused = one.get("/live?").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "30"));
+    assert!(refused.body.contains("Close one of the others"), "{}", refused.body);
+    assert_eq!(other.watch("/live?").await.0, 200, "another session has places of its own");
+    feeds.pop();
+    let free = async { while one.watch("/live?").await.0 != 200 {} };
+    tokio::time::timeout(PATIENCE, free).await.expect("a page that is gone leaves its place");
+}
+
+#[tokio::test]
+async fn a_feed_ends_with_its_session() {
+    let service = Service::start().await;
+    let (one, other) = (Visitor::operator(&service).await, Visitor::operator(&service).await);
+    let (_, mut feed) = one.watch("/live?").await;
+    other.post("/logout-everywhere", &[]).await;
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, feed.read_to_end(&mut rest)).await;
+    ended.expect("the feed ends soon").unwrap();
+    assert!(!String::from_utf8(rest).unwrap().contains("event: attempt"));
 }
 
 #[tokio::test]

@@ -75,6 +75,20 @@ impl Visitor {
         self.ask("GET", path, "").await
     }
 
+    /// Opens a live feed: its status, and the connection, on which it goes on.
+    pub(crate) async fn watch(&self, path: &str) -> (u16, TcpStream) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n", self.address, self.cookie);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), stream)
+    }
+
     /// A form with the token of its page.
     pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut all = vec![("_token", self.token.as_str())];

@@ -80,6 +80,7 @@ impl Clock for MovedClock {
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Engine,
+    pub(crate) store: Arc<SqliteStore>,
     pub(crate) clock: Arc<MovedClock>,
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) receiver_url: String,
@@ -95,6 +96,7 @@ impl Service {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.db");
         let store = SqliteStore::open(&file, MasterKey::generate(), SqliteOptions::default()).unwrap();
+        let store = Arc::new(store);
         let guard =
             AddressGuard { allow_nets: vec!["127.0.0.0/8".parse().unwrap()], ..AddressGuard::default() };
         let sender = Sender::new(SenderConfig { guard: guard.clone(), ..SenderConfig::default() }).unwrap();
@@ -107,7 +109,7 @@ impl Service {
         };
         let clock = Arc::new(MovedClock::default());
         let parts = Parts {
-            store: Arc::new(store),
+            store: store.clone(),
             transport: Arc::new(sender),
             clock: clock.clone(),
             chance: Arc::new(SystemChance),
@@ -119,7 +121,7 @@ impl Service {
         let api = ApiOptions { beside, ..ApiOptions::default() };
         tokio::spawn(postrider_api::serve(listener, engine.clone(), api, std::future::pending()));
         let (receiver, receiver_url) = start_receiver().await;
-        Self { address, engine, clock, receiver, receiver_url, _folder: folder }
+        Self { address, engine, store, clock, receiver, receiver_url, _folder: folder }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

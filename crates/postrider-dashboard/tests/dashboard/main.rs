@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod access;
+mod attempts;
 mod browser;
 mod client;
 mod forms;
 mod hands;
 mod harness;
+mod long_log;
+mod operations;
 mod portal;
 mod strangers;

@@ -46,7 +46,11 @@ pub(super) async fn read(client: &mut Object) -> Result<StoreSize, Failed> {
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate of rows, at least 0")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate of rows, at least 0"
+)]
 fn whole_number(estimate: f64) -> u64 {
     estimate as u64
 }

@@ -5,18 +5,23 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
 use super::migrations::{self, Migrated};
 use crate::error::OpenError;
+use crate::figures::StoreFigures;
 use crate::seal::{MasterKey, Place, Sealer};
 
 /// Marks a file as one of ours (`PRAGMA application_id`): "PSTR".
 const APPLICATION_ID: i64 = 0x5053_5452;
 /// Bytes per page of a new file.
 const PAGE_BYTES: i64 = 4_096;
+/// How many steps of SQLite's machine are counted at a time.
+const COUNTED_STEPS: i32 = 1_000;
 /// What the sealed check value holds.
 const KEY_CHECK: &[u8] = b"postrider";
 pub(super) const KEY_CHECK_PLACE: Place<'static> =
@@ -78,6 +83,7 @@ pub(super) fn connect_reader(
     path: &Path,
     patience: Duration,
     cache_kib: u32,
+    figures: &Arc<StoreFigures>,
 ) -> Result<Connection, OpenError> {
     let open = || {
         // Opened for writing all the same: without a writer's rights SQLite can't share the WAL's index.
@@ -86,6 +92,13 @@ pub(super) fn connect_reader(
         connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(48);
+        let figures = Arc::clone(figures);
+        let count = move || {
+            figures.read_steps.fetch_add(COUNTED_STEPS.unsigned_abs().into(), Ordering::Relaxed);
+            // It goes on.
+            false
+        };
+        connection.progress_handler(COUNTED_STEPS, Some(count))?;
         Ok(connection)
     };
     open().map_err(|e| sqlite_error(path, e))
@@ -226,7 +239,7 @@ mod tests {
         let path = folder.path().join("postrider.db");
         let opened = open(&path, Duration::ZERO).unwrap();
         configure_writer(&opened.connection, 64, None).unwrap();
-        let reader = connect_reader(&path, Duration::ZERO, 64).unwrap();
+        let reader = connect_reader(&path, Duration::ZERO, 64, &Arc::default()).unwrap();
         let number = |connection: &Connection, name: &str| -> i64 {
             connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
         };
