@@ -6,6 +6,9 @@
   const $ = (query, from = document) => from.querySelector(query);
   const $$ = (query, from = document) => [...from.querySelectorAll(query)];
 
+  // On a phone the navigation is a line that is longer than the screen.
+  $('.side nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+
   // Live: when something happened the page is asked for again, and only rows that changed are replaced.
   const live = { source: null, timer: null, last: null, again: null, busy: false };
 
@@ -35,6 +38,8 @@
     for (const gone of known.values()) if (!gone.contains(document.activeElement)) gone.remove();
   }
 
+  const whole = (part) => part.closest('.scroll') ?? part;
+
   async function refresh() {
     if (live.busy) return;
     live.busy = true;
@@ -47,7 +52,10 @@
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       for (const part of $$('[data-live]')) {
         const fresh = $(`[data-live="${part.dataset.live}"]`, page);
-        if (fresh) merge(part, fresh);
+        if (!fresh) continue;
+        // A table where there was a line that there is nothing, or the other way round.
+        if (fresh.tagName !== part.tagName) whole(part).replaceWith(whole(fresh));
+        else merge(part, fresh);
       }
     } catch { /* The next one may come through. */ } finally { live.busy = false; }
   }

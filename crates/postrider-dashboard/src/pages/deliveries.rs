@@ -77,7 +77,7 @@ fn form(visit: &Visit, filters: &Filters) -> Markup {
             (time_fields(filters))
             div {
                 label for="f-event" { "Guid" }
-                input #f-event name="event" value=(filters.get("event")) size="14" spellcheck="false" autocomplete="off";
+                input #f-event name="event" value=(filters.get("event")) size="8" spellcheck="false" autocomplete="off";
             }
             (go(visit, filters, "/deliveries"))
         }

@@ -55,9 +55,9 @@ fn nodes(nodes: Option<&[Node]>, now: Timestamp) -> Markup {
                     tbody { @for node in nodes {
                         tr data-key=(node.no) {
                             td.wide { bdi { (visible(&node.name)) } @if node.is_self { " " span.muted { "this one" } } }
-                            td { (visible(&node.version)) }
-                            td { (time::short(node.started_at, now)) }
-                            td { (time::ago(node.seen_at.min(now), now)) }
+                            td data-label="Version" { (visible(&node.version)) }
+                            td data-label="Up since" { (time::short(node.started_at, now)) }
+                            td data-label="Seen" { (time::ago(node.seen_at.min(now), now)) }
                             td.num data-label="Pending" { (number(node.pending)) }
                             td.num data-label="Leases" { (number(node.leases)) }
                         }

@@ -141,10 +141,9 @@ fn rotation(visit: &Visit, path: &str) -> Markup {
             p.muted { "The endpoint gets another secret. For the time of the overlap every request carries a signature of each, so that the receiver can be changed at any moment of it without refusing one. Then the new one takes over and the old one is forgotten." }
             form.filters method="post" action=(visit.link(&format!("{path}/secret/rotate"))) {
                 (visit.viewer.token())
-                div {
-                    label for="new-secret" { "New secret" }
-                    input #new-secret name="secret" autocomplete="off" spellcheck="false" placeholder="One is made where this is empty" aria-describedby="secret-help";
-                    p.help #secret-help { "24 to 256 visible characters" }
+                div.whole {
+                    label for="new-secret" { "New secret (24 to 256 visible characters; one is made where this is empty)" }
+                    input #new-secret name="secret" autocomplete="off" spellcheck="false";
                 }
                 div {
                     label for="overlap-length" { "Overlap" }
