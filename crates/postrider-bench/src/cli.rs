@@ -20,7 +20,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take all figures in turn and print them beside their budgets (about twelve minutes; --only takes less)
+    /// Take all figures in turn and print them beside their budgets (about fifteen minutes; --only takes less)
     Report(Box<ReportArgs>),
     #[command(flatten)]
     Role(Role),

@@ -73,7 +73,7 @@ const PAGES: [(&str, &str); 44] = [
     ("API: 250 of an endpoint", "/v1/deliveries?limit=250&endpoint={endpoint_id}&cursor={delivery_cursor}"),
     (
         "API: 250 of an account and mode",
-        "/v1/deliveries?limit=250&account={account_id}&livemode=true&cursor={delivery_cursor}",
+        "/v1/deliveries?limit=250&account={account_id}&livemode=false&cursor={delivery_cursor}",
     ),
     ("API: 250 given up", "/v1/deliveries?limit=250&status=exhausted"),
     ("API: 250 pending", "/v1/deliveries?limit=250&status=pending"),
@@ -107,6 +107,7 @@ pub(super) async fn rows(trial: &mut Trial<'_>) -> anyhow::Result<Vec<Row>> {
         rows.push(reader.time(name, path).await?);
     }
     service.stop().await?;
+    trial.bench.receiver.be_down(false).await?;
     Ok(rows)
 }
 
@@ -139,7 +140,8 @@ async fn fill_log(
         let events = FILL_DELIVERIES.min(wanted - filled).div_ceil(each).next_multiple_of(100);
         let accepted = fill(service, accounts, events, folder.path()).await?;
         let arrived = folder.path().join("arrived");
-        let arrived = latency::wait_for_all(&mut trial.bench.receiver, &accepted, &arrived).await?;
+        let receiver = &mut trial.bench.receiver;
+        let arrived = latency::wait_within(receiver, &accepted, &arrived, SETTLE_WITHIN).await?;
         ensure!(arrived.missing == 0, "{} of a fill did not arrive", arrived.missing);
         filled += events * each;
         if filled >= wanted / 2 && middle.is_none() {

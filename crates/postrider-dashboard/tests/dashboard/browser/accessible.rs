@@ -83,7 +83,10 @@ async fn every_page_can_be_read_out_seen_in_both_themes_and_fits_a_phone() {
         let mut found = browser.run(STRUCTURE).await;
         for theme in ["light", "dark"] {
             let more = browser.run(&CONTRAST.replace("THEME", theme)).await;
-            found.as_array_mut().unwrap().extend(more.as_array().unwrap().iter().map(|fault| json!(format!("{theme}: {fault}"))));
+            found
+                .as_array_mut()
+                .unwrap()
+                .extend(more.as_array().unwrap().iter().map(|fault| json!(format!("{theme}: {fault}"))));
         }
         browser.client.set_window_size(390, 844).await.unwrap();
         let fits = browser.run("return document.documentElement.scrollWidth <= window.innerWidth").await;
@@ -152,7 +155,6 @@ async fn everything_can_be_reached_and_seen_by_keyboard() {
     browser.close().await;
 }
 
-
 /// A page that nobody sees is not live; it is looked at again as soon as somebody sees it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_out_of_sight_leaves_its_place_and_takes_it_again() {
@@ -172,7 +174,9 @@ async fn a_page_out_of_sight_leaves_its_place_and_takes_it_again() {
     browser.run(&sight("true")).await;
     let unseen = service.send(account, PAYLOAD).await;
     service.until_attempted(unseen, 1).await;
-    tokio::time::timeout(Duration::from_secs(2), browser.until("main", "policy.created")).await.expect_err("it stands still");
+    tokio::time::timeout(Duration::from_secs(2), browser.until("main", "policy.created"))
+        .await
+        .expect_err("it stands still");
     browser.run(&sight("false")).await;
     browser.find("#live[data-open]").await;
     browser.until(&format!("tr[data-key='{unseen}']"), "Delivered").await;
