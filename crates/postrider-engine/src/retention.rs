@@ -86,8 +86,8 @@ impl Inner {
 pub(crate) async fn prune(inner: Arc<Inner>) {
     loop {
         let began_at = inner.now();
-        *inner.prunings() =
-            Prunings { running_since: Some(began_at), next_at: None, last: inner.prunings().last };
+        let last = inner.prunings().last;
+        *inner.prunings() = Prunings { running_since: Some(began_at), next_at: None, last };
         let mut gone = Gone::default();
         let done = prune_all(&inner, &mut gone).await;
         if let Err(error) = &done {
