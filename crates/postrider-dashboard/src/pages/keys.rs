@@ -18,8 +18,8 @@ pub(super) fn section(visit: &Visit, account: &Account) -> Markup {
     let path = format!("/accounts/{}/keys", account.id);
     let now = visit.engine().now();
     html! {
-        section aria-labelledby="keys" {
-            h2 #keys { "Keys" }
+        section aria-labelledby="account-keys" {
+            h2 #account-keys { "Keys" }
             @if keys.is_empty() { p.muted { "This account has no key, so it can call nothing." } } @else {
                 div.scroll { table.list {
                     thead { tr {

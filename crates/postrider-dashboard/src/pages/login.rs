@@ -134,7 +134,7 @@ fn form(theme: Option<&str>, to: &str, note: Option<&str>, fault: Option<&str>) 
     let content = html! {
         main.alone #main {
             div.card {
-                p.brand { img src=(assets::icon()) alt="" width="22" height="22"; "Postrider" }
+                h1.brand { img src=(assets::icon()) alt="" width="22" height="22"; "Postrider" }
                 @if let Some(note) = note { p.note role="status" { (note) } }
                 form.form method="post" action="/login" {
                     input type="hidden" name="to" value=(to);

@@ -78,8 +78,10 @@ impl Visitor {
     /// Opens a live feed: its status, and the connection, on which it goes on.
     pub(crate) async fn watch(&self, path: &str) -> (u16, TcpStream) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nCookie: {}\r\n\r\n", self.address, self.cookie);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nCookie: {}\r\n\r\n",
+            self.address, self.cookie
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

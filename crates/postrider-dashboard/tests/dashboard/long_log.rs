@@ -19,11 +19,12 @@ use postrider_store::model::{NewDelivery, NewEvent, Record, RecordBatch};
 use crate::client::Visitor;
 use crate::harness::{OPERATOR_KEY, Service};
 
-/// Deliveries in the log at first, and then. What a page may look through in vain (10,000 rows) lies well below both.
+/// Deliveries in the log at first, and then. What a page may look through in vain (10,000 rows) lies below both, and below
+/// the events of both.
 const FEW: u64 = 30_000;
 const MANY: u64 = 300_000;
 /// Endpoints of the account; each event goes to all of them.
-const ENDPOINTS: u64 = 50;
+const ENDPOINTS: u64 = 2;
 /// How much more a page may read in the longer log: the trees are deeper, and counting is coarse.
 const MORE: f64 = 1.25;
 const COARSE: u64 = 5_000;
@@ -47,8 +48,8 @@ impl Filler<'_> {
         let begin = self.event.created_at;
         while self.made < deliveries {
             let mut events = Vec::new();
-            for _ in 0..40 {
-                let at = begin.plus(Duration::from_secs(self.made / ENDPOINTS));
+            for _ in 0..500 {
+                let at = begin.plus(Duration::from_secs(self.made / ENDPOINTS * 10));
                 let delivery = |endpoint_no: &_, number: u64| NewDelivery {
                     id: DeliveryId::new(at, u128::from(number) << 40),
                     endpoint_no: *endpoint_no,
@@ -74,7 +75,8 @@ impl Filler<'_> {
 
 /// What becomes of a delivery; nothing where it stays pending.
 fn outcome(seq: DeliverySeq, at: Timestamp) -> Option<Record> {
-    let next = match seq.0 % 1_000 {
+    // Of each kind more than the longest page shows also in the short log, and of every endpoint.
+    let next = match seq.0 % 97 {
         1 => return None,
         2 => Next::Exhausted,
         _ => Next::Delivered,
@@ -97,7 +99,7 @@ fn pages(filler: &Filler<'_>, endpoint: &str, customer: &str) -> Vec<String> {
     let account = filler.event.account;
     let (delivery, event) = filler.last.unwrap();
     let middle = filler.made / 2;
-    let day = filler.event.created_at.plus(Duration::from_secs(200)).to_string();
+    let day = filler.event.created_at.plus(Duration::from_secs(200 * 10)).to_string();
     let mut pages = vec!["/".to_owned(), "/operations".to_owned(), "/metrics".to_owned()];
     for path in ["deliveries", "endpoints", "events", "event-types", "replays", "accounts", "audit"] {
         pages.extend([format!("/{path}"), format!("/v1/{path}?limit=250")]);

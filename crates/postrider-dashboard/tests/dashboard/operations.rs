@@ -16,6 +16,7 @@ async fn operations_tell_the_room_that_the_store_takes_and_how_its_log_is_kept_s
     service.clock.go_ahead(Duration::from_secs(3 * 24 * 3600));
     let pruned = async { while service.engine.storage().await.unwrap().prunings.last.is_none() {} };
     tokio::time::timeout(PATIENCE, pruned).await.expect("the first pruning ends soon");
+    let operator = Visitor::operator(&service).await;
     let page = operator.get("/operations").await.body;
     for told in
         ["KiB", "write-ahead log", "free, used again", "30 days", "nothing was old enough", "about 1 events"]
