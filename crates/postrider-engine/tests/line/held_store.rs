@@ -23,7 +23,7 @@ use postrider_store::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
     LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest,
     PendingDelivery, Pruned, Record, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
-    ReplayStepped, SecretsChange,
+    ReplayStepped, SecretsChange, StoreSize,
 };
 use postrider_store::sqlite::SqliteStore;
 use postrider_store::{AcceptError, Store, StoreError};
