@@ -1,6 +1,8 @@
 //! Every metric of the service by its name, with its values at one moment: the one list behind `/metrics` and what is
 //! pushed to a collector. How it is written is for those who write it.
 
+use postrider_core::time::Timestamp;
+
 use crate::meters::Figures;
 use crate::{Engine, EngineError, HistogramRead};
 
@@ -103,6 +105,7 @@ impl Engine {
         metrics.extend(of_the_line(&figures));
         metrics.extend(of_the_backlog(&figures, age));
         metrics.extend(of_the_store(&figures));
+        metrics.extend(of_the_room(&figures, self.now()));
         metrics.extend(of_traces(&figures));
         Ok(metrics)
     }
@@ -244,6 +247,29 @@ fn of_the_store(figures: &Figures) -> Vec<Metric> {
             commits.failed,
         ),
     ]
+}
+
+/// How much room the store takes: what it is made of, never its tables, so that there are always as many values.
+fn of_the_room(figures: &Figures, now: Timestamp) -> Vec<Metric> {
+    const GAUGE: MetricKind = MetricKind::Gauge;
+    let size = &figures.size;
+    let mut parts = vec![("database", size.database_bytes)];
+    parts.extend(size.write_ahead_bytes.map(|bytes| ("write_ahead_log", bytes)));
+    let age = size.oldest_event_at.map_or(0.0, |at| now.since(at).as_secs_f64());
+    let mut metrics = vec![
+        Metric::each("postrider_store_bytes", GAUGE, "How much room the store takes.", "part", &parts),
+        Metric {
+            name: "postrider_oldest_event_age_seconds",
+            help: "How long ago the oldest event of the log was accepted; 0 where there is none.",
+            kind: GAUGE,
+            points: vec![Point { label: None, value: Value::Real(age) }],
+        },
+    ];
+    metrics.extend(size.free_bytes.map(|free| {
+        let help = "How much of the database is free, and used again before it grows.";
+        Metric::one("postrider_store_free_bytes", GAUGE, help, free)
+    }));
+    metrics
 }
 
 fn of_traces(figures: &Figures) -> [Metric; 2] {
