@@ -1,6 +1,7 @@
 //! What the service counts of itself, for whoever watches it: bounded, in atomics, without a name of any customer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use postrider_core::attempt::{FailureCode, Outcome, Timings};
 use postrider_core::delivery::Next;
@@ -100,16 +101,23 @@ pub struct Figures {
     pub unrecorded: u64,
     /// Accounts.
     pub accounts: usize,
-    /// When the oldest pending delivery was accepted; none where none is pending.
-    pub oldest_pending: Option<Timestamp>,
-    /// How much room the store takes.
-    pub size: StoreSize,
+    /// What was asked of the store; none where it did not answer in time, so that everything else is told all the same.
+    pub stored: Option<Stored>,
     /// What the store tells of its commits.
     pub commits: Option<Commits>,
     /// Spans that a collector has taken since the start.
     pub exported_spans: u64,
     /// Spans that did not reach it, by the reason.
     pub dropped_spans: [(&'static str, u64); Dropped::ALL.len()],
+}
+
+/// What the store alone knows.
+#[derive(Debug)]
+pub struct Stored {
+    /// When the oldest pending delivery was accepted; none where none is pending.
+    pub oldest_pending: Option<Timestamp>,
+    /// How much room the store takes.
+    pub size: StoreSize,
 }
 
 /// What a store tells of its commits.
@@ -123,6 +131,9 @@ pub struct Commits {
     pub failed: u64,
 }
 
+/// How long the store is waited for where the service tells its figures: less than a scrape takes at most.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
 impl Engine {
     /// When the oldest delivery that is pending was accepted; none where none is.
     pub async fn oldest_pending(&self) -> Result<Option<Timestamp>, EngineError> {
@@ -130,7 +141,8 @@ impl Engine {
     }
 
     /// What the service counts of itself. Asks the store for the oldest pending delivery and its size; the rest is in memory.
-    pub async fn figures(&self) -> Result<Figures, EngineError> {
+    pub async fn figures(&self) -> Figures {
+        let stored = tokio::time::timeout(STORE_PATIENCE, self.stored()).await;
         let meters = &self.0.meters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let names = std::iter::once("received").chain(FailureCode::ALL.iter().map(|code| code.as_str()));
@@ -140,7 +152,7 @@ impl Engine {
         };
         let written = read(&self.0.written_down);
         let spans = self.0.config.traces.as_ref().map(Traces::counts);
-        Ok(Figures {
+        Figures {
             events: read(&meters.events),
             deliveries: read(&meters.deliveries),
             attempts: names.zip(meters.attempts.iter().map(read)).collect(),
@@ -152,12 +164,15 @@ impl Engine {
             in_flight,
             unrecorded: read(&self.0.handed_over).saturating_sub(written),
             accounts: self.0.snapshot.load().accounts_before(None).count(),
-            oldest_pending: self.0.store.oldest_pending().await?,
-            size: self.0.store.size().await?,
+            stored: stored.ok().and_then(Result::ok),
             commits: self.0.store.figures().map(|figures| Commits::read(&figures)),
             exported_spans: spans.map_or(0, SpanCounts::all_exported),
             dropped_spans: spans.map_or_else(|| SpanCounts::default().all_dropped(), SpanCounts::all_dropped),
-        })
+        }
+    }
+
+    async fn stored(&self) -> Result<Stored, EngineError> {
+        Ok(Stored { oldest_pending: self.oldest_pending().await?, size: self.0.store.size().await? })
     }
 }
 

@@ -3,8 +3,8 @@
 
 use postrider_core::time::Timestamp;
 
-use crate::meters::Figures;
-use crate::{Engine, EngineError, HistogramRead};
+use crate::meters::{Figures, Stored};
+use crate::{Engine, HistogramRead};
 
 /// What kind of metric it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +89,9 @@ fn as_float(value: u64) -> f64 {
 const US_PER_SECOND: f64 = 1_000_000.0;
 
 impl Engine {
-    /// Every metric at this moment. Asks the store for the oldest pending delivery; the rest is in memory.
-    pub async fn metrics(&self) -> Result<Vec<Metric>, EngineError> {
-        let figures = self.figures().await?;
-        let age = figures.oldest_pending.map_or(0.0, |at| self.now().since(at).as_secs_f64());
+    /// Every metric at this moment. What the store alone knows is left out while it does not answer.
+    pub async fn metrics(&self) -> Vec<Metric> {
+        let figures = self.figures().await;
         let mut metrics = vec![Metric {
             name: "postrider_build_info",
             help: "Which program this is; always 1.",
@@ -103,11 +102,12 @@ impl Engine {
             }],
         }];
         metrics.extend(of_the_line(&figures));
-        metrics.extend(of_the_backlog(&figures, age));
+        metrics.extend(of_the_backlog(&figures));
         metrics.extend(of_the_store(&figures));
-        metrics.extend(of_the_room(&figures, self.now()));
+        let stored = figures.stored.as_ref();
+        metrics.extend(stored.into_iter().flat_map(|stored| of_what_is_stored(stored, self.now())));
         metrics.extend(of_traces(&figures));
-        Ok(metrics)
+        metrics
     }
 }
 
@@ -178,18 +178,18 @@ fn of_the_line(figures: &Figures) -> [Metric; 6] {
     ]
 }
 
-fn of_the_backlog(figures: &Figures, oldest_age: f64) -> [Metric; 7] {
+fn of_the_backlog(figures: &Figures) -> [Metric; 7] {
     const GAUGE: MetricKind = MetricKind::Gauge;
     let lanes = &figures.lanes;
     let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     [
         Metric::one("postrider_pending_deliveries", GAUGE, "Deliveries that are pending.", lanes.backlog),
-        Metric {
-            name: "postrider_oldest_pending_age_seconds",
-            help: "How long ago the oldest pending delivery was accepted; 0 where none is pending.",
-            kind: GAUGE,
-            points: vec![Point { label: None, value: Value::Real(oldest_age) }],
-        },
+        Metric::one(
+            "postrider_store_up",
+            GAUGE,
+            "Whether the store answers; while it does not, what it alone knows is left out.",
+            u64::from(figures.stored.is_some()),
+        ),
         Metric::each(
             "postrider_endpoints",
             GAUGE,
@@ -250,20 +250,28 @@ fn of_the_store(figures: &Figures) -> Vec<Metric> {
 }
 
 /// How much room the store takes: what it is made of, never its tables, so that there are always as many values.
-fn of_the_room(figures: &Figures, now: Timestamp) -> Vec<Metric> {
+fn of_what_is_stored(stored: &Stored, now: Timestamp) -> Vec<Metric> {
     const GAUGE: MetricKind = MetricKind::Gauge;
-    let size = &figures.size;
+    let size = &stored.size;
+    let age_of = |at: Option<Timestamp>| at.map_or(0.0, |at| now.since(at).as_secs_f64());
+    let age = |name, help, at| {
+        let points = vec![Point { label: None, value: Value::Real(age_of(at)) }];
+        Metric { name, help, kind: GAUGE, points }
+    };
     let mut parts = vec![("database", size.database_bytes)];
     parts.extend(size.write_ahead_bytes.map(|bytes| ("write_ahead_log", bytes)));
-    let age = size.oldest_event_at.map_or(0.0, |at| now.since(at).as_secs_f64());
     let mut metrics = vec![
+        age(
+            "postrider_oldest_pending_age_seconds",
+            "How long ago the oldest pending delivery was accepted; 0 where none is pending.",
+            stored.oldest_pending,
+        ),
         Metric::each("postrider_store_bytes", GAUGE, "How much room the store takes.", "part", &parts),
-        Metric {
-            name: "postrider_oldest_event_age_seconds",
-            help: "How long ago the oldest event of the log was accepted; 0 where there is none.",
-            kind: GAUGE,
-            points: vec![Point { label: None, value: Value::Real(age) }],
-        },
+        age(
+            "postrider_oldest_event_age_seconds",
+            "How long ago the oldest event of the log was accepted; 0 where there is none.",
+            size.oldest_event_at,
+        ),
     ];
     metrics.extend(size.free_bytes.map(|free| {
         let help = "How much of the database is free, and used again before it grows.";

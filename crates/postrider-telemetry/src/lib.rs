@@ -57,12 +57,12 @@ impl Telemetry {
     /// within [`LAST_FLUSH`], and so are the last metrics.
     pub async fn finish(mut self, close: impl Future<Output = ()>) {
         self.metrics.abort();
-        // Once the store is closed nobody can ask for them.
+        // Once the store is closed nobody can ask it for its part.
         let metrics = tokio::time::timeout(LAST_FLUSH, self.engine.metrics()).await;
         close.await;
         self.stop.send_replace(true);
         let last_metrics = async {
-            if let Ok(Ok(metrics)) = metrics {
+            if let Ok(metrics) = metrics {
                 self.exporter.metrics(&metrics, self.engine.started_at().as_ms().saturating_mul(1_000)).await;
             }
         };
@@ -134,10 +134,7 @@ async fn push_metrics(exporter: Arc<Exporter>, engine: Engine, mut stop: watch::
     let started_us = engine.started_at().as_ms().saturating_mul(1_000);
     loop {
         let next = Instant::now() + METRICS_EVERY;
-        // Where the store does not answer, the log says so already.
-        if let Ok(metrics) = engine.metrics().await {
-            exporter.metrics(&metrics, started_us).await;
-        }
+        exporter.metrics(&engine.metrics().await, started_us).await;
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
             () = stopped(&mut stop) => return,

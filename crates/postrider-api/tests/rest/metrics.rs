@@ -1,6 +1,7 @@
 //! `/metrics`: what Prometheus reads, whoever the customers are.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -131,5 +132,20 @@ async fn every_metric_of_the_alert_rules_and_of_the_dashboard_is_there() {
         }
     }
     assert!(named > 40);
+    service.stop().await;
+}
+
+/// Just then somebody wants to know what the service still counts by itself.
+#[tokio::test]
+async fn while_the_store_does_not_answer_everything_else_is_told() {
+    let service = Service::start().await;
+    let before = samples(&service).await;
+    assert_eq!(before["postrider_store_up"], 1.0);
+    assert!(before.contains_key("postrider_oldest_pending_age_seconds"));
+    service.engine.shutdown(Duration::ZERO).await;
+    let without = samples(&service).await;
+    assert_eq!(without["postrider_store_up"], 0.0);
+    assert!(!without.contains_key("postrider_oldest_pending_age_seconds"));
+    assert!(without.contains_key("postrider_store_failed_commits_total"));
     service.stop().await;
 }
