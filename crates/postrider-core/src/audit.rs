@@ -110,6 +110,10 @@ actions! {
     PortalLinkCreated = "portal_link.created",
     /// A link into the portal was revoked.
     PortalLinkRevoked = "portal_link.revoked",
+    /// An event type was added to the catalogue.
+    EventTypeCreated = "event_type.created",
+    /// An event type was changed; the fields are named.
+    EventTypeUpdated = "event_type.updated",
     /// An endpoint was made.
     EndpointCreated = "endpoint.created",
     /// An endpoint's settings were changed; the fields are named.

@@ -1,13 +1,26 @@
-//! The event types: the contract's four, which can be handed in, and the operational ones, which the service raises
-//! itself. Each has a description, a JSON Schema and an example.
+//! The event types: the contract's four and those that the operator adds, which can be handed in, and the operational
+//! ones, which the service raises itself. Each has a description and, mostly, a JSON Schema and an example.
 //!
-//! Compiles the schemas once; judging a payload is in `payload.rs`.
+//! Compiles the schemas once; judging a payload is in `payload.rs`, what may become of a type in `definition.rs`.
 
+mod built_in;
+mod definition;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::payload::{self, Shape};
+use crate::payload::{self, Judge};
+use crate::time::Timestamp;
+use built_in::{BuiltIn, CONTRACT, SERVICE};
+pub use definition::{Definition, TypePatch, TypeRefused};
+#[cfg(test)]
+pub(crate) use schema::compiled;
 
 /// Who raises events of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,66 +33,85 @@ pub enum RaisedBy {
 
 /// An event type of the catalogue.
 pub struct EventType {
-    /// Its name, such as `policy.created`.
-    pub name: &'static str,
-    /// When it is triggered.
-    pub description: &'static str,
-    /// Its JSON Schema (2020-12) as text.
-    pub schema: &'static str,
-    /// An example payload; the contract's are byte for byte.
-    pub example: &'static str,
-    /// Who raises events of this type.
-    pub raised_by: RaisedBy,
-    /// The schema, compiled.
-    validator: jsonschema::Validator,
-    /// What the schema asks for, if that is plain enough to judge a payload at a glance.
-    shape: Option<Shape>,
+    name: Arc<str>,
+    /// What it is without anybody's doing; none for a custom one.
+    built_in: Option<&'static BuiltIn>,
+    /// What the operator made of it; none for a built-in one that nobody touched.
+    definition: Option<Definition>,
+    judge: Judge,
 }
 
 impl EventType {
-    fn built_in(
-        name: &'static str,
-        description: &'static str,
-        schema: &'static str,
-        example: &'static str,
-        raised_by: RaisedBy,
-    ) -> Self {
-        let parsed: Value = serde_json::from_str(schema).expect("a built-in schema is JSON");
-        let validator = compiled(&parsed).expect("a built-in schema is a JSON Schema");
-        let shape = Shape::of_payload(&parsed);
-        Self { name, description, schema, example, raised_by, validator, shape }
+    /// Its name, such as `policy.created`.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The example with its `livemode`, where it has one, set to this mode.
-    pub fn example_in_mode(&self, livemode: bool) -> String {
-        let Some(mut example) = payload::value(self.example) else { return self.example.to_owned() };
-        match example.get_mut("livemode") {
+    /// The name to be kept: it is in memory once.
+    pub fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    /// When it is triggered; may be empty.
+    pub fn description(&self) -> &str {
+        let own = self.definition.as_ref().and_then(|own| own.description.as_deref());
+        own.or(self.built_in.map(|known| known.description)).unwrap_or_default()
+    }
+
+    /// Its JSON Schema (2020-12) as text. A type without one takes any object.
+    pub fn schema(&self) -> Option<&str> {
+        let own = self.definition.as_ref().and_then(|own| own.schema.as_deref());
+        own.or(self.built_in.map(|known| known.schema))
+    }
+
+    /// An example payload; the contract's are byte for byte.
+    pub fn example(&self) -> Option<&str> {
+        let own = self.definition.as_ref().and_then(|own| own.example.as_deref());
+        own.or(self.built_in.map(|known| known.example))
+    }
+
+    /// Whether payloads are judged by the schema. Off, any object passes.
+    pub fn is_validated(&self) -> bool {
+        self.definition.as_ref().is_none_or(|own| own.validation)
+    }
+
+    /// Whether it is out of use: no new events and no new subscriptions.
+    pub fn is_archived(&self) -> bool {
+        self.definition.as_ref().is_some_and(|own| own.archived)
+    }
+
+    /// Whether it comes with the service, changed or not.
+    pub fn is_built_in(&self) -> bool {
+        self.built_in.is_some()
+    }
+
+    /// Who raises events of this type.
+    pub fn raised_by(&self) -> RaisedBy {
+        self.built_in.map_or(RaisedBy::Platform, |known| known.raised_by)
+    }
+
+    /// When the operator last changed or made it.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.definition.as_ref().map(|own| own.updated_at)
+    }
+
+    /// The example with its `livemode`, where it has one, set to this mode; none where there is no example.
+    pub fn example_in_mode(&self, livemode: bool) -> Option<String> {
+        let text = self.example()?;
+        let Some(mut example) = payload::value(text) else { return Some(text.to_owned()) };
+        Some(match example.get_mut("livemode") {
             Some(mode) if *mode != Value::Bool(livemode) => {
                 *mode = Value::Bool(livemode);
                 example.to_string()
             }
-            _ => self.example.to_owned(),
-        }
+            _ => text.to_owned(),
+        })
     }
 
-    /// The compiled schema.
-    pub(crate) fn validator(&self) -> &jsonschema::Validator {
-        &self.validator
+    /// What payloads are judged by.
+    pub(crate) fn judge(&self) -> &Judge {
+        &self.judge
     }
-
-    /// What the schema asks for, where a payload can be judged at a glance.
-    pub(crate) fn shape(&self) -> Option<&Shape> {
-        self.shape.as_ref()
-    }
-}
-
-/// Compiles a schema. Formats are words for the reader and judge nothing.
-pub(crate) fn compiled(schema: &Value) -> Result<jsonschema::Validator, String> {
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .should_validate_formats(false)
-        .build(schema)
-        .map_err(|why| why.to_string())
 }
 
 impl fmt::Debug for EventType {
@@ -88,98 +120,69 @@ impl fmt::Debug for EventType {
     }
 }
 
-/// All event types, found by name.
-#[derive(Debug)]
-pub struct Catalogue(Vec<EventType>);
+/// All event types, found by name. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    /// The contract's, the service's, and then the custom ones in the order they were made.
+    types: Vec<Arc<EventType>>,
+    places: HashMap<Arc<str>, usize>,
+}
 
 impl Catalogue {
     /// The contract's four event types, and the operational ones.
     pub fn built_in() -> Self {
-        Self(platform_types().into_iter().chain(service_types()).collect())
+        let mut catalogue = Self { types: Vec::new(), places: HashMap::new() };
+        for known in CONTRACT.iter().chain(SERVICE) {
+            catalogue.put(EventType::untouched(known).into());
+        }
+        catalogue
+    }
+
+    /// The built-in types, and what the operator made of them and added. What can't be used of that is left out and named,
+    /// with the reason: it was judged when it was written, perhaps by another version of the service.
+    pub fn new(mut definitions: Vec<Definition>) -> (Self, Vec<(String, String)>) {
+        definitions.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
+        let mut catalogue = Self::built_in();
+        let mut left_out = Vec::new();
+        for definition in definitions {
+            let name = definition.name.clone();
+            match catalogue.read(definition) {
+                Ok(event_type) => catalogue.put(event_type.into()),
+                Err(why) => left_out.push((name, why)),
+            }
+        }
+        (catalogue, left_out)
     }
 
     /// The type of this name.
-    pub fn get(&self, name: &str) -> Option<&EventType> {
-        self.0.iter().find(|event_type| event_type.name == name)
+    pub fn get(&self, name: &str) -> Option<&Arc<EventType>> {
+        self.places.get(name).and_then(|place| self.types.get(*place))
     }
 
     /// Every type, those of the contract first and in its order.
-    pub fn all(&self) -> &[EventType] {
-        &self.0
+    pub fn all(&self) -> &[Arc<EventType>] {
+        &self.types
     }
 
-    /// The types that the platform hands in.
-    pub fn of_platform(&self) -> impl Iterator<Item = &EventType> + Clone {
-        self.0.iter().filter(|event_type| event_type.raised_by == RaisedBy::Platform)
+    /// The types that the platform hands in, archived ones among them: those of the contract first and in its order, then
+    /// the custom ones in the order they were made.
+    pub fn of_platform(&self) -> impl Iterator<Item = &Arc<EventType>> + Clone {
+        self.types.iter().filter(|event_type| event_type.raised_by() == RaisedBy::Platform)
     }
-}
 
-/// The contract's types.
-fn platform_types() -> Vec<EventType> {
-    const OFFER: &str = include_str!("catalogue/offer.schema.json");
-    const POLICY: &str = include_str!("catalogue/policy.schema.json");
-    let built_in = |name, description, schema, example| {
-        EventType::built_in(name, description, schema, example, RaisedBy::Platform)
-    };
-    vec![
-        built_in(
-            "offer.created",
-            "Triggered when an offer has been successfully created.",
-            OFFER,
-            include_str!("catalogue/offer.created.json"),
-        ),
-        built_in(
-            "policy.created",
-            "Triggered when a policy has been successfully created.",
-            POLICY,
-            include_str!("catalogue/policy.created.json"),
-        ),
-        built_in(
-            "policy.updated",
-            "Triggered when a policy has been successfully updated.",
-            POLICY,
-            include_str!("catalogue/policy.updated.json"),
-        ),
-        built_in(
-            "policy.cancelled",
-            "Triggered when a policy has been successfully cancelled.",
-            POLICY,
-            include_str!("catalogue/policy.cancelled.json"),
-        ),
-    ]
-}
+    /// How many types the operator added.
+    pub fn count_custom(&self) -> usize {
+        self.types.iter().filter(|event_type| !event_type.is_built_in()).count()
+    }
 
-/// The operational types, see `operational.rs`.
-fn service_types() -> Vec<EventType> {
-    const ENDPOINT: &str = include_str!("catalogue/endpoint.schema.json");
-    const DELIVERY: &str = include_str!("catalogue/delivery.schema.json");
-    let built_in = |name, description, schema, example| {
-        EventType::built_in(name, description, schema, example, RaisedBy::Service)
-    };
-    vec![
-        built_in(
-            "endpoint.failing",
-            "Raised for the operator when an endpoint began to fail and is only probed now.",
-            ENDPOINT,
-            include_str!("catalogue/endpoint.failing.json"),
-        ),
-        built_in(
-            "endpoint.recovered",
-            "Raised for the operator when a failing endpoint received something again.",
-            ENDPOINT,
-            include_str!("catalogue/endpoint.recovered.json"),
-        ),
-        built_in(
-            "endpoint.disabled",
-            "Raised for the operator when an endpoint was disabled, by hand or by the service.",
-            ENDPOINT,
-            include_str!("catalogue/endpoint.disabled.json"),
-        ),
-        built_in(
-            "delivery.exhausted",
-            "Raised for the operator when deliveries of an endpoint used up their attempts, at most once a minute.",
-            DELIVERY,
-            include_str!("catalogue/delivery.exhausted.json"),
-        ),
-    ]
+    /// Puts in a type, or what became of it.
+    pub fn put(&mut self, event_type: Arc<EventType>) {
+        match self.places.get(event_type.name()) {
+            Some(place) => self.types[*place] = event_type,
+            None => {
+                self.places.insert(event_type.shared_name(), self.types.len());
+                self.types.push(event_type);
+            }
+        }
+    }
 }

@@ -47,6 +47,18 @@ pub const MAX_URL_BYTES: usize = 2_048;
 pub const MAX_EVENT_TYPE_PATTERNS: usize = 100;
 /// The longest event type name, in bytes.
 pub const MAX_EVENT_TYPE_BYTES: usize = 128;
+/// How many event types the operator may add to the catalogue.
+pub const MAX_CUSTOM_EVENT_TYPES: usize = 1_000;
+/// The longest JSON Schema of an event type, in bytes.
+pub const MAX_SCHEMA_BYTES: usize = 64 * 1024;
+/// How deep a schema may be nested, in arrays and objects.
+pub const MAX_SCHEMA_DEPTH: usize = 64;
+/// How large a schema's regular expression may become, compiled, in bytes.
+pub const MAX_SCHEMA_PATTERN_BYTES: usize = 256 * 1024;
+/// How many parts a schema may have with every reference written out, for all faults of a payload to be looked for.
+pub const MAX_SCHEMA_EXPANSION: usize = 10_000;
+/// The longest example of an event type, in bytes.
+pub const MAX_EXAMPLE_BYTES: usize = 64 * 1024;
 /// How many headers of its own an endpoint may have.
 pub const MAX_CUSTOM_HEADERS: usize = 20;
 /// The longest name of such a header, in bytes.

@@ -140,14 +140,14 @@ mod tests {
             assert_eq!(payload::check(event_type, &told, Some(false)), Ok(false), "{told}");
             assert!(!told.contains("secret-path"), "a URL may hold a token and is not told");
             assert_eq!(
-                payload::check(event_type, event_type.example, None),
+                payload::check(event_type, event_type.example().unwrap(), None),
                 Ok(false),
                 "{}",
-                event_type.name
+                event_type.name()
             );
         }
         let raised =
-            catalogue.all().iter().filter(|event_type| event_type.raised_by == RaisedBy::Service).count();
+            catalogue.all().iter().filter(|event_type| event_type.raised_by() == RaisedBy::Service).count();
         assert_eq!(raised, all.len(), "each operational type of the catalogue is raised");
     }
 }

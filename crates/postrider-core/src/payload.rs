@@ -7,13 +7,17 @@ mod glance;
 mod not_json;
 mod reader;
 mod shape;
+mod telling;
+
+use std::fmt;
 
 use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::catalogue::EventType;
 use crate::limits::MAX_VIOLATIONS;
-pub(crate) use shape::Shape;
+use not_json::NotJson;
+use shape::Shape;
 
 /// A place in the payload that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +39,73 @@ impl Violation {
 /// `stated_mode` is the mode that the key or the request names. The payload's own `livemode` must agree with
 /// it; where neither names a mode the event has none and is refused.
 pub fn check(event_type: &EventType, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
-    match event_type.shape().and_then(|shape| check_at_a_glance(shape, json, stated_mode)) {
-        Some(livemode) => Ok(livemode),
-        None => check_in_full(event_type.validator(), json, stated_mode),
+    event_type.judge().check(json, stated_mode)
+}
+
+/// What payloads of a type are judged by: its schema, ready for use.
+pub(crate) struct Judge {
+    /// None: any object passes.
+    validator: Option<Validator>,
+    /// Whether every place that is wrong can be told, see `telling.rs`.
+    tells_places: bool,
+    /// What the schema asks for, if that is plain enough to judge a payload at a glance.
+    shape: Option<Shape>,
+}
+
+impl Judge {
+    /// By a schema and what was compiled of it.
+    pub(crate) fn new(schema: &Value, validator: Validator) -> Self {
+        Self {
+            validator: Some(validator),
+            tells_places: telling::is_bounded(schema),
+            shape: Shape::of_payload(schema),
+        }
+    }
+
+    /// Any object passes.
+    pub(crate) fn of_anything() -> Self {
+        Self { validator: None, tells_places: true, shape: Shape::of_payload(&Value::Bool(true)) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> Option<&Shape> {
+        self.shape.as_ref()
+    }
+
+    /// Judges a payload as [`check`] does.
+    pub(crate) fn check(&self, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
+        match self.shape.as_ref().and_then(|shape| check_at_a_glance(shape, json, stated_mode)) {
+            Some(livemode) => Ok(livemode),
+            None => self.check_in_full(json, stated_mode),
+        }
+    }
+
+    fn check_in_full(&self, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
+        let payload =
+            reader::read(json).map_err(|why| vec![Violation::new("", format!("can't be read: {why}"))])?;
+        if !payload.value.is_object() {
+            return Err(vec![Violation::new("", "must be an object")]);
+        }
+        let mut violations = match &self.validator {
+            Some(validator) => schema_violations(validator, self.tells_places, &payload.value),
+            None => Vec::new(),
+        };
+        match mode(&payload.modes, stated_mode) {
+            Ok(livemode) if violations.is_empty() => return Ok(livemode),
+            Ok(_) => {}
+            Err(violation) => {
+                if violations.iter().all(|known| known.pointer != violation.pointer) {
+                    violations.push(violation);
+                }
+            }
+        }
+        Err(violations)
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge").field("at_a_glance", &self.shape.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -52,27 +120,14 @@ pub(crate) fn value(json: &str) -> Option<Value> {
     reader::read(json).ok().map(|payload| payload.value)
 }
 
-fn check_in_full(
-    validator: &Validator,
-    json: &str,
-    stated_mode: Option<bool>,
-) -> Result<bool, Vec<Violation>> {
-    let payload =
-        reader::read(json).map_err(|why| vec![Violation::new("", format!("can't be read: {why}"))])?;
-    if !payload.value.is_object() {
-        return Err(vec![Violation::new("", "must be an object")]);
-    }
-    let mut violations = schema_violations(validator, &payload.value);
-    match mode(&payload.modes, stated_mode) {
-        Ok(livemode) if violations.is_empty() => return Ok(livemode),
-        Ok(_) => {}
-        Err(violation) => {
-            if violations.iter().all(|known| known.pointer != violation.pointer) {
-                violations.push(violation);
-            }
-        }
-    }
-    Err(violations)
+/// The value of any JSON text.
+pub(crate) fn read_value(json: &str) -> Result<Value, NotJson> {
+    reader::read(json).map(|payload| payload.value)
+}
+
+/// A key as a part of a JSON Pointer.
+pub(crate) fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// The event's mode from every `livemode` in the payload and from what was stated beside it.
@@ -104,10 +159,16 @@ fn mode_name(livemode: bool) -> &'static str {
     if livemode { "live" } else { "test" }
 }
 
-/// Every place at which the payload breaks its type's schema, up to [`MAX_VIOLATIONS`].
-fn schema_violations(validator: &Validator, payload: &Value) -> Vec<Violation> {
+/// Every place at which the payload breaks its type's schema, up to [`MAX_VIOLATIONS`]; the payload as a whole where the
+/// search for them might not end soon.
+fn schema_violations(validator: &Validator, tells_places: bool, payload: &Value) -> Vec<Violation> {
     if validator.is_valid(payload) {
         return Vec::new();
+    }
+    if !tells_places {
+        let detail =
+            "does not fit its type's schema, which leads back to itself in too many ways to say where";
+        return vec![Violation::new("", detail)];
     }
     validator.iter_errors(payload).take(MAX_VIOLATIONS).map(|error| violation_of(&error)).collect()
 }
@@ -118,7 +179,7 @@ fn violation_of(error: &jsonschema::ValidationError<'_>) -> Violation {
     match error.kind() {
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            let pointer = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("{place}/{}", escaped(name));
             Violation { pointer, detail: "is required and missing".to_owned() }
         }
         Kind::Type { kind } => Violation::new(place, format!("must be {}", wanted_types(kind))),

@@ -4,7 +4,7 @@ use crate::limits::MAX_PAYLOAD_DEPTH;
 
 /// Why text can't be read. A place is counted in bytes from the text's start, which is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotJson {
+pub(crate) enum NotJson {
     #[error("it ends too early")]
     End,
     #[error("no value begins at byte {0}")]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalogue::{Catalogue, compiled};
-use crate::payload::{check_at_a_glance, check_in_full};
+use crate::payload::{Judge, check_at_a_glance};
 
 const NAMES: [&str; 6] = ["a", "b", "id", "livemode", "policy_number", "ä\"\\"];
 
@@ -18,11 +18,17 @@ fn shape_of(schema: &Value) -> Shape {
 #[test]
 fn every_type_takes_the_short_way_with_its_example() {
     for event_type in Catalogue::built_in().of_platform() {
-        let shape = event_type.shape().unwrap_or_else(|| panic!("{} has no shape", event_type.name));
-        assert_eq!(check_at_a_glance(shape, event_type.example, None), Some(false), "{}", event_type.name);
+        let shape =
+            event_type.judge().shape().unwrap_or_else(|| panic!("{} has no shape", event_type.name()));
+        assert_eq!(
+            check_at_a_glance(shape, event_type.example().unwrap(), None),
+            Some(false),
+            "{}",
+            event_type.name()
+        );
         // As a program writes it: without spaces, its fields in another order.
-        let compact = serde_json::from_str::<Value>(event_type.example).unwrap().to_string();
-        assert_eq!(check_at_a_glance(shape, &compact, Some(false)), Some(false), "{}", event_type.name);
+        let compact = serde_json::from_str::<Value>(event_type.example().unwrap()).unwrap().to_string();
+        assert_eq!(check_at_a_glance(shape, &compact, Some(false)), Some(false), "{}", event_type.name());
     }
 }
 
@@ -206,7 +212,7 @@ fn mutated(text: &str, at: prop::sample::Index, with: char, how: u8) -> String {
 fn agree(schema: &Value, text: &str, stated: Option<bool>) -> Result<bool, TestCaseError> {
     let Some(shape) = Shape::of_payload(schema) else { return Ok(false) };
     let Some(livemode) = check_at_a_glance(&shape, text, stated) else { return Ok(false) };
-    let in_full = check_in_full(&compiled(schema).unwrap(), text, stated);
+    let in_full = Judge::new(schema, compiled(schema).unwrap()).check_in_full(text, stated);
     prop_assert_eq!(in_full, Ok(livemode), "{} passed at a glance by {}", text, schema);
     Ok(true)
 }
@@ -230,8 +236,8 @@ proptest! {
     ) {
         let catalogue = Catalogue::built_in();
         let event_type = &catalogue.all()[which];
-        let schema: Value = serde_json::from_str(event_type.schema).unwrap();
-        agree(&schema, &mutated(event_type.example, at, with, how), None)?;
+        let schema: Value = serde_json::from_str(event_type.schema().unwrap()).unwrap();
+        agree(&schema, &mutated(event_type.example().unwrap(), at, with, how), None)?;
     }
 
     #[test]

@@ -1,0 +1,205 @@
+//! What the operator makes of event types: custom ones, and changes of the contract's. Judged before it is kept.
+//!
+//! A schema and an example always fit each other, whether payloads are judged or not.
+
+use crate::event_type::is_event_type_name;
+use crate::limits::{MAX_CUSTOM_EVENT_TYPES, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPE_BYTES, MAX_EXAMPLE_BYTES};
+use crate::payload::{self, Judge, Violation};
+use crate::time::Timestamp;
+
+use super::built_in::BuiltIn;
+use super::{Catalogue, EventType, RaisedBy, schema};
+
+/// What the operator made of an event type: all of a custom one, and of a built-in one what differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// The type's name.
+    pub name: String,
+    /// When it is triggered; none: the built-in's own words, or nothing.
+    pub description: Option<String>,
+    /// A JSON Schema as text; none: the built-in's own, or none at all.
+    pub schema: Option<String>,
+    /// An example payload as text; none: the built-in's own, or none at all.
+    pub example: Option<String>,
+    /// Whether payloads are judged by the schema.
+    pub validation: bool,
+    /// Whether it is out of use.
+    pub archived: bool,
+    /// When it was made, or first changed.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What is to change about a type; what is `None` stays. Within, none brings back what is built in, or nothing.
+#[derive(Debug, Clone, Default)]
+pub struct TypePatch {
+    /// Another description.
+    pub description: Option<Option<String>>,
+    /// Another schema.
+    pub schema: Option<Option<String>>,
+    /// Another example.
+    pub example: Option<Option<String>>,
+    /// Judge payloads, or not.
+    pub validation: Option<bool>,
+    /// Put it out of use, or back.
+    pub archived: Option<bool>,
+}
+
+/// Why a type can't be so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypeRefused {
+    /// There is one of this name.
+    IsThere,
+    /// There are as many as there may be.
+    Full,
+    /// The service raises it itself.
+    IsTheServices,
+    /// These places are wrong. The pointers begin at the definition: `/schema/properties/x`.
+    Faults(Vec<Violation>),
+}
+
+impl Catalogue {
+    /// Judges a custom type that is to be added.
+    pub fn judge_new(&self, definition: Definition) -> Result<EventType, TypeRefused> {
+        if !is_event_type_name(&definition.name) {
+            let detail = format!(
+                "must be an event type's name such as claim.opened: parts of letters, digits, \"_\" and \"-\", joined by dots, at most {MAX_EVENT_TYPE_BYTES} characters"
+            );
+            return Err(TypeRefused::Faults(vec![Violation { pointer: "/name".to_owned(), detail }]));
+        }
+        if self.get(&definition.name).is_some() {
+            return Err(TypeRefused::IsThere);
+        }
+        if self.count_custom() >= MAX_CUSTOM_EVENT_TYPES {
+            return Err(TypeRefused::Full);
+        }
+        EventType::judged(None, definition, true).map_err(TypeRefused::Faults)
+    }
+
+    /// A type as it was kept.
+    pub(super) fn read(&self, definition: Definition) -> Result<EventType, String> {
+        let built_in = self.get(&definition.name).and_then(|known| known.built_in);
+        if built_in.is_some_and(|known| known.raised_by == RaisedBy::Service) {
+            return Err("the service raises events of this type itself now".to_owned());
+        }
+        let mut event_type = EventType {
+            name: definition.name.as_str().into(),
+            built_in,
+            definition: Some(definition),
+            judge: Judge::of_anything(),
+        };
+        if event_type.is_validated()
+            && let Some(text) = event_type.schema()
+        {
+            let (value, validator) =
+                schema::read(text).map_err(|fault| format!("schema{}: {}", fault.pointer, fault.detail))?;
+            event_type.judge = Judge::new(&value, validator);
+        }
+        Ok(event_type)
+    }
+}
+
+impl EventType {
+    /// A type that comes with the service, as it comes.
+    pub(super) fn untouched(known: &'static BuiltIn) -> Self {
+        let (value, validator) = schema::read(known.schema).expect("a built-in schema is a JSON Schema");
+        let judge = Judge::new(&value, validator);
+        Self { name: known.name.into(), built_in: Some(known), definition: None, judge }
+    }
+
+    /// What the operator made of it, to be kept.
+    pub fn definition(&self) -> Option<&Definition> {
+        self.definition.as_ref()
+    }
+
+    /// Judges a change made at this time, and gives what the type becomes by it.
+    pub fn changed(&self, patch: TypePatch, at: Timestamp) -> Result<Self, TypeRefused> {
+        if self.raised_by() == RaisedBy::Service {
+            return Err(TypeRefused::IsTheServices);
+        }
+        let mut definition = self.definition.clone().unwrap_or_else(|| Definition {
+            name: self.name().to_owned(),
+            description: None,
+            schema: None,
+            example: None,
+            validation: true,
+            archived: false,
+            created_at: at,
+            updated_at: at,
+        });
+        let gives_example = patch.example.is_some();
+        let TypePatch { description, schema, example, validation, archived } = patch;
+        definition.description = description.unwrap_or(definition.description);
+        definition.schema = schema.unwrap_or(definition.schema);
+        definition.example = example.unwrap_or(definition.example);
+        definition.validation = validation.unwrap_or(definition.validation);
+        definition.archived = archived.unwrap_or(definition.archived);
+        definition.updated_at = at;
+        Self::judged(self.built_in, definition, gives_example).map_err(TypeRefused::Faults)
+    }
+
+    /// The names of the fields in which another state of the type differs, as in the API.
+    pub fn fields_changed_in(&self, after: &Self) -> Vec<&'static str> {
+        let all = [
+            ("description", self.description() != after.description()),
+            ("schema", self.schema() != after.schema()),
+            ("example", self.example() != after.example()),
+            ("validation", self.is_validated() != after.is_validated()),
+            ("archived", self.is_archived() != after.is_archived()),
+        ];
+        all.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
+
+    /// `gives_example`: whether an example that does not fit is a fault of the example, and not of the schema.
+    fn judged(
+        built_in: Option<&'static BuiltIn>,
+        definition: Definition,
+        gives_example: bool,
+    ) -> Result<Self, Vec<Violation>> {
+        let mut faults = Vec::new();
+        let name = definition.name.as_str().into();
+        let mut made = Self { name, built_in, definition: Some(definition), judge: Judge::of_anything() };
+        if made.description().chars().count() > MAX_DESCRIPTION_CHARS {
+            let detail = format!("must have at most {MAX_DESCRIPTION_CHARS} characters");
+            faults.push(Violation { pointer: "/description".to_owned(), detail });
+        }
+        let by_schema = match made.schema().map(schema::read) {
+            None => Some(Judge::of_anything()),
+            Some(Ok((value, validator))) => Some(Judge::new(&value, validator)),
+            Some(Err(fault)) => {
+                faults.push(Violation { pointer: format!("/schema{}", fault.pointer), ..fault });
+                None
+            }
+        };
+        if let (Some(example), Some(judge)) = (made.example(), &by_schema) {
+            faults.extend(example_faults(example, judge, gives_example));
+        }
+        if let Some(judge) = by_schema
+            && made.is_validated()
+        {
+            made.judge = judge;
+        }
+        if faults.is_empty() { Ok(made) } else { Err(faults) }
+    }
+}
+
+/// What is wrong with an example by itself and by its type's schema.
+fn example_faults(example: &str, judge: &Judge, is_given: bool) -> Vec<Violation> {
+    if example.len() > MAX_EXAMPLE_BYTES {
+        let detail = format!("must have at most {MAX_EXAMPLE_BYTES} bytes, this has {}", example.len());
+        return vec![Violation { pointer: "/example".to_owned(), detail }];
+    }
+    let has_mode = payload::value(example).is_some_and(|value| value.get("livemode").is_some());
+    let Err(faults) = judge.check(example, (!has_mode).then_some(false)) else { return Vec::new() };
+    if is_given {
+        let placed = |fault: Violation| Violation { pointer: format!("/example{}", fault.pointer), ..fault };
+        return faults.into_iter().map(placed).collect();
+    }
+    let first = faults.first().map(|fault| format!("\"{}\" {}", fault.pointer, fault.detail));
+    let detail = format!(
+        "would reject the type's own example ({}); give a fitting example with it",
+        first.unwrap_or_default()
+    );
+    vec![Violation { pointer: "/schema".to_owned(), detail }]
+}
