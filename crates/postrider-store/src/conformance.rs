@@ -12,6 +12,7 @@ pub mod choosing;
 pub mod configuring;
 pub mod credentials;
 pub mod ending;
+pub mod event_types;
 pub mod lanes;
 pub mod listing;
 pub mod once;
@@ -104,6 +105,10 @@ macro_rules! store_conformance {
             configuring::an_account_has_so_many_endpoints_and_no_more,
             configuring::a_refused_change_hurts_nobody_else,
             configuring::the_operator_key_is_remembered,
+            event_types::event_types_survive_with_every_field,
+            event_types::event_types_change_only_from_what_they_were,
+            event_types::there_are_so_many_event_types_and_no_more,
+            event_types::every_change_of_an_event_type_leaves_one_entry,
             portal::a_link_is_found_by_its_token_until_it_ends_or_is_revoked,
             portal::an_account_has_so_many_living_links_and_no_more,
             once::an_answer_is_kept_with_events_and_nothing_is_accepted_twice,

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
 use postrider_core::audit::{Deed, Entry};
+use postrider_core::catalogue::Definition;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -37,6 +38,7 @@ use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::model::event_types::{EventTypeChange, NewEventType};
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
@@ -54,7 +56,7 @@ pub const RETRY_IS_NEAR: Duration = Duration::from_secs(60);
 /// and has changed nothing when it returns `Err` (but see [`StoreError::Unavailable`]).
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Everything that is kept in memory: accounts, their keys and endpoints, without the deleted ones.
+    /// Everything that is kept in memory: accounts, their keys and endpoints, without the deleted ones, and event types.
     async fn load(&self) -> Result<Configuration, StoreError>;
 
     /// SHA-256 of the operator key that was made at the first start, where one was.
@@ -100,6 +102,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// The link whose token has this SHA-256. `NotFound` where it has ended, or its account is deleted.
     async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError>;
+
+    /// What the operator made of event types, in the order of their names.
+    async fn event_types(&self) -> Result<Vec<Definition>, StoreError>;
+
+    /// Makes a custom event type. `Conflict` where there is one of this name, or as many as there may be.
+    async fn create_event_type(&self, event_type: NewEventType) -> Result<(), StoreError>;
+
+    /// Changes an event type. `Conflict` where it is not what the change begins with, so that no change is lost under
+    /// another.
+    async fn change_event_type(&self, change: EventTypeChange) -> Result<(), StoreError>;
 
     /// Makes an endpoint, and gives it with its number and the account's new configuration version.
     /// `NotFound` where the account is deleted, `Conflict` where the account has as many as it may have.
@@ -341,12 +353,13 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Of these accounts, what [`Store::load`] gives of all.
+    /// Of these accounts, what [`Store::load`] gives of all, without the event types, which are nobody's.
     async fn load_accounts(&self, accounts: Vec<AccountNo>) -> Result<Configuration, StoreError> {
         let mut all = self.load().await?;
         all.accounts.retain(|account| accounts.contains(&account.no));
         all.keys.retain(|key| accounts.contains(&key.account));
         all.endpoints.retain(|endpoint| accounts.contains(&endpoint.account_no));
+        all.event_types.clear();
         Ok(all)
     }
 

@@ -1,5 +1,6 @@
 //! What goes into a store and what comes out of it, in core's terms. No row types, no wire types.
 
+pub mod event_types;
 mod filters;
 pub mod once;
 pub mod portal;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
 use postrider_core::audit::Deed;
+use postrider_core::catalogue::Definition;
 use postrider_core::delivery::{Delivery, DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::event::Event;
@@ -34,6 +36,8 @@ pub struct Configuration {
     pub keys: Vec<AccountKey>,
     /// Every endpoint, in the order they were made.
     pub endpoints: Vec<Endpoint>,
+    /// What the operator made of event types, in the order of their names.
+    pub event_types: Vec<Definition>,
 }
 
 /// A key to be made with its account.

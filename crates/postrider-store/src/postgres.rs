@@ -12,6 +12,7 @@ mod cancelling;
 mod configuration;
 mod connect;
 mod endpoints;
+mod event_types;
 mod examine;
 mod keeper;
 mod kept;

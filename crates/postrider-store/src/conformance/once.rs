@@ -10,7 +10,9 @@ use postrider_core::replay::Selection;
 use postrider_core::time::Timestamp;
 
 use super::Backend;
+use super::event_types;
 use super::world::{Lane, World, deed_at};
+use crate::model::event_types::NewEventType;
 use crate::model::once::{Before, Claim, Keep, KeptAnswer};
 use crate::model::portal::NewPortalLink;
 use crate::model::{EventFilter, NewAccount, NewEndpoint, NewReplay, NewResend, PageRequest};
@@ -92,6 +94,16 @@ pub async fn an_answer_is_kept_with_everything_that_is_created(backend: &dyn Bac
             ),
             (4, world.store.create_portal_link(NewPortalLink { keep: keep(4), ..link(&world, &lane) }).await),
             (5, world.store.resend(resend(&world, &lane, ended.id, keep(5))).await.map(drop)),
+            (
+                7,
+                world
+                    .store
+                    .create_event_type(NewEventType {
+                        keep: keep(7),
+                        ..event_types::new(&world, "claim.opened")
+                    })
+                    .await,
+            ),
             (6, world.store.create_replay(replay(&world, &lane, keep(6)).await).await.map(drop)),
         ];
         for (key, result) in results {

@@ -19,6 +19,8 @@ pub struct News {
     pub others_are_gone: bool,
     /// Accounts in which something has changed, deleted ones included.
     pub changed: BTreeSet<AccountNo>,
+    /// Event types were made or changed.
+    pub event_types: bool,
     /// Endpoints with pending deliveries that are no node's.
     pub free: BTreeSet<EndpointNo>,
     /// Deliveries of this node that were cancelled by hand at another one. One may be told of more than once.

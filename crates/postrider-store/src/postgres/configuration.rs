@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use super::rows::{Failed, id_bytes, optional_time, time, uuid};
 use super::shared::Shared;
-use super::{audit, cancelling, endpoints, kept, replays, wake};
+use super::{audit, cancelling, endpoints, event_types, kept, replays, wake};
 use crate::columns::Unreadable;
 use crate::error::StoreError;
 use crate::model::{Configuration, Named, NewAccount};
@@ -45,7 +45,7 @@ fn account_key(row: &Row) -> Result<AccountKey, Unreadable> {
     })
 }
 
-/// Accounts, keys and endpoints that are not deleted, as of one moment: all, or those of these accounts.
+/// Accounts, keys and endpoints that are not deleted, as of one moment: all, and event types; or those of these accounts.
 pub(super) async fn load(shared: &Shared, accounts: Option<&[AccountNo]>) -> Result<Configuration, Failed> {
     let accounts: Option<Vec<i64>> = accounts.map(|only| only.iter().map(|account| account.0).collect());
     let mut client = shared.pool.get().await?;
@@ -87,7 +87,8 @@ async fn load_in(
     let sql = format!("{} AND ($1 OR ep.account_no = ANY($2)) ORDER BY ep.no", endpoints::ENDPOINTS);
     let endpoints = client.query(&sql, &[&all, &only]).await?;
     let endpoints = endpoints.iter().map(|row| endpoints::endpoint(sealer, row)).collect::<Result<_, _>>()?;
-    Ok(Configuration { accounts, keys, endpoints })
+    let event_types = if all { event_types::all(client).await? } else { Vec::new() };
+    Ok(Configuration { accounts, keys, endpoints, event_types })
 }
 
 /// The version of the whole configuration.

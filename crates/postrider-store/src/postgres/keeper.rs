@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::rows::Failed;
 use super::shared::Shared;
-use super::{cancelling, configuration, nodes};
+use super::{cancelling, configuration, event_types, nodes};
 use crate::error::StoreError;
 
 /// How many endpoints with deliveries that are nobody's one look names at most; the next look goes on behind them.
@@ -34,6 +34,8 @@ const FROM_THE_BEGINNING: (i64, i64) = (i64::MIN, i64::MIN);
 struct Found {
     version: i64,
     changed: Vec<i64>,
+    /// Whether event types have changed.
+    event_types: bool,
     free: Vec<i64>,
     due: Vec<i64>,
     /// The last due retry that was looked at, where there may be more behind it.
@@ -166,7 +168,7 @@ impl Keeper {
         let (me, known) = (self.shared.me(), self.config_version);
         let (from, (due_at, due_seq)) = (self.free_from, self.due_from);
         let gone = self.shared.membership().gone;
-        let Found { version, changed, free, due, due_until, cancelled } = self
+        let Found { version, changed, event_types, free, due, due_until, cancelled } = self
             .shared
             .run(move |client| {
                 Box::pin(async move {
@@ -175,9 +177,12 @@ impl Keeper {
                         true => cancelling::told(client, me).await?,
                         false => Vec::new(),
                     };
-                    let changed = match version > known {
-                        true => configuration::changed_since(client, known).await?,
-                        false => Vec::new(),
+                    let (changed, event_types) = match version > known {
+                        true => (
+                            configuration::changed_since(client, known).await?,
+                            event_types::have_changed_since(client, known).await?,
+                        ),
+                        false => (Vec::new(), false),
                     };
                     let statement = client.prepare_cached(FREE).await?;
                     let gone = &*gone;
@@ -191,7 +196,7 @@ impl Keeper {
                             _until => due_until = Some((row.get(2), row.get(1))),
                         }
                     }
-                    Ok(Found { version, changed, free, due, due_until, cancelled })
+                    Ok(Found { version, changed, event_types, free, due, due_until, cancelled })
                 })
             })
             .await?;
@@ -201,9 +206,10 @@ impl Keeper {
         self.due_from = due_until.unwrap_or(FROM_THE_BEGINNING);
         let free = [free, due].concat();
         let heard: Vec<i64> = cancelled.iter().map(|(no, ..)| *no).collect();
-        if !changed.is_empty() || !free.is_empty() || !cancelled.is_empty() {
+        if !changed.is_empty() || event_types || !free.is_empty() || !cancelled.is_empty() {
             self.shared.tell(|news| {
                 news.changed.extend(changed.into_iter().map(AccountNo));
+                news.event_types |= event_types;
                 news.free.extend(free.into_iter().map(EndpointNo));
                 news.cancelled.extend(cancelled.into_iter().map(|(_, endpoint, seq)| (endpoint, seq)));
             });

@@ -24,12 +24,13 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0004_portal_links.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0005_kept_answers.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0006_audit.sql"), works_from: 1 },
-    Migration { sql: include_str!("migrations/0009_exhausted.sql"), works_from: 1 },
-    Migration { sql: include_str!("migrations/0010_cancelled_elsewhere.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0007_exhausted.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0008_cancelled_elsewhere.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0009_event_types.sql"), works_from: 1 },
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 8;
+pub(super) const NEWEST: i64 = 9;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

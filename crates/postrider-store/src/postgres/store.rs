@@ -8,6 +8,7 @@ use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
 use postrider_core::audit::{Deed, Entry};
+use postrider_core::catalogue::Definition;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -20,12 +21,13 @@ use postrider_core::time::Timestamp;
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
-    PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, kept, lists, nodes,
-    pending, portal_links, record, replaying, replays, retention, size,
+    PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, event_types, kept, lists,
+    nodes, pending, portal_links, record, replaying, replays, retention, size,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
+use crate::model::event_types::{EventTypeChange, NewEventType};
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
@@ -105,6 +107,19 @@ impl Store for PostgresStore {
 
     async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError> {
         run!(self, client => portal_links::find(client, sha256, now))
+    }
+
+    async fn event_types(&self) -> Result<Vec<Definition>, StoreError> {
+        run!(self, client => event_types::all(client))
+    }
+
+    async fn create_event_type(&self, event_type: NewEventType) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        run!(self, client => event_types::create(client, &shared.sealer, event_type))
+    }
+
+    async fn change_event_type(&self, change: EventTypeChange) -> Result<(), StoreError> {
+        run!(self, client => event_types::change(client, change))
     }
 
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {

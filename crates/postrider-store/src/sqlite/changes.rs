@@ -1,5 +1,5 @@
-//! Everything written that is neither accepted events nor outcomes: accounts, endpoints, resends,
-//! replays, cancelling.
+//! Everything written that is neither accepted events nor outcomes: accounts, endpoints, event types,
+//! resends, replays, cancelling.
 //!
 //! Each change runs in a savepoint of the writer's transaction, so that its refusal hurts nobody else, and it
 //! must leave [`Context::versions`] telling what it did to accounts.
@@ -7,6 +7,7 @@
 pub(super) mod accounts;
 pub(super) mod deliveries;
 pub(super) mod endpoints;
+pub(super) mod event_types;
 pub(super) mod portal_links;
 pub(super) mod replays;
 pub(super) mod retention;

@@ -18,10 +18,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_audit.sql"),
     include_str!("migrations/0011_slim_ready.sql"),
     include_str!("migrations/0012_ready_behind.sql"),
+    include_str!("migrations/0013_event_types.sql"),
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 12;
+pub(super) const NEWEST: i64 = 13;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -11,6 +11,7 @@ use postrider_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::changes::accounts::{ACCOUNT_COLUMNS, account};
+use super::changes::event_types;
 use super::endpoint_row::{ENDPOINTS, endpoint};
 use super::ready_list;
 use super::rows::{optional_time, time};
@@ -20,7 +21,7 @@ use crate::seal::Sealer;
 /// How many payload bytes one query gives inline; later rows leave them to `payloads`.
 const MAX_INLINE_BYTES: usize = 8 * 1024 * 1024;
 
-/// Accounts, keys and endpoints that are not deleted.
+/// Accounts, keys and endpoints that are not deleted, and event types.
 pub(super) fn load(connection: &Connection, sealer: &Sealer) -> rusqlite::Result<Configuration> {
     let sql = format!("SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE deleted_at IS NULL ORDER BY no");
     let accounts = connection.prepare_cached(&sql)?.query_map([], account)?.collect::<Result<_, _>>()?;
@@ -35,7 +36,8 @@ pub(super) fn load(connection: &Connection, sealer: &Sealer) -> rusqlite::Result
         .prepare_cached(&format!("{ENDPOINTS} ORDER BY ep.no"))?
         .query_map([], |row| endpoint(sealer, row))?
         .collect::<Result<_, _>>()?;
-    Ok(Configuration { accounts, keys, endpoints })
+    let event_types = event_types::all(connection)?;
+    Ok(Configuration { accounts, keys, endpoints, event_types })
 }
 
 fn account_key(row: &Row<'_>) -> rusqlite::Result<AccountKey> {

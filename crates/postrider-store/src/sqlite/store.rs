@@ -7,6 +7,7 @@ use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::Attempt;
 use postrider_core::audit::{Deed, Entry};
+use postrider_core::catalogue::Definition;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -25,6 +26,7 @@ use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
 use crate::kept_answers::Row;
+use crate::model::event_types::{EventTypeChange, NewEventType};
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
 use crate::model::{
@@ -121,6 +123,18 @@ impl Store for SqliteStore {
     async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError> {
         let find = move |connection: &_| changes::portal_links::find(connection, sha256, now);
         self.readers.read(find).await?.ok_or(StoreError::NotFound)
+    }
+
+    async fn event_types(&self) -> Result<Vec<Definition>, StoreError> {
+        self.readers.read(changes::event_types::all).await
+    }
+
+    async fn create_event_type(&self, event_type: NewEventType) -> Result<(), StoreError> {
+        self.change(move |context| changes::event_types::create(context, &event_type)).await
+    }
+
+    async fn change_event_type(&self, change: EventTypeChange) -> Result<(), StoreError> {
+        self.change(move |context| changes::event_types::change(context, &change)).await
     }
 
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {
