@@ -71,7 +71,7 @@ async fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDr
     }
     fields.require("url");
     fields.require("event_types");
-    let patch = settings::read(fields, call.engine());
+    let patch = settings::read(fields, call.engine(), None);
     let secret = settings::secret(fields);
     if let (Some(secret), Some(true)) = (&secret, patch.standard_webhooks)
         && let Err(why) = secret.standard_webhooks_key()
@@ -99,7 +99,8 @@ pub(crate) async fn change(mut call: Call) -> Answer {
     let body = call.body(Limit::Request).await?;
     let mut fields = Fields::parse(body.text()?, &CHANGED)?;
     settings::refuse_what_never_changes(&mut fields);
-    let patch = settings::read(&mut fields, call.engine());
+    let subscribed = &before.endpoint.settings.subscription;
+    let patch = settings::read(&mut fields, call.engine(), Some(subscribed));
     if patch.standard_webhooks == Some(true)
         && let Err(why) = before.endpoint.secrets.check_standard_webhooks(call.engine().now())
     {
@@ -126,12 +127,13 @@ pub(crate) async fn test(mut call: Call) -> Answer {
         let kept = |submission: &Submission| {
             let about = About::of(submission);
             asked.once(StatusCode::ACCEPTED, move |accepted: &[Accepted]| {
-                answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(about, only)))
+                answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(&about, only)))
             })
         };
         let sent = call.acting().send_test(view.endpoint.id, event_type.as_deref(), kept).await;
         let (submission, accepted) = sent?;
-        Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(About::of(&submission), &accepted)))
+        let about = About::of(&submission);
+        Ok(answer::json(StatusCode::ACCEPTED, &AcceptedShown::new(&about, &accepted)))
     })
     .await
 }

@@ -12,11 +12,12 @@ use postrider_core::id::EventId;
 use postrider_core::limits::MAX_BATCH_EVENTS;
 use postrider_engine::model::{Accepted, Submission};
 use postrider_engine::traces::Origin;
-use postrider_engine::{EventFilter, Once};
+use postrider_engine::{EngineError, EventFilter, Once};
 
 use crate::answer::{self, Answer, List};
 use crate::body::Limit;
 use crate::call::Call;
+use crate::event_types;
 use crate::fields::Fields;
 use crate::once::once;
 use crate::owner::NO_SUCH_ACCOUNT;
@@ -37,9 +38,9 @@ pub(crate) async fn create(mut call: Call) -> Answer {
         let submission = submission.ok_or_else(|| Problem::invalid(Vec::new()))?;
         let about = About::of(&submission);
         let shown = move |accepted: &[Accepted]| {
-            answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(about, only)))
+            answer::json_bytes(&accepted.first().map(|only| AcceptedShown::new(&about, only)))
         };
-        let kept = asked.once(StatusCode::ACCEPTED, shown);
+        let kept = asked.once(StatusCode::ACCEPTED, shown.clone());
         let accepted = accept(&call, vec![submission], "/account", kept, origin).await?;
         Ok(answer::exact_json(StatusCode::ACCEPTED, shown(&accepted)))
     })
@@ -59,7 +60,7 @@ pub(crate) async fn create_batch(mut call: Call) -> Answer {
             submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default()).await?;
         let abouts: Vec<_> = submissions.iter().map(About::of).collect();
         let shown = move |accepted: &[Accepted]| {
-            let results = abouts.iter().zip(accepted).map(|(about, one)| AcceptedShown::new(*about, one));
+            let results = abouts.iter().zip(accepted).map(|(about, one)| AcceptedShown::new(about, one));
             answer::json_bytes(&Results { results: results.collect() })
         };
         let kept = asked.once(StatusCode::ACCEPTED, shown.clone());
@@ -78,7 +79,13 @@ async fn accept(
     origin: Option<Origin>,
 ) -> Result<Vec<Accepted>, Problem> {
     let accepted = call.engine().ingest_call(submissions, once, origin).await;
-    accepted.map_err(|why| Problem::from(why).or_invalid_field(pointer, NO_SUCH_ACCOUNT))
+    accepted.map_err(|why| match why {
+        EngineError::EventRefused { index, faults } => {
+            let base = if pointer == "/events" { format!("/events/{index}") } else { String::new() };
+            event_types::faults(&base, faults)
+        }
+        other => Problem::from(other).or_invalid_field(pointer, NO_SUCH_ACCOUNT),
+    })
 }
 
 pub(crate) async fn list(call: Call) -> Answer {

@@ -13,6 +13,8 @@ use postrider_core::limits::MAX_VIOLATIONS;
 use postrider_engine::EngineError;
 use serde::Serialize;
 
+use crate::event_types::faults;
+
 /// The kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -222,6 +224,9 @@ impl From<EngineError> for Problem {
             EngineError::NotFound => Self::not_found(),
             EngineError::Conflict(what) => Self::new(Code::Conflict, what),
             EngineError::Refused { field, detail } => Self::invalid_field(format!("/{field}"), detail),
+            EngineError::Invalid(found) | EngineError::EventRefused { faults: found, .. } => {
+                faults("", found)
+            }
             EngineError::AnsweredBefore => Self::new(
                 Code::Conflict,
                 "a call with this Idempotency-Key was answered a moment ago; try again",

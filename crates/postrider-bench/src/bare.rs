@@ -38,9 +38,10 @@ impl Bare {
 }
 
 /// The contract's example of `policy.created`.
-pub(crate) fn payload() -> anyhow::Result<&'static str> {
+pub(crate) fn payload() -> anyhow::Result<String> {
     let catalogue = Catalogue::built_in();
-    Ok(catalogue.get(EVENT_TYPE).context("the catalogue lacks the example's type")?.example)
+    let example = catalogue.get(EVENT_TYPE).and_then(|known| known.example());
+    Ok(example.context("the catalogue lacks the example's type")?.to_owned())
 }
 
 /// The type of every event here.
@@ -48,7 +49,7 @@ pub(crate) const EVENT_TYPE: &str = "policy.created";
 
 /// Runs the loop.
 pub(crate) async fn run(args: BareArgs) -> anyhow::Result<Bare> {
-    let body = Bytes::from_static(payload()?.as_bytes());
+    let body = Bytes::from(payload()?);
     let start = Arc::new(Barrier::new(usize::try_from(args.connections)? + 1));
     let mut loops = JoinSet::new();
     for index in 0..args.connections {

@@ -90,7 +90,8 @@ impl Plan {
     fn new(args: &LoadArgs) -> anyhow::Result<Self> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", args.key))?;
         authorization.set_sensitive(true);
-        let payload = bare::payload()?.trim_end();
+        let payload = bare::payload()?;
+        let payload = payload.trim_end();
         let body = |account: &String| {
             let account = serde_json::Value::from(account.as_str());
             let event =

@@ -162,7 +162,7 @@ impl Bench {
     /// Starts the service again on what the round left, and waits for the first event it takes to arrive.
     async fn restart(&mut self, place: &Place, account: &str) -> anyhow::Result<f64> {
         let mut service = Service::start(&self.binary, place)?;
-        let (seconds, guid) = service.first_event(account, bare::payload()?).await?;
+        let (seconds, guid) = service.first_event(account, &bare::payload()?).await?;
         let event = [records::Record { guid, at_ns: clock::now_ns() }];
         let arrived =
             latency::wait_for_all(&mut self.receiver, &event, &place.path().join("arrived")).await?;

@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
@@ -131,21 +131,33 @@ pub struct Catalogue {
 impl Catalogue {
     /// The contract's four event types, and the operational ones.
     pub fn built_in() -> Self {
-        let mut catalogue = Self { types: Vec::new(), places: HashMap::new() };
-        for known in CONTRACT.iter().chain(SERVICE) {
-            catalogue.put(EventType::untouched(known).into());
-        }
-        catalogue
+        static BUILT_IN: LazyLock<Catalogue> = LazyLock::new(|| {
+            let mut catalogue = Catalogue { types: Vec::new(), places: HashMap::new() };
+            for known in CONTRACT.iter().chain(SERVICE) {
+                catalogue.put(EventType::untouched(known).into());
+            }
+            catalogue
+        });
+        BUILT_IN.clone()
     }
 
     /// The built-in types, and what the operator made of them and added. What can't be used of that is left out and named,
     /// with the reason: it was judged when it was written, perhaps by another version of the service.
-    pub fn new(mut definitions: Vec<Definition>) -> (Self, Vec<(String, String)>) {
+    pub fn new(definitions: Vec<Definition>) -> (Self, Vec<(String, String)>) {
+        Self::built_in().read_again(definitions)
+    }
+
+    /// The same after some of that has changed; what has not is taken from here.
+    pub fn read_again(&self, mut definitions: Vec<Definition>) -> (Self, Vec<(String, String)>) {
         definitions.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
         let mut catalogue = Self::built_in();
         let mut left_out = Vec::new();
         for definition in definitions {
             let name = definition.name.clone();
+            if let Some(known) = self.get(&name).filter(|known| known.definition() == Some(&definition)) {
+                catalogue.put(Arc::clone(known));
+                continue;
+            }
             match catalogue.read(definition) {
                 Ok(event_type) => catalogue.put(event_type.into()),
                 Err(why) => left_out.push((name, why)),
@@ -170,6 +182,11 @@ impl Catalogue {
         self.types.iter().filter(|event_type| event_type.raised_by() == RaisedBy::Platform)
     }
 
+    /// The types of which new events are taken from the platform, in that order.
+    pub fn in_use(&self) -> impl Iterator<Item = &Arc<EventType>> + Clone {
+        self.of_platform().filter(|event_type| !event_type.is_archived())
+    }
+
     /// How many types the operator added.
     pub fn count_custom(&self) -> usize {
         self.types.iter().filter(|event_type| !event_type.is_built_in()).count()
@@ -184,5 +201,11 @@ impl Catalogue {
                 self.types.push(event_type);
             }
         }
+    }
+}
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self::built_in()
     }
 }

@@ -261,6 +261,10 @@ pub(crate) fn said(visit: &Visit) -> Markup {
         "revoked" => "Revoked.",
         "renamed" => "Renamed.",
         "created" => "Created.",
+        "added" => "Added: events of it are taken from now on.",
+        "changed" => "Saved. The next event is judged by it.",
+        "archived" => "Archived.",
+        "back" => "Back in use.",
         _ => return html! {},
     };
     html! { p.said role="status" { (text) } }

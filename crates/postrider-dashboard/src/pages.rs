@@ -8,6 +8,7 @@ mod endpoint;
 mod endpoint_form;
 mod endpoints;
 mod event;
+mod event_type_form;
 mod event_types;
 mod events;
 mod home;
@@ -78,6 +79,10 @@ pub(crate) fn of_operator() -> Router<Arc<App>> {
     of_everybody()
         .route("/logout", post(login::logout))
         .route("/logout-everywhere", post(login::logout_everywhere))
+        // Not below /event-types: an event type may be called anything there.
+        .route("/new-event-type", get(event_type_form::new).post(event_type_form::create))
+        .route("/event-types/{name}/edit", get(event_type_form::edit).post(event_type_form::change))
+        .route("/event-types/{name}/archive", post(event_types::archive))
         .route("/events/new", get(send::new).post(send::create))
         .route("/endpoints/{id}/secret", get(secret::show).post(secret::reveal))
         .route("/endpoints/{id}/secret/rotate", post(secret::rotate))

@@ -43,6 +43,8 @@ impl From<EngineError> for Refusal {
             EngineError::NotFound => Self::NotFound,
             EngineError::Conflict(_)
             | EngineError::Refused { .. }
+            | EngineError::Invalid(_)
+            | EngineError::EventRefused { .. }
             | EngineError::TooManyDeliveries { .. } => Self::Conflict(error.to_string()),
             _ => Self::Unavailable(error),
         }

@@ -171,9 +171,13 @@ fn take_counts(
 /// Accepts the event, however long the store needs to be able to.
 async fn tell(inner: &Arc<Inner>, announcement: Announcement) {
     let Announcement { endpoint, what, state, health, at } = announcement;
+    let Some(event_type) = inner.snapshot.load().catalogue().get(what.event_type()).cloned() else {
+        tracing::error!(event_type = what.event_type(), "an operational event has no type in the catalogue");
+        return;
+    };
     let submission = Submission {
         account: AccountId::OPERATOR,
-        event_type: what.event_type(),
+        event_type,
         livemode: endpoint.livemode,
         payload: Bytes::from(what.payload(&endpoint, state, &health, at)),
     };

@@ -1,5 +1,6 @@
 //! What a use case can answer besides its result, one variant per decision of the caller.
 
+use postrider_core::payload::Violation;
 use postrider_store::{AcceptError, StoreError};
 
 /// Why a use case did not do what was asked.
@@ -18,6 +19,17 @@ pub enum EngineError {
         field: &'static str,
         /// What is wrong and what would be right.
         detail: String,
+    },
+    /// Understood, but these places of what was given can't be so.
+    #[error("{}", first_of(.0))]
+    Invalid(Vec<Violation>),
+    /// One of the events is not what its type asks for any more: the type was changed since the event was judged.
+    #[error("event {index}: {}", first_of(.faults))]
+    EventRefused {
+        /// Which of those handed in.
+        index: usize,
+        /// The places, from the event on: `/type`, `/payload/id`.
+        faults: Vec<Violation>,
     },
     /// One submission would cause more deliveries than a request may.
     #[error("one request may cause at most {limit} deliveries, this would cause {found}")]
@@ -39,6 +51,15 @@ pub enum EngineError {
     /// The store did not do it.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Several faults in one line.
+fn first_of(faults: &[Violation]) -> String {
+    match faults {
+        [] => "not valid".to_owned(),
+        [only] => format!("{} {}", only.pointer, only.detail),
+        [first, rest @ ..] => format!("{} {}; and {} more", first.pointer, first.detail, rest.len()),
+    }
 }
 
 impl From<StoreError> for EngineError {

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use postrider_core::catalogue::Catalogue;
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::event::Event;
 use postrider_core::filter::Content;
 use postrider_core::id::{DeliveryId, EndpointId, EventId};
 use postrider_core::limits::MAX_DELIVERIES_PER_REQUEST;
+use postrider_core::payload::{self, Violation};
 use postrider_core::trace::CallerSpan;
 use postrider_store::AcceptError;
 use postrider_store::model::{NewDelivery, NewEvent, PendingDelivery};
@@ -47,7 +49,8 @@ struct Matched {
 impl Engine {
     /// Accepts events, all or nothing: durable and routed when it returns.
     ///
-    /// `NotFound` where an account is not there, `TooManyDeliveries` past the limit, `Overloaded` where the
+    /// `NotFound` where an account is not there, `EventRefused` where a type was changed since its event was judged and the
+    /// event does not fit any more, `TooManyDeliveries` past the limit, `Overloaded` where the
     /// queue is full. Nothing is stored then.
     pub async fn ingest(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, EngineError> {
         if self.0.stopping.load(Ordering::Relaxed) {
@@ -122,7 +125,7 @@ impl Inner {
                     }
                     self.enter_lanes(items, &seqs, &left).await;
                     if let Some(taking) = taking {
-                        taking.tell(&submissions, &accepted, |name| self.event_type(name));
+                        taking.tell(&submissions, &accepted);
                     }
                     return Ok(accepted);
                 }
@@ -148,25 +151,27 @@ impl Inner {
             items: Vec::with_capacity(room),
             accepted: Vec::with_capacity(room),
         };
-        for (submission, id) in submissions.iter().zip(ids) {
+        for (index, (submission, id)) in submissions.iter().zip(ids).enumerate() {
+            still_fits(snapshot.catalogue(), submission)
+                .map_err(|faults| EngineError::EventRefused { index, faults })?;
             let entry = snapshot.account(submission.account).ok_or(EngineError::NotFound)?;
             let event = Event {
                 id: *id,
                 account_no: entry.account.no,
                 account: submission.account,
-                event_type: submission.event_type.to_owned(),
+                event_type: submission.event_type.name().to_owned(),
                 livemode: submission.livemode,
                 payload: submission.payload.clone(),
                 created_at: now,
             };
-            let event_type = self.event_type(submission.event_type);
+            let event_type = submission.event_type.shared_name();
             let mut deliveries = Vec::new();
             let mut told = Vec::new();
             // Read only where an endpoint has a filter.
             let content = Content::of(&submission.payload);
             let wanting = entry.endpoints.iter().filter(|endpoint| match only {
                 Some(only) => endpoint.id == only,
-                None => endpoint.wants(submission.event_type, submission.livemode, &content),
+                None => endpoint.wants(&event_type, submission.livemode, &content),
             });
             for endpoint in wanting {
                 let id = DeliveryId::new(now, self.chance.bits());
@@ -225,6 +230,29 @@ impl Inner {
         };
         (row.endpoint_no, item)
     }
+}
+
+/// Judges an event again where its type is not the one any more that it was judged by.
+fn still_fits(catalogue: &Catalogue, submission: &Submission) -> Result<(), Vec<Violation>> {
+    let refuse = |pointer: &str, detail: &str| {
+        Err(vec![Violation { pointer: pointer.to_owned(), detail: detail.to_owned() }])
+    };
+    let Some(known) = catalogue.get(submission.event_type.name()) else {
+        return refuse("/type", "is no event type any more");
+    };
+    if Arc::ptr_eq(known, &submission.event_type) {
+        return Ok(());
+    }
+    if known.is_archived() {
+        return refuse("/type", "is archived: no new events of it are taken");
+    }
+    let Ok(text) = std::str::from_utf8(&submission.payload) else {
+        return refuse("/payload", "is not UTF-8 text");
+    };
+    payload::check(known, text, Some(submission.livemode)).map(drop).map_err(|faults| {
+        let placed = |fault: Violation| Violation { pointer: format!("/payload{}", fault.pointer), ..fault };
+        faults.into_iter().map(placed).collect()
+    })
 }
 
 /// A delivery that is about to be committed; its number comes with the commit.

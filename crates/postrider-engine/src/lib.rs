@@ -14,6 +14,7 @@ mod elsewhere;
 mod endpoints;
 pub mod environment;
 mod error;
+mod event_types;
 mod feed;
 mod going_on;
 mod ingest;
@@ -41,13 +42,11 @@ mod start;
 mod testing;
 pub mod traces;
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use postrider_core::address::AddressGuard;
-use postrider_core::catalogue::Catalogue;
 use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::Store;
@@ -98,7 +97,6 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     config: EngineConfig,
     names: HeaderNames,
-    catalogue: Catalogue,
     operator_key_sha256: [u8; 32],
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
@@ -115,8 +113,6 @@ struct Inner {
     /// The room for payloads that are read again when they are sent.
     rereads: Rereads,
     departures: Departures,
-    /// The names of the known event types, so that each is in memory once.
-    event_types: HashSet<Arc<str>>,
     outcomes: mpsc::Sender<Outcomes>,
     observers: Observers,
     meters: Meters,
@@ -169,11 +165,6 @@ struct Inner {
 }
 
 impl Engine {
-    /// The event types that can be handed in.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.0.catalogue
-    }
-
     /// The rules for endpoint URLs.
     pub fn address_guard(&self) -> &AddressGuard {
         &self.0.config.guard
@@ -202,6 +193,7 @@ impl Inner {
 
     /// An event type's name: the one that is in memory already where it is known.
     fn event_type(&self, name: &str) -> Arc<str> {
-        self.event_types.get(name).cloned().unwrap_or_else(|| name.into())
+        let snapshot = self.snapshot.load();
+        snapshot.catalogue().get(name).map_or_else(|| name.into(), |known| known.shared_name())
     }
 }

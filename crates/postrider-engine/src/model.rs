@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_core::account::{Account, AccountNo};
+use postrider_core::catalogue::EventType;
 use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLimit, State};
 use postrider_core::event_type::Subscription;
 use postrider_core::filter::Filter;
@@ -146,13 +147,28 @@ pub enum StateChange {
     Disable,
 }
 
+/// A custom event type to be made.
+#[derive(Debug, Clone)]
+pub struct EventTypeDraft {
+    /// Its name.
+    pub name: String,
+    /// When it is triggered.
+    pub description: Option<String>,
+    /// Its JSON Schema as text.
+    pub schema: Option<String>,
+    /// An example payload as text.
+    pub example: Option<String>,
+    /// Whether payloads are judged by the schema.
+    pub validation: bool,
+}
+
 /// An event that was judged and is to be accepted.
 #[derive(Debug, Clone)]
 pub struct Submission {
     /// Whose it is.
     pub account: AccountId,
-    /// Its type, known to the catalogue.
-    pub event_type: &'static str,
+    /// The type that it was judged by, from the catalogue.
+    pub event_type: Arc<EventType>,
     /// Live or test.
     pub livemode: bool,
     /// The payload's exact bytes.

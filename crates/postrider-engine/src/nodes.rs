@@ -41,10 +41,12 @@ impl Engine {
 /// Takes in what other nodes bring about.
 pub(crate) async fn follow(inner: Arc<Inner>) {
     let mut unread: BTreeSet<AccountNo> = BTreeSet::new();
+    let mut event_types_unread = false;
     loop {
-        let News { started_over, may_send_again, others_are_gone, changed, free, cancelled } =
+        let News { started_over, may_send_again, others_are_gone, changed, event_types, free, cancelled } =
             inner.store.news().await;
         unread.extend(changed);
+        event_types_unread |= event_types;
         if started_over || others_are_gone {
             inner.due.notify_one();
             // Whoever is gone may have committed something for an endpoint that was deleted meanwhile.
@@ -63,9 +65,12 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
             free.into_iter().for_each(|no| lanes.is_free(no));
             inner.wake_for(&mut lanes);
         }
-        while !unread.is_empty() {
-            match inner.read_again(unread.iter().copied().collect()).await {
-                Ok(()) => unread.clear(),
+        while event_types_unread || !unread.is_empty() {
+            match inner.read_what_changed(event_types_unread, &unread).await {
+                Ok(()) => {
+                    event_types_unread = false;
+                    unread.clear();
+                }
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -168,6 +173,20 @@ impl Inner {
             submissions.iter().filter_map(of).collect()
         };
         Ok(self.read_again(accounts.into_iter().collect()).await?)
+    }
+
+    async fn read_what_changed(
+        self: &Arc<Self>,
+        event_types: bool,
+        accounts: &BTreeSet<AccountNo>,
+    ) -> Result<(), StoreError> {
+        if event_types {
+            self.read_event_types_again().await?;
+        }
+        if !accounts.is_empty() {
+            self.read_again(accounts.iter().copied().collect()).await?;
+        }
+        Ok(())
     }
 
     /// Reads accounts in which something has changed elsewhere, and tells matching and the lanes.

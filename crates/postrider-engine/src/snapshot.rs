@@ -1,4 +1,4 @@
-//! The configuration in memory: accounts, keys and endpoints. Swapped whole after each committed change, so that
+//! The configuration in memory: accounts, keys, endpoints and event types. Swapped whole after each committed change, so that
 //! matching and authentication never wait and never see half a change.
 
 use std::collections::{BTreeMap, HashMap};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use postrider_core::account::{Account, AccountKey, AccountNo};
+use postrider_core::catalogue::{Catalogue, Definition, EventType};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::id::{AccountId, EndpointId, KeyId};
 use postrider_core::time::Timestamp;
@@ -49,6 +50,7 @@ pub(crate) struct Snapshot {
     keys: HashMap<[u8; 32], KeyEntry>,
     endpoints: BTreeMap<EndpointNo, Arc<Endpoint>>,
     endpoint_nos: HashMap<EndpointId, EndpointNo>,
+    catalogue: Arc<Catalogue>,
     /// Whether other nodes change the configuration as well.
     shared: bool,
 }
@@ -56,6 +58,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn new(configuration: Configuration, shared: bool) -> Self {
         let mut snapshot = Self { shared, ..Self::default() };
+        snapshot.replace_event_types(configuration.event_types);
         for account in configuration.accounts {
             snapshot.put_account(account);
         }
@@ -67,6 +70,28 @@ impl Snapshot {
             snapshot.put_endpoint(Arc::new(endpoint), version);
         }
         snapshot
+    }
+
+    pub(crate) fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// Puts in an event type, or what became of it.
+    pub(crate) fn put_event_type(&mut self, event_type: Arc<EventType>) {
+        Arc::make_mut(&mut self.catalogue).put(event_type);
+    }
+
+    /// Takes the event types as the store has them.
+    pub(crate) fn replace_event_types(&mut self, definitions: Vec<Definition>) {
+        let (catalogue, left_out) = self.catalogue.read_again(definitions);
+        for (name, why) in left_out {
+            tracing::error!(
+                event_type = name,
+                why,
+                "an event type can't be used as it is stored; it is left out"
+            );
+        }
+        self.catalogue = Arc::new(catalogue);
     }
 
     pub(crate) fn account(&self, id: AccountId) -> Option<&Arc<AccountEntry>> {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use postrider_core::audit::{Action, Who};
-use postrider_core::catalogue::Catalogue;
 use postrider_core::id::AccountId;
 use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
@@ -77,7 +76,6 @@ impl Engine {
         for backlog in store.backlogs().await? {
             lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
         }
-        let catalogue = Catalogue::built_in();
         let (outcomes, waiting_outcomes) = mpsc::channel(config.unrecorded_outcomes.max(1));
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
@@ -85,8 +83,6 @@ impl Engine {
             departures: Departures::default(),
             config,
             names,
-            event_types: catalogue.all().iter().map(|known| known.name.into()).collect(),
-            catalogue,
             operator_key_sha256,
             store,
             transport,

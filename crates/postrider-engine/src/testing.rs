@@ -1,5 +1,7 @@
 //! Sending an endpoint an example, so that its owner sees whether it receives.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use postrider_core::audit::Action;
 use postrider_core::catalogue::{EventType, RaisedBy};
@@ -17,7 +19,7 @@ impl Acting {
     /// Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it subscribed. Without
     /// a name it is the first type that it subscribed. Gives what was handed in, and what was made of it.
     ///
-    /// `Conflict` where the endpoint is disabled, `Refused` where there is no such type. `once` is told what is handed in.
+    /// `Conflict` where the endpoint is disabled, `Refused` where there is no such type, or none that can be sent. `once` is told what is handed in.
     pub async fn send_test(
         &self,
         id: EndpointId,
@@ -32,21 +34,16 @@ impl Acting {
         if self.is_stopping() {
             return Err(EngineError::ShuttingDown);
         }
-        let event_type = self.type_to_test(endpoint, event_type)?;
-        let example = event_type.example_in_mode(endpoint.livemode);
+        let (event_type, example) = self.type_to_test(endpoint, event_type)?;
         // An example is valid by its schema; that it has a mode which is not the endpoint's can still be.
-        let livemode = payload::check(event_type, &example, Some(endpoint.livemode)).map_err(|faults| {
+        let livemode = payload::check(&event_type, &example, Some(endpoint.livemode)).map_err(|faults| {
             let why =
                 faults.first().map(|fault| format!("{} {}", fault.pointer, fault.detail)).unwrap_or_default();
-            let detail = format!("the example of \"{}\" can't be sent: {why}", event_type.name);
+            let detail = format!("the example of \"{}\" can't be sent: {why}", event_type.name());
             EngineError::Refused { field: "event_type", detail }
         })?;
-        let submission = Submission {
-            account: endpoint.account,
-            event_type: event_type.name,
-            livemode,
-            payload: Bytes::from(example),
-        };
+        let submission =
+            Submission { account: endpoint.account, event_type, livemode, payload: Bytes::from(example) };
         self.note(Action::EndpointTested, endpoint.account, id).await?;
         let (inner, handed_in) = (self.0.clone(), submission.clone());
         let how = Ingest { only: Some(id), once: once(&submission), origin: None };
@@ -55,18 +52,34 @@ impl Acting {
         Ok((submission, accepted))
     }
 
-    fn type_to_test(&self, endpoint: &Endpoint, name: Option<&str>) -> Result<&EventType, EngineError> {
+    /// The type that is sent, and its example.
+    fn type_to_test(
+        &self,
+        endpoint: &Endpoint,
+        name: Option<&str>,
+    ) -> Result<(Arc<EventType>, String), EngineError> {
         let is_operators = endpoint.account == AccountId::OPERATOR;
         let raised_by = if is_operators { RaisedBy::Service } else { RaisedBy::Platform };
-        let mut fitting = self.catalogue().all().iter().filter(|known| known.raised_by == raised_by);
+        let catalogue = self.catalogue();
+        let mut fitting = catalogue.all().iter().filter(|known| known.raised_by() == raised_by);
         let subscription = &endpoint.settings.subscription;
         let found = match name {
-            Some(name) => fitting.find(|known| known.name == name),
-            None => fitting.clone().find(|known| subscription.matches(known.name)).or_else(|| fitting.next()),
+            Some(name) => fitting.find(|known| known.name() == name),
+            None => {
+                let mut sendable = fitting.filter(|known| !known.is_archived() && known.example().is_some());
+                let wanted = sendable.clone().find(|known| subscription.matches(known.name()));
+                wanted.or_else(|| sendable.next())
+            }
         };
-        found.ok_or_else(|| {
-            let detail = "is no event type that can be sent to this endpoint".to_owned();
-            EngineError::Refused { field: "event_type", detail }
-        })
+        let refuse = |detail: String| EngineError::Refused { field: "event_type", detail };
+        let known =
+            found.ok_or_else(|| refuse("is no event type that can be sent to this endpoint".to_owned()))?;
+        if known.is_archived() {
+            return Err(refuse(format!("\"{}\" is archived: no new events of it are taken", known.name())));
+        }
+        let example = known.example_in_mode(endpoint.livemode).ok_or_else(|| {
+            refuse(format!("\"{}\" has no example that could be sent; give the event type one", known.name()))
+        })?;
+        Ok((Arc::clone(known), example))
     }
 }

@@ -250,17 +250,12 @@ impl<'a> Taking<'a> {
     }
 
     /// All is done: each of the events is told.
-    pub(crate) fn tell(
-        self,
-        submissions: &[Submission],
-        accepted: &[Accepted],
-        name_of: impl Fn(&str) -> Arc<str>,
-    ) {
+    pub(crate) fn tell(self, submissions: &[Submission], accepted: &[Accepted]) {
         let times = TakingTimes { ended_us: self.clock.now_us(), ..self.times };
         for (submission, accepted) in submissions.iter().zip(accepted) {
             self.traces.tell(TraceStep::TakenIn(TakenIn {
                 event: accepted.id,
-                event_type: name_of(submission.event_type),
+                event_type: submission.event_type.shared_name(),
                 account: submission.account,
                 livemode: submission.livemode,
                 deliveries: accepted.deliveries.len(),

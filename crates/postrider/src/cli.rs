@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::config::flags::ServeFlags;
 use crate::resources::{
     AccountsCommand, AuditArgs, DeliveriesCommand, EndpointsCommand, EventTypesCommand, EventsCommand,
-    KeysCommand, ModeArgs, ReplaysCommand,
+    KeysCommand, ModeArgs, OnceArgs, PortalLinksCommand, ReplaysCommand,
 };
 use crate::{demo, doctor, listen, migrate, nodes, receive, serve, signing, terminal, trigger};
 
@@ -41,7 +41,10 @@ enum Command {
     /// Endpoints: list, show, create, change, rotate, test, pause, resume, …
     #[command(subcommand)]
     Endpoints(EndpointsCommand),
-    /// Event types: list, show
+    /// Links into the customers' portal: create, revoke
+    #[command(subcommand)]
+    PortalLinks(PortalLinksCommand),
+    /// Event types: list, show, create, update
     #[command(subcommand)]
     EventTypes(EventTypesCommand),
     /// Events: list, show, payload, routing
@@ -133,9 +136,11 @@ pub(crate) struct TriggerArgs {
     /// Send this file's JSON instead of the type's example, byte for byte (- for standard input)
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// Send a live event instead of a test event (sets the payload's "livemode")
+    /// Send a live event instead of a test event (sets the payload's "livemode", where it has one)
     #[arg(long)]
     pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) once: OnceArgs,
     /// Print the service's answer as JSON and do not wait for the deliveries
     #[arg(long)]
     pub(crate) json: bool,
@@ -263,6 +268,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(*args),
         Command::Accounts(command) => command.run(),
         Command::Keys(command) => command.run(),
+        Command::PortalLinks(command) => command.run(),
         Command::Endpoints(command) => command.run(),
         Command::EventTypes(command) => command.run(),
         Command::Events(command) => command.run(),

@@ -67,6 +67,26 @@ impl Client {
         self.read(request.send(body), path)
     }
 
+    /// The same for a call that creates, once for each idempotency key; and whether it was answered before.
+    pub(crate) fn post_once(
+        &self,
+        path: &str,
+        body: &str,
+        idempotency_key: Option<&str>,
+    ) -> anyhow::Result<(Value, bool)> {
+        let Some(key) = idempotency_key else { return Ok((self.post(path, body)?, false)) };
+        let request = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("Authorization", self.bearer())
+            .header("Content-Type", "application/json")
+            .header("Idempotency-Key", key);
+        let answer = request.send(body);
+        let is_replayed =
+            answer.as_ref().is_ok_and(|answer| answer.headers().contains_key("idempotency-replayed"));
+        Ok((self.read(answer, path)?, is_replayed))
+    }
+
     /// PATCH of JSON text, answered in JSON.
     pub(crate) fn patch(&self, path: &str, body: &str) -> anyhow::Result<Value> {
         let request = self
@@ -150,7 +170,7 @@ pub(crate) fn path_with(path: &str, parameters: &[(&str, Option<String>)]) -> St
 }
 
 /// A text as a part of a path or a query: all but RFC 3986's unreserved characters are encoded.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut whole = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use postrider_core::address::AddressGuard;
-use postrider_core::catalogue::Catalogue;
+use postrider_core::catalogue::{Catalogue, EventType};
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
 use postrider_store::postgres::PostgresOptions;
@@ -132,8 +132,10 @@ fn set_up(client: &Client, receiver_url: &str, receivers: &Receivers) -> anyhow:
 /// Hands in the contract's four examples, one after the other, until the process ends.
 fn hand_in_events(client: &Client, account: &str, pause: Duration) -> anyhow::Result<()> {
     let catalogue = Catalogue::built_in();
-    for event_type in catalogue.of_platform().cycle() {
-        client.post("/v1/events", &trigger::request(Some(account), event_type.name, event_type.example))?;
+    let with_example = |event_type: &&Arc<EventType>| event_type.example().is_some();
+    for event_type in catalogue.of_platform().filter(with_example).cycle() {
+        let example = event_type.example().unwrap_or_default();
+        client.post("/v1/events", &trigger::request(Some(account), None, event_type.name(), example))?;
         std::thread::sleep(pause);
     }
     Ok(())

@@ -2,27 +2,22 @@
 //!
 //! Untouched, the bytes stay exactly as they are.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use postrider_core::catalogue::Catalogue;
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// The payload text for an event of this type.
-pub(crate) fn read(
-    event_type: &str,
-    file: Option<&Path>,
-    set: &[String],
-    livemode: Option<bool>,
-) -> anyhow::Result<String> {
-    let text = match file {
-        Some(path) => read_text(path)?,
-        None => example(event_type)?.to_owned(),
-    };
+use crate::client::{Client, path_of};
+use crate::resources::printable;
+
+/// The payload of an event: this text with the fields changed, and in this mode where it names one.
+pub(crate) fn changed(text: String, set: &[String], livemode: Option<bool>) -> anyhow::Result<String> {
     let changes = set.iter().map(|change| parse_change(change)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut payload: Value = serde_json::from_str(&text).context("the payload is not JSON")?;
-    let mode_differs = livemode.is_some_and(|live| payload.get("livemode") != Some(&Value::Bool(live)));
+    let mode_differs = livemode.zip(payload.get("livemode")).is_some_and(|(live, found)| *found != live);
     if changes.is_empty() && !mode_differs {
         return Ok(text);
     }
@@ -35,22 +30,33 @@ pub(crate) fn read(
     serde_json::to_string_pretty(&payload).context("the payload can't be written")
 }
 
-/// The example of a built-in type.
-pub(crate) fn example(event_type: &str) -> anyhow::Result<&'static str> {
-    let catalogue = Catalogue::built_in();
-    match catalogue.get(event_type) {
-        Some(event_type) => Ok(event_type.example),
-        None => {
-            let known: Vec<&str> = catalogue.of_platform().map(|event_type| event_type.name).collect();
-            bail!(
-                "there is no example for the event type \"{event_type}\"; there is for {}",
-                known.join(", ")
-            )
-        }
+/// The example of an event type as the service has it.
+pub(crate) fn example(client: &Client, event_type: &str) -> anyhow::Result<String> {
+    let found = match client.get_bytes(&path_of("event-types", event_type)) {
+        Ok(found) => found,
+        Err(why) => return Err(names(client).map_or(why, |known| unknown(event_type, &known))),
+    };
+    let found: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_slice(&found).context("what the service says of the event type can't be read")?;
+    match found.get("example").map(|example| example.get()) {
+        Some(example) if example != "null" => Ok(example.to_owned()),
+        _ => bail!("the event type \"{event_type}\" has no example; give a payload with --file"),
     }
 }
 
-fn read_text(path: &Path) -> anyhow::Result<String> {
+fn unknown(event_type: &str, known: &[String]) -> anyhow::Error {
+    anyhow!("there is no event type \"{event_type}\"; there is {}", known.join(", "))
+}
+
+/// The event types that the service has in use, as many as a page shows.
+fn names(client: &Client) -> Option<Vec<String>> {
+    let page = client.get("/v1/event-types?limit=50").ok()?;
+    let in_use = page.get("data")?.as_array()?.iter().filter(|known| known["archived"] != true);
+    Some(in_use.filter_map(|known| known["name"].as_str().map(printable)).collect())
+}
+
+/// The text of a file, or of standard input.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin()
@@ -95,16 +101,24 @@ fn put(target: &mut Value, path: &[&str], value: Value) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    /// The contract's example.
+    fn offer() -> String {
+        let catalogue = postrider_core::catalogue::Catalogue::built_in();
+        catalogue.get("offer.created").and_then(|known| known.example().map(str::to_owned)).unwrap()
+    }
+
     #[test]
-    fn an_example_that_is_not_changed_keeps_its_bytes() {
-        assert_eq!(read("offer.created", None, &[], Some(false)).unwrap(), example("offer.created").unwrap());
+    fn a_text_that_is_not_changed_keeps_its_bytes() {
+        assert_eq!(changed(offer(), &[], Some(false)).unwrap(), offer());
+        let without_mode = "{ \"n\" : 1.10 }".to_owned();
+        assert_eq!(changed(without_mode.clone(), &[], Some(true)).unwrap(), without_mode);
     }
 
     #[test]
     fn fields_can_be_set_and_the_order_of_the_others_stays() {
         let set = ["gross_premium=25", "metadata.order=A-1", "new.deep=true", "assets.0.name=Offer"]
             .map(str::to_owned);
-        let text = read("offer.created", None, &set, Some(true)).unwrap();
+        let text = changed(offer(), &set, Some(true)).unwrap();
         let payload: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(payload["gross_premium"], 25);
         assert_eq!(payload["metadata"]["order"], "A-1");
@@ -122,9 +136,9 @@ mod tests {
         for (change, why) in
             [("x", "field=value"), ("a..b=1", "empty"), ("assets.7.name=x", "no place \"7\"")]
         {
-            let refused = read("offer.created", None, &[change.to_owned()], None).unwrap_err().to_string();
+            let refused = changed(offer(), &[change.to_owned()], None).unwrap_err().to_string();
             assert!(refused.contains(why), "{change}: {refused}");
         }
-        assert!(read("no.such", None, &[], None).unwrap_err().to_string().contains("policy.created"));
+        assert!(changed("{".to_owned(), &[], None).unwrap_err().to_string().contains("not JSON"));
     }
 }

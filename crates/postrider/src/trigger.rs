@@ -24,9 +24,18 @@ pub(crate) fn run(args: &TriggerArgs) -> anyhow::Result<ExitCode> {
         Some(key) if key.starts_with("sk_live_") => true,
         _ => args.live,
     };
-    let payload = payload_file::read(&args.event_type, args.file.as_deref(), &args.set, Some(livemode))?;
+    let text = match &args.file {
+        Some(file) => payload_file::read_text(file)?,
+        None => payload_file::example(&client, &args.event_type)?,
+    };
+    let payload = payload_file::changed(text, &args.set, Some(livemode))?;
     let account = account(args, &client)?;
-    let answer = client.post("/v1/events", &request(account.as_deref(), &args.event_type, &payload))?;
+    let body = request(account.as_deref(), Some(livemode), &args.event_type, &payload);
+    let (answer, is_replayed) =
+        client.post_once("/v1/events", &body, args.once.idempotency_key.as_deref())?;
+    if is_replayed {
+        crate::resources::hint("this was accepted before, by a call with the same key; nothing new was");
+    }
     if args.json {
         say(serde_json::to_string_pretty(&answer).context("the answer can't be shown")?);
         return Ok(ExitCode::SUCCESS);
@@ -49,10 +58,16 @@ pub(crate) fn run(args: &TriggerArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The request body, the payload's text in it as it is.
-pub(crate) fn request(account: Option<&str>, event_type: &str, payload: &str) -> String {
+pub(crate) fn request(
+    account: Option<&str>,
+    livemode: Option<bool>,
+    event_type: &str,
+    payload: &str,
+) -> String {
     let account =
         account.map(|account| format!(r#""account":{},"#, Value::from(account))).unwrap_or_default();
-    format!(r#"{{{account}"type":{},"payload":{payload}}}"#, Value::from(event_type))
+    let livemode = livemode.map(|livemode| format!(r#""livemode":{livemode},"#)).unwrap_or_default();
+    format!(r#"{{{account}{livemode}"type":{},"payload":{payload}}}"#, Value::from(event_type))
 }
 
 /// The account to name: the given one; none with an account's key; the only one there is.

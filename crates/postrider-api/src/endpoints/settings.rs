@@ -19,7 +19,7 @@ use postrider_engine::Engine;
 use postrider_engine::model::EndpointPatch;
 use url::Url;
 
-use crate::event_types::known_types;
+use crate::event_types::not_in_use;
 use crate::fields::{Fields, escaped, shown};
 
 /// The fields of a new endpoint.
@@ -62,14 +62,18 @@ pub(super) const CHANGED: [&str; 14] = [
 const MAX_DELAYS_READ: usize = 1_000;
 
 /// Reads whatever settings are given.
-pub(super) fn read(fields: &mut Fields<'_>, engine: &Engine) -> EndpointPatch {
+pub(super) fn read(
+    fields: &mut Fields<'_>,
+    engine: &Engine,
+    subscribed: Option<&Subscription>,
+) -> EndpointPatch {
     let (min_ms, max_ms) = (millis(MIN_ATTEMPT_TIMEOUT), millis(MAX_ATTEMPT_TIMEOUT));
     let timeout = fields.whole_number("timeout_ms", min_ms..=max_ms);
     let in_flight = fields.whole_number("max_in_flight", 1..=MAX_MAX_IN_FLIGHT);
     let description = fields.short_text("description", MAX_DESCRIPTION_CHARS);
     EndpointPatch {
         url: url(fields, engine),
-        subscription: subscription(fields, engine),
+        subscription: subscription(fields, engine, subscribed),
         filter: filter(fields),
         description: description.map(|text| text.map(Cow::into_owned).unwrap_or_default()),
         headers: headers(fields, engine.header_prefix()),
@@ -127,7 +131,12 @@ fn url(fields: &mut Fields<'_>, engine: &Engine) -> Option<Url> {
     judged.map_err(|why| fields.refuse("url", why.to_string())).ok()
 }
 
-fn subscription(fields: &mut Fields<'_>, engine: &Engine) -> Option<Subscription> {
+/// What is subscribed already may stay, in use or not.
+fn subscription(
+    fields: &mut Fields<'_>,
+    engine: &Engine,
+    subscribed: Option<&Subscription>,
+) -> Option<Subscription> {
     let Some(texts) = fields.texts("event_types", MAX_EVENT_TYPE_PATTERNS)? else {
         fields.refuse("event_types", "must be an array of strings");
         return None;
@@ -143,13 +152,14 @@ fn subscription(fields: &mut Fields<'_>, engine: &Engine) -> Option<Subscription
             return None;
         }
     };
+    let catalogue = engine.catalogue();
     for (index, pattern) in subscription.patterns().iter().enumerate() {
         // A misspelt name would wait for ever for an event that can't come.
         if let Pattern::Exact(name) = pattern
-            && engine.catalogue().get(name).is_none()
+            && catalogue.get(name).is_none_or(|known| known.is_archived())
+            && !subscribed.is_some_and(|before| before.patterns().contains(pattern))
         {
-            let detail = format!("\"{}\" is no event type; known: {}", shown(name), known_types(engine));
-            fields.refuse(&format!("event_types/{index}"), detail);
+            fields.refuse(&format!("event_types/{index}"), not_in_use(engine, name));
         }
     }
     Some(subscription)

@@ -1,5 +1,7 @@
 //! Events as the wire shows them.
 
+use std::sync::Arc;
+
 use postrider_core::event::Event;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use postrider_engine::model::{Accepted, Submission};
@@ -42,26 +44,26 @@ pub(super) fn payload(event: &Event) -> Result<&RawValue, Problem> {
 }
 
 /// What an answer repeats of a submission, which is on its way into the store by then.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct About {
     account: AccountId,
-    event_type: &'static str,
+    event_type: Arc<str>,
     livemode: bool,
 }
 
 impl About {
     pub(crate) fn of(submission: &Submission) -> Self {
-        let Submission { account, event_type, livemode, .. } = *submission;
-        Self { account, event_type, livemode }
+        let Submission { account, event_type, livemode, .. } = submission;
+        Self { account: *account, event_type: event_type.shared_name(), livemode: *livemode }
     }
 }
 
 /// What was made of one submission.
 #[derive(Serialize)]
-pub(crate) struct AcceptedShown {
+pub(crate) struct AcceptedShown<'a> {
     id: Text<EventId>,
     account: Text<AccountId>,
-    r#type: &'static str,
+    r#type: &'a str,
     livemode: bool,
     created_at: Time,
     deliveries: Vec<Bound>,
@@ -73,14 +75,14 @@ struct Bound {
     endpoint: Text<EndpointId>,
 }
 
-impl AcceptedShown {
-    pub(crate) fn new(about: About, accepted: &Accepted) -> Self {
+impl<'a> AcceptedShown<'a> {
+    pub(crate) fn new(about: &'a About, accepted: &Accepted) -> Self {
         let bound =
             |(id, endpoint): &(DeliveryId, EndpointId)| Bound { id: Text(*id), endpoint: Text(*endpoint) };
         Self {
             id: Text(accepted.id),
             account: Text(about.account),
-            r#type: about.event_type,
+            r#type: &about.event_type,
             livemode: about.livemode,
             created_at: Text(accepted.created_at),
             deliveries: accepted.deliveries.iter().map(bound).collect(),
@@ -90,6 +92,6 @@ impl AcceptedShown {
 
 /// What was made of a batch, in its order.
 #[derive(Serialize)]
-pub(super) struct Results {
-    pub(super) results: Vec<AcceptedShown>,
+pub(super) struct Results<'a> {
+    pub(super) results: Vec<AcceptedShown<'a>>,
 }

@@ -9,8 +9,8 @@ use postrider_engine::Engine;
 use postrider_engine::model::Submission;
 
 use crate::caller::Caller;
-use crate::event_types::known_types;
-use crate::fields::{Fields, shown};
+use crate::event_types::not_in_use;
+use crate::fields::Fields;
 use crate::owner;
 use crate::problem::Problem;
 
@@ -32,25 +32,24 @@ pub(super) async fn judge(
     fields.require("type");
     fields.require("payload");
     let event_type = fields.needed_text("type").and_then(|name| {
-        let event_type = engine.catalogue().get(&name);
+        let event_type = engine.catalogue().get(&name).cloned();
         match event_type {
-            None => {
-                let detail = format!("\"{}\" is no event type; known: {}", shown(&name), known_types(engine));
-                fields.refuse("type", detail);
+            Some(known) if known.raised_by() == RaisedBy::Service => {
+                fields.refuse("type", format!("\"{}\" is raised by the service itself", known.name()));
+                None
             }
-            Some(known) if known.raised_by == RaisedBy::Service => {
-                fields.refuse("type", format!("\"{}\" is raised by the service itself", known.name));
-                return None;
+            Some(known) if !known.is_archived() => Some(known),
+            Some(_) | None => {
+                fields.refuse("type", not_in_use(engine, &name));
+                None
             }
-            Some(_) => {}
         }
-        event_type
     });
     let (Some(event_type), Some(raw)) = (event_type, fields.raw("payload")) else { return Ok(None) };
-    match payload::check(event_type, raw.get(), stated_mode) {
+    match payload::check(&event_type, raw.get(), stated_mode) {
         Ok(livemode) => {
             let payload = bytes_of(body, raw.get());
-            Ok(account.map(|account| Submission { account, event_type: event_type.name, livemode, payload }))
+            Ok(account.map(|account| Submission { account, event_type, livemode, payload }))
         }
         Err(violations) => {
             for violation in violations {

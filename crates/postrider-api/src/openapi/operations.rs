@@ -164,11 +164,37 @@ fn event_types() -> Vec<Operation> {
     let tag = "Event types";
     vec![
         operation("get", "/v1/event-types", "listEventTypes", tag, "What can be handed in and subscribed")
+            .about(
+                "The contract's types first, then those that the operator added, archived ones among them. An archived type \
+                 takes no new events and no new subscriptions.",
+            )
             .pages('t')
             .lists("EventType"),
+        operation("post", "/v1/event-types", "createEventType", tag, "Add an event type")
+            .once()
+            .about(
+                "Events of it are taken from now on, and judged by `schema`, a JSON Schema (2020-12) that refers to nothing \
+                 outside of itself; without one, or with `validation` off, any object passes. The example must fit the \
+                 schema. 409 where there is a type of this name.",
+            )
+            .access(Access::Operator)
+            .takes("EventTypeInput")
+            .gives(201, "Added", "EventType"),
         operation("get", "/v1/event-types/{id}", "getEventType", tag, "An event type")
             .of("Its name", type_name())
             .gives(200, "The event type", "EventType"),
+        operation("patch", "/v1/event-types/{id}", "changeEventType", tag, "Change an event type")
+            .about(
+                "What is left out stays; `null` means what comes with the service, or nothing. The next event is judged by \
+                 it. A schema that would reject the type's own example is refused: give both. `archived` puts a type out of \
+                 use, and back; what was accepted before is sent, shown and resent as ever. 409 for a type that the service \
+                 raises itself.",
+            )
+            .access(Access::Operator)
+            .of("Its name", type_name())
+            .takes("EventTypeChange")
+            .or(&[409])
+            .gives(200, "Changed", "EventType"),
     ]
 }
 

@@ -55,6 +55,17 @@ impl Calls<'_> {
             _ => answer.json(),
         }
     }
+
+    async fn of_event_types(&mut self) {
+        let types = "/v1/event-types";
+        self.call("post", types, &[], r#"{"name":"claim.opened"}"#, Action::EventTypeCreated).await;
+        let of = "/v1/event-types/{id}";
+        let change = r#"{"description":"A claim.","archived":true,"validation":"on"}"#;
+        self.call("patch", of, &["claim.opened"], change, Action::EventTypeUpdated).await;
+        let entry = &entries(self.service, "&action=event_type.updated").await[0];
+        assert_eq!(entry["fields"], json!(["description", "archived"]));
+        assert_eq!((&entry["target"], &entry["account"]), (&json!("claim.opened"), &json!("acc_operator")));
+    }
 }
 
 #[tokio::test]
@@ -76,6 +87,7 @@ async fn every_call_that_changes_something_and_every_look_at_a_secret_leaves_an_
     let link = calls.call("post", links, &[&id], "", Action::PortalLinkCreated).await;
     let revoke = "/v1/accounts/{id}/portal-links/{link}";
     calls.call("delete", revoke, &[&id, &text(&link["id"])], "", Action::PortalLinkRevoked).await;
+    calls.of_event_types().await;
     let body =
         json!({ "account": id, "livemode": false, "url": "https://example.com/a", "event_types": ["*"] });
     let made = calls.call("post", "/v1/endpoints", &[], &body.to_string(), Action::EndpointCreated).await;

@@ -110,7 +110,9 @@ async fn the_contracts_examples_are_accepted() {
     for event_type in service.engine.catalogue().of_platform() {
         let body = format!(
             r#"{{"payload":{},"type":"{}","account":"{}"}}"#,
-            event_type.example, event_type.name, account.id
+            event_type.example().unwrap(),
+            event_type.name(),
+            account.id
         );
         let answer = service.operator("POST", "/v1/events", &body).await;
         assert_eq!(

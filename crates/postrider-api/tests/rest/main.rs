@@ -14,6 +14,7 @@ mod described;
 mod description;
 mod endpoint_faults;
 mod endpoints;
+mod event_types;
 mod events;
 mod filters;
 mod harness;

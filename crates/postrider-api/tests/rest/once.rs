@@ -26,6 +26,12 @@ fn is_replayed(answer: &Answer) -> bool {
 /// A call that creates: its place in the description, its path, a body, another one, and what counts what it creates.
 type Creating = (&'static str, String, String, String, String);
 
+fn event_types() -> Creating {
+    let place = "/v1/event-types";
+    let (body, other) = (r#"{"name":"claim.opened","example":{"n":1.10}}"#, r#"{"name":"claim.closed"}"#);
+    (place, place.to_owned(), body.to_owned(), other.to_owned(), place.to_owned())
+}
+
 /// Every call that creates.
 async fn creating(service: &Service) -> Vec<Creating> {
     let account = service.account("Acme").await;
@@ -68,6 +74,7 @@ async fn creating(service: &Service) -> Vec<Creating> {
             r#"{"livemode":true}"#,
             "",
         ),
+        event_types(),
         call("/v1/events", "/v1/events", &event(false), &event(true), &events),
         call("/v1/events/batch", "/v1/events/batch", &batch(false), &batch(true), &events),
         call(

@@ -73,7 +73,7 @@ fn healthy_row(what: String, run: &Run, alone: &Run) -> Row {
 /// Starts it again on the same store, and waits until an event of the healthy account has arrived.
 async fn restart(trial: &mut Trial<'_>, folder: &Place, account: &str) -> anyhow::Result<(Service, f64)> {
     let mut service = trial.start(folder)?;
-    let (seconds, guid) = service.first_event(account, bare::payload()?).await?;
+    let (seconds, guid) = service.first_event(account, &bare::payload()?).await?;
     let event = [Record { guid, at_ns: clock::now_ns() }];
     let arrived = folder.path().join("arrived");
     let arrived = latency::wait_for_all(&mut trial.bench.receiver, &event, &arrived).await?;

@@ -62,19 +62,21 @@ pub enum TypeRefused {
 impl Catalogue {
     /// Judges a custom type that is to be added.
     pub fn judge_new(&self, definition: Definition) -> Result<EventType, TypeRefused> {
-        if !is_event_type_name(&definition.name) {
-            let detail = format!(
-                "must be an event type's name such as claim.opened: parts of letters, digits, \"_\" and \"-\", joined by dots, at most {MAX_EVENT_TYPE_BYTES} characters"
-            );
-            return Err(TypeRefused::Faults(vec![Violation { pointer: "/name".to_owned(), detail }]));
-        }
         if self.get(&definition.name).is_some() {
             return Err(TypeRefused::IsThere);
         }
         if self.count_custom() >= MAX_CUSTOM_EVENT_TYPES {
             return Err(TypeRefused::Full);
         }
-        EventType::judged(None, definition, true).map_err(TypeRefused::Faults)
+        let is_name = is_event_type_name(&definition.name);
+        match EventType::judged(None, definition, true) {
+            Ok(made) if is_name => Ok(made),
+            judged => {
+                let mut faults = if is_name { Vec::new() } else { vec![not_a_name()] };
+                faults.extend(judged.err().into_iter().flatten());
+                Err(TypeRefused::Faults(faults))
+            }
+        }
     }
 
     /// A type as it was kept.
@@ -163,6 +165,10 @@ impl EventType {
         if made.description().chars().count() > MAX_DESCRIPTION_CHARS {
             let detail = format!("must have at most {MAX_DESCRIPTION_CHARS} characters");
             faults.push(Violation { pointer: "/description".to_owned(), detail });
+        } else if made.description().contains('\0') {
+            // No text column of PostgreSQL can hold it.
+            let detail = "can't hold the character U+0000".to_owned();
+            faults.push(Violation { pointer: "/description".to_owned(), detail });
         }
         let by_schema = match made.schema().map(schema::read) {
             None => Some(Judge::of_anything()),
@@ -182,6 +188,13 @@ impl EventType {
         }
         if faults.is_empty() { Ok(made) } else { Err(faults) }
     }
+}
+
+fn not_a_name() -> Violation {
+    let detail = format!(
+        "must be an event type's name such as claim.opened: parts of letters, digits, \"_\" and \"-\", joined by dots, at most {MAX_EVENT_TYPE_BYTES} characters"
+    );
+    Violation { pointer: "/name".to_owned(), detail }
 }
 
 /// What is wrong with an example by itself and by its type's schema.

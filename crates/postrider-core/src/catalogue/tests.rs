@@ -81,6 +81,8 @@ fn names_read_as_event_types_and_are_given_once() {
     for wrong in ["", "claim.", "claim.*", "*", "a b", "é", "a..b", &"x".repeat(129)] {
         assert_eq!(fault(named(wrong)).pointer, "/name", "{wrong}");
     }
+    let both = Catalogue::built_in().judge_new(definition("claim.*", Some(json!(7)), None));
+    assert!(matches!(both, Err(TypeRefused::Faults(faults)) if faults.len() == 2), "all at once");
     for taken in ["policy.created", "endpoint.failing"] {
         assert_eq!(named(taken).unwrap_err(), TypeRefused::IsThere);
     }
@@ -212,6 +214,9 @@ fn a_schema_has_its_bounds() {
         ..definition("claim.opened", None, None)
     };
     assert_eq!(fault(Catalogue::built_in().judge_new(described)).pointer, "/description");
+    let described =
+        Definition { description: Some("a\0b".to_owned()), ..definition("claim.opened", None, None) };
+    assert_eq!(fault(Catalogue::built_in().judge_new(described)).pointer, "/description");
 }
 
 #[test]
@@ -277,6 +282,23 @@ fn the_services_own_types_are_not_changed() {
     let catalogue = Catalogue::built_in();
     let failing = catalogue.get("endpoint.failing").unwrap();
     assert_eq!(failing.changed(TypePatch::default(), NOW).unwrap_err(), TypeRefused::IsTheServices);
+}
+
+#[test]
+fn what_has_not_changed_is_not_compiled_again() {
+    let (stays, changes) =
+        (definition("a.stays", Some(schema()), None), definition("b.changes", Some(schema()), None));
+    let touched = Definition { archived: true, ..definition("policy.created", None, None) };
+    let (before, _) = Catalogue::new(vec![stays.clone(), changes.clone(), touched]);
+    let (after, left_out) = before.read_again(vec![stays, Definition { schema: None, ..changes }]);
+    assert_eq!(left_out, []);
+    let is_same = |name| Arc::ptr_eq(before.get(name).unwrap(), after.get(name).unwrap());
+    assert_eq!(
+        (is_same("a.stays"), is_same("b.changes"), is_same("policy.created"), is_same("offer.created")),
+        (true, false, false, true)
+    );
+    assert!(!after.get("policy.created").unwrap().is_archived(), "it is as it comes again");
+    assert_eq!(check(after.get("b.changes").unwrap(), "{}"), Ok(true));
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn row(visit: &Visit, entry: &Entry, now: postrider_core::time::Timestamp) -> Ma
                 @if !entry.fields.is_empty() { " " span.muted { (visible(&entry.fields.join(", "))) } }
             }
             td { (names::account_link(visit, entry.account)) }
-            td { (target(visit, &entry.target)) }
+            td { (target(visit, entry)) }
             td { (by(entry.who.actor)) }
             td { @if let Some(address) = entry.who.address { span.id { (address) } } @else { span.muted { "–" } } }
             td { (time::short(entry.at, now)) }
@@ -75,12 +75,15 @@ fn row(visit: &Visit, entry: &Entry, now: postrider_core::time::Timestamp) -> Ma
 }
 
 /// The thing, as a link where it has a page.
-fn target(visit: &Visit, target: &str) -> Markup {
-    let page = match target.split_once('_') {
-        Some(("ep", _)) => "/endpoints/",
-        Some(("dlv", _)) => "/deliveries/",
-        Some(("rpl", _)) => "/replays/",
-        Some(("acc", _)) => "/accounts/",
+fn target(visit: &Visit, entry: &Entry) -> Markup {
+    let target = &*entry.target;
+    let page = match (entry.action, target.split_once('_')) {
+        // Its name may look like anything.
+        (Action::EventTypeCreated | Action::EventTypeUpdated, _) => "/event-types/",
+        (_, Some(("ep", _))) => "/endpoints/",
+        (_, Some(("dlv", _))) => "/deliveries/",
+        (_, Some(("rpl", _))) => "/replays/",
+        (_, Some(("acc", _))) => "/accounts/",
         _ => return html! { span.id { (visible(target)) } },
     };
     html! { a.id href=(visit.link(&format!("{page}{target}"))) { (visible(target)) } }

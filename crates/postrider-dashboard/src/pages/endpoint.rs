@@ -173,7 +173,7 @@ fn test_form(visit: &Visit, view: &EndpointView) -> Markup {
                         select #test-type name="type" {
                             option value="" { "The first it subscribed" }
                             @for name in event_types::names_for(visit, view.endpoint.account) {
-                                option value=(name) { (name) @if !subscription.matches(name) { " (not subscribed)" } }
+                                option value=(name) { (name) @if !subscription.matches(&name) { " (not subscribed)" } }
                             }
                         }
                     }

@@ -41,7 +41,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
 /// The form of an endpoint that is there.
 pub(crate) async fn edit(visit: Visit) -> Answer {
     let view = names::find_endpoint(&visit)?;
-    let typed = Typed::of(&view.endpoint, &event_types::all_names(&visit));
+    let typed = Typed::of(&view.endpoint, &event_types::names_to_subscribe(&visit));
     let content = changing(&visit, &view.endpoint, &typed, &Faults::new());
     layout::page(&visit, Section::Endpoints, "Edit endpoint", content)
 }
@@ -282,7 +282,7 @@ fn common(visit: &Visit, typed: &Typed, faults: &Faults) -> Markup {
                 input #type-any type="checkbox" name="types" value="*" checked[typed.types.iter().any(|name| name == "*")];
                 label for="type-any" { "All " span.muted { "those that are added later as well" } }
             }
-            @for (index, name) in event_types::all_names(visit).iter().enumerate() {
+            @for (index, name) in event_types::names_to_subscribe(visit).iter().enumerate() {
                 div.tick {
                     input id={ "type-" (index) } type="checkbox" name="types" value=(name) checked[typed.types.contains(name)];
                     label for={ "type-" (index) } { code { (name) } }

@@ -57,6 +57,9 @@ pub(crate) async fn create(visit: Visit) -> Answer {
                 let id = accepted.first().map(|event| event.id).ok_or(Refusal::NotFound)?;
                 return Ok(visit.see(&format!("/events/{id}?said=sent")));
             }
+            Err(EngineError::EventRefused { faults, .. }) => {
+                typed.faults.extend(faults.into_iter().map(|fault| (fault.pointer, fault.detail)));
+            }
             Err(EngineError::NotFound) => {
                 typed.faults.push(("account".to_owned(), "is not there any more".to_owned()))
             }

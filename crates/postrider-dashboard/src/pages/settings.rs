@@ -14,6 +14,7 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secret;
 use postrider_engine::Engine;
 
+use super::event_types::why_not;
 use crate::form::Fields;
 
 /// The fields of the form, as they were typed.
@@ -111,7 +112,7 @@ impl Typed {
         let mut faults = Faults::new();
         let url = engine.address_guard().check_url(&self.url);
         let url = note(&mut faults, "url", url.map_err(|why| why.to_string()));
-        let subscription = note(&mut faults, "types", self.subscription(engine));
+        let subscription = note(&mut faults, "types", self.subscription(engine, before));
         if self.description.chars().count() > MAX_DESCRIPTION_CHARS {
             faults.push(("description", format!("has at most {MAX_DESCRIPTION_CHARS} characters")));
         }
@@ -154,7 +155,8 @@ impl Typed {
         })
     }
 
-    fn subscription(&self, engine: &Engine) -> Result<Subscription, String> {
+    /// What is subscribed already may stay, in use or not.
+    fn subscription(&self, engine: &Engine, before: Option<&Endpoint>) -> Result<Subscription, String> {
         let typed = self.patterns.split([',', '\n']).map(str::trim).filter(|text| !text.is_empty());
         let mut texts: Vec<&str> = self.types.iter().map(String::as_str).collect();
         texts.extend(typed);
@@ -164,12 +166,14 @@ impl Typed {
         }
         let subscription = Subscription::parse(&texts).map_err(|(_, why)| why.to_string())?;
         // A misspelt name would wait for ever for an event that can't come.
-        let unknown = subscription.patterns().iter().find_map(|pattern| match pattern {
-            Pattern::Exact(name) if !super::event_types::is_known(engine, name) => Some(name),
+        let stays =
+            |pattern| before.is_some_and(|before| before.settings.subscription.patterns().contains(pattern));
+        let wrong = subscription.patterns().iter().find_map(|pattern| match pattern {
+            Pattern::Exact(name) if !stays(pattern) => Some((name, why_not(engine, name)?)),
             _ => None,
         });
-        match unknown {
-            Some(name) => Err(format!("“{name}” is no event type of the catalogue")),
+        match wrong {
+            Some((name, why)) => Err(format!("“{name}” {why}")),
             None => Ok(subscription),
         }
     }

@@ -6,6 +6,16 @@ use postrider_core::delivery::Status;
 use postrider_core::endpoint::{DisabledReason, State};
 use postrider_engine::model::EndpointView;
 
+/// A mark that says neither good nor bad.
+pub(crate) fn plain(text: &str) -> Markup {
+    badge("test", text)
+}
+
+/// A mark of what is out of use.
+pub(crate) fn off(text: &str) -> Markup {
+    badge("off", text)
+}
+
 fn badge(kind: &str, text: &str) -> Markup {
     html! { span class={ "badge " (kind) } { (text) } }
 }

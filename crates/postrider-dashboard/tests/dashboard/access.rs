@@ -8,7 +8,7 @@ use crate::client::Visitor;
 use crate::harness::{OPERATOR_KEY, PATIENCE, Service};
 
 /// Every page that needs no id.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 15] = [
     "/",
     "/search?q=acme",
     "/deliveries",
@@ -18,6 +18,8 @@ const PAGES: [&str; 13] = [
     "/events/new",
     "/event-types",
     "/event-types/policy.created",
+    "/event-types/policy.created/edit",
+    "/new-event-type",
     "/replays",
     "/replays/new",
     "/accounts",

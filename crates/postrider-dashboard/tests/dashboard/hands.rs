@@ -154,7 +154,7 @@ async fn a_page_that_has_looked_through_many_rows_in_vain_says_that_there_is_mor
     for _ in 0..11 {
         let submission = Submission {
             account,
-            event_type: "policy.created",
+            event_type: service.engine.catalogue().get("policy.created").cloned().unwrap(),
             livemode: false,
             payload: bytes::Bytes::from_static(PAYLOAD.as_bytes()),
         };

@@ -155,7 +155,7 @@ impl Service {
     pub(crate) async fn send(&self, account: AccountId, payload: &str) -> DeliveryId {
         let submission = Submission {
             account,
-            event_type: "policy.created",
+            event_type: self.engine.catalogue().get("policy.created").cloned().unwrap(),
             livemode: false,
             payload: Bytes::from(payload.to_owned()),
         };

@@ -6,6 +6,7 @@ mod access;
 mod attempts;
 mod browser;
 mod client;
+mod event_types;
 mod forms;
 mod hands;
 mod harness;

@@ -75,6 +75,8 @@ async fn a_customer_sees_their_own_and_nothing_of_others_or_of_the_operator() {
         "/accounts".to_owned(),
         "/operations".to_owned(),
         "/events/new".to_owned(),
+        "/new-event-type".to_owned(),
+        "/event-types/policy.created/edit".to_owned(),
     ] {
         assert_eq!(customer.get(&format!("{base}{page}")).await.status, 404, "{page}");
     }

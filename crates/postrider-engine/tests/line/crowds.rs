@@ -32,7 +32,7 @@ async fn neighbour(house: &House) -> AccountId {
 async fn send(house: &House, account: AccountId, events: usize) -> Vec<String> {
     let submission = || Submission {
         account,
-        event_type: "policy.created",
+        event_type: house.event_type("policy.created"),
         livemode: false,
         payload: Bytes::from_static(br#"{"livemode":false}"#),
     };

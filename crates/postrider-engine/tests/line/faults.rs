@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use postrider_core::audit::{Action, Who};
+use postrider_core::catalogue::Definition;
 use postrider_core::delivery::Status;
 use postrider_core::endpoint::{DisabledReason, State};
 use postrider_core::event::Event;
@@ -10,6 +12,7 @@ use postrider_core::id::{AccountId, DeliveryId, EventId};
 use postrider_engine::model::StateChange;
 use postrider_engine::{EngineConfig, EngineError, EventFilter};
 use postrider_store::Store as _;
+use postrider_store::model::event_types::NewEventType;
 use postrider_store::model::{NewDelivery, NewEvent};
 
 use crate::defaults;
@@ -75,9 +78,23 @@ async fn an_enabling_by_hand_is_the_last_word_over_a_disabling_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_breaks_off_before_it_is_sent_is_a_failed_one_and_holds_nothing_up() {
-    let house = House::build(defaults(), |_, _| Reply::Status(200)).await;
+    let mut house = House::build(defaults(), |_, _| Reply::Status(200)).await;
     house.endpoint("fine.example", |settings| settings.max_in_flight = 1).await;
-    // No header can say this, which is found out when it is signed.
+    // No header can say this, which is found out when it is signed. Nobody but the store lets such a name in.
+    let now = house.engine.now();
+    let definition = Definition {
+        name: "grüße.gesendet".to_owned(),
+        description: None,
+        schema: None,
+        example: None,
+        validation: true,
+        archived: false,
+        created_at: now,
+        updated_at: now,
+    };
+    let deed = Who::SERVICE.did(Action::EventTypeCreated, AccountId::OPERATOR, &definition.name, now);
+    house.store.create_event_type(NewEventType { definition, deed, keep: None }).await.unwrap();
+    house.restart().await;
     let poisonous = house.send("grüße.gesendet").await.deliveries[0].0;
     let next = house.send("policy.created").await.deliveries[0].0;
     house.until_status(next, Status::Delivered).await;

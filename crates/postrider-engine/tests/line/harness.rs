@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use postrider_core::attempt::{FailureCode, Outcome, RequestLog, Timings};
+use postrider_core::catalogue::EventType;
 use postrider_core::delivery::{Delivery, Status};
 use postrider_core::endpoint::EndpointSettings;
 use postrider_core::event_type::Subscription;
@@ -265,6 +266,11 @@ impl House {
         self.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap()
     }
 
+    /// An event type as it stands.
+    pub(crate) fn event_type(&self, name: &str) -> Arc<EventType> {
+        self.engine.catalogue().get(name).cloned().unwrap()
+    }
+
     /// Hands in one test event.
     pub(crate) async fn send(&self, event_type: &'static str) -> Accepted {
         self.send_payload(event_type, br#"{"livemode":false}"#).await
@@ -273,7 +279,7 @@ impl House {
     pub(crate) async fn send_payload(&self, event_type: &'static str, payload: &[u8]) -> Accepted {
         let submission = Submission {
             account: self.account,
-            event_type,
+            event_type: self.event_type(event_type),
             livemode: false,
             payload: Bytes::copy_from_slice(payload),
         };

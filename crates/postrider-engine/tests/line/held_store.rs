@@ -10,6 +10,7 @@ use bytes::Bytes;
 use postrider_core::account::{Account, AccountKey, AccountNo};
 use postrider_core::attempt::{Attempt, Outcome};
 use postrider_core::audit::{Deed, Entry};
+use postrider_core::catalogue::Definition;
 use postrider_core::delivery::{CancelReason, Delivery, DeliverySeq};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::event::Event;
@@ -17,6 +18,7 @@ use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
+use postrider_store::model::event_types::{EventTypeChange, NewEventType};
 use postrider_store::model::once::{Before, Claim, Keep};
 use postrider_store::model::portal::NewPortalLink;
 use postrider_store::model::{
@@ -159,6 +161,9 @@ hands_on! {
     create_portal_link(link: NewPortalLink) -> Result<(), StoreError>;
     revoke_portal_link(account: AccountNo, id: LinkId, deed: Deed) -> Result<(), StoreError>;
     portal_link(sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError>;
+    event_types() -> Result<Vec<Definition>, StoreError>;
+    create_event_type(event_type: NewEventType) -> Result<(), StoreError>;
+    change_event_type(change: EventTypeChange) -> Result<(), StoreError>;
     create_endpoint(endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError>;
     set_secrets(change: SecretsChange) -> Result<i64, StoreError>;
     delete_endpoint(endpoint: EndpointNo, deed: Deed) -> Result<i64, StoreError>;

@@ -4,6 +4,7 @@
 mod clock;
 #[cfg(test)]
 mod crowds;
+mod event_types;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -381,7 +382,7 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     house.endpoint("all.example", |_| {}).await;
     let good = postrider_engine::model::Submission {
         account: house.account,
-        event_type: "policy.created",
+        event_type: house.event_type("policy.created"),
         livemode: false,
         payload: bytes::Bytes::from_static(b"{}"),
     };
@@ -402,7 +403,7 @@ async fn a_service_that_stops_takes_nothing_and_lets_what_is_in_flight_end() {
     house.engine.begin_shutdown();
     let submission = postrider_engine::model::Submission {
         account: house.account,
-        event_type: "policy.created",
+        event_type: house.event_type("policy.created"),
         livemode: false,
         payload: bytes::Bytes::from_static(b"{}"),
     };

@@ -114,7 +114,7 @@ async fn a_replay_sends_what_was_finished_again_as_new_deliveries_with_the_same_
 async fn only_what_is_asked_for_is_sent_again_and_what_is_pending_is_skipped() {
     let script = |seen: &crate::harness::Seen, before| match (seen.event_type.as_str(), before) {
         ("policy.updated", 0..=2) => Reply::Status(500),
-        ("policy.lapsed", _) => Reply::After(Duration::from_secs(15)),
+        ("policy.cancelled", _) => Reply::After(Duration::from_secs(15)),
         _ => Reply::Status(200),
     };
     let house = House::build(limited(GENEROUS), script).await;
@@ -122,7 +122,7 @@ async fn only_what_is_asked_for_is_sent_again_and_what_is_pending_is_skipped() {
     deliver(&house, 3).await;
     let exhausted = house.send("policy.updated").await;
     house.until_status(exhausted.deliveries[0].0, Status::Exhausted).await;
-    let pending = house.send("policy.lapsed").await;
+    let pending = house.send("policy.cancelled").await;
     let selection = Selection { status: Some(Status::Exhausted), ..Selection::default() };
     let draft = ReplayDraft { endpoint, selection };
     let counted = house.engine.count_replay(draft.clone()).await.unwrap();

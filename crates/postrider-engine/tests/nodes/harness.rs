@@ -267,7 +267,8 @@ impl Node {
 
     pub(crate) async fn send(&self, account: AccountId) -> Accepted {
         let payload = Bytes::from_static(br#"{"livemode": true}"#);
-        let submission = Submission { account, event_type: "policy.created", livemode: true, payload };
+        let event_type = self.engine.catalogue().get("policy.created").cloned().unwrap();
+        let submission = Submission { account, event_type, livemode: true, payload };
         self.engine.ingest(vec![submission]).await.unwrap().remove(0)
     }
 

@@ -9,11 +9,12 @@ mod health;
 mod settings;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use postrider_core::catalogue::TypePatch;
 use postrider_core::delivery::Status;
 use postrider_core::endpoint::{RateLimit, State};
-use postrider_engine::model::{EndpointPatch, StateChange};
+use postrider_engine::model::{EndpointPatch, EventTypeDraft, StateChange};
 use postrider_engine::{Engine, EngineError};
 
 use crate::harness::{Database, Reply, SOON, in_order_of_first};
@@ -66,6 +67,43 @@ async fn what_is_changed_at_one_node_holds_at_the_others() {
     first.engine.by(postrider_core::audit::Who::SERVICE).delete_endpoint(endpoint).await.unwrap();
     second.until(|engine| matches!(engine.endpoint(endpoint), Err(EngineError::NotFound))).await;
     assert!(second.send(account).await.deliveries.is_empty());
+}
+
+/// Made, changed and archived at one node: known there at once, and at the other within a second.
+#[tokio::test]
+async fn an_event_type_made_at_one_node_is_known_at_the_others() {
+    let database = Database::new();
+    let (first, second) =
+        (database.node(|_, _| Reply::Status(200)).await, database.node(|_, _| Reply::Status(200)).await);
+    let who = postrider_core::audit::Who::SERVICE;
+    let draft = |name: &str| EventTypeDraft {
+        name: name.to_owned(),
+        description: None,
+        schema: Some(r#"{"required": ["claim"]}"#.to_owned()),
+        example: None,
+        validation: true,
+    };
+    first.engine.by(who).create_event_type(draft("claim.opened"), None).await.unwrap();
+    assert!(first.engine.catalogue().get("claim.opened").is_some());
+    let began = Instant::now();
+    second.until(|engine| engine.catalogue().get("claim.opened").is_some()).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "within a second, on a machine that is not busy");
+
+    // Whatever is known there: a change begins with what is stored.
+    second.engine.by(who).create_event_type(draft("claim.closed"), None).await.unwrap();
+    let patch = TypePatch { archived: Some(true), ..TypePatch::default() };
+    first.engine.by(who).update_event_type("claim.closed", patch.clone()).await.unwrap();
+    let twice = second.engine.by(who).create_event_type(draft("claim.opened"), None).await;
+    assert!(matches!(twice, Err(EngineError::Conflict(_))), "{twice:?}");
+    first.engine.by(who).update_event_type("policy.created", patch).await.unwrap();
+    second
+        .until(|engine| {
+            let catalogue = engine.catalogue();
+            ["claim.closed", "policy.created"]
+                .iter()
+                .all(|name| catalogue.get(name).is_some_and(|known| known.is_archived()))
+        })
+        .await;
 }
 
 /// Whoever was let in at one node must not be let in at another, and what one signs with the others sign with.

@@ -24,7 +24,7 @@ fn definition(world: &World<'_>, name: &str) -> Definition {
     }
 }
 
-pub(super) fn new(world: &World<'_>, name: &str) -> NewEventType {
+pub(crate) fn new(world: &World<'_>, name: &str) -> NewEventType {
     let definition = definition(world, name);
     let deed = Deed { action: Action::EventTypeCreated, target: name.to_owned(), ..deed_at(world.now()) };
     NewEventType { definition, deed, keep: None }
@@ -77,7 +77,7 @@ pub async fn event_types_change_only_from_what_they_were(backend: &dyn Backend) 
     };
     let store = &world.store;
     store.change_event_type(change(&world, Some(before.clone()), after.clone())).await.unwrap();
-    assert_eq!(stored(&world).await, [after.clone()]);
+    assert_eq!(stored(&world).await, std::slice::from_ref(&after));
     for stale in [Some(before), None] {
         let back = Definition { archived: false, ..after.clone() };
         let refused = store.change_event_type(change(&world, stale, back)).await;

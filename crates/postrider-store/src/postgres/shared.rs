@@ -104,9 +104,15 @@ impl Shared {
         self.told.notify_one();
     }
 
-    /// Takes the news there are.
-    pub(super) fn take_news(&self) -> News {
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes the news, once there are any.
+    pub(super) async fn news(&self) -> News {
+        loop {
+            let news = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
+            if !news.is_empty() {
+                return news;
+            }
+            self.told.notified().await;
+        }
     }
 
     pub(super) async fn numbering(&self) -> MutexGuard<'_, ()> {

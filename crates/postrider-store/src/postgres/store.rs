@@ -351,13 +351,7 @@ impl Store for PostgresStore {
     }
 
     async fn news(&self) -> News {
-        loop {
-            let news = self.shared.take_news();
-            if !news.is_empty() {
-                return news;
-            }
-            self.shared.told.notified().await;
-        }
+        self.shared.news().await
     }
 
     async fn hold(&self, endpoint: EndpointNo) -> Result<bool, StoreError> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::shared::{Common, ListArgs, id};
+use super::shared::{Common, ListArgs, OnceArgs, id};
 use super::table::Column;
 use crate::client::path_of;
 
@@ -34,6 +34,8 @@ pub(crate) enum AccountsCommand {
         /// What you call it
         name: String,
         #[command(flatten)]
+        once: OnceArgs,
+        #[command(flatten)]
         common: Common,
     },
     /// Give an account another name
@@ -60,7 +62,9 @@ impl AccountsCommand {
         match self {
             Self::List { list, common } => common.list("/v1/accounts", &[], &list, &COLUMNS),
             Self::Show { account, common } => common.show(&path_of("accounts", &account)),
-            Self::Create { name, common } => common.post("/v1/accounts", &json!({ "name": name })),
+            Self::Create { name, once, common } => {
+                common.create("/v1/accounts", &json!({ "name": name }).to_string(), &once)
+            }
             Self::Rename { account, name, common } => {
                 common.patch(&path_of("accounts", &account), &json!({ "name": name }))
             }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::shared::{Common, ListArgs, ModeArgs, TimeArgs, id};
+use super::shared::{Common, ListArgs, ModeArgs, OnceArgs, TimeArgs, id};
 use super::table::Column;
 use crate::client::path_of;
 
@@ -35,6 +35,8 @@ pub(crate) enum DeliveriesCommand {
     Resend {
         #[arg(value_name = "dlv_…", value_parser = id)]
         delivery: String,
+        #[command(flatten)]
+        once: OnceArgs,
         #[command(flatten)]
         common: Common,
     },
@@ -95,8 +97,8 @@ impl DeliveriesCommand {
                 common.list("/v1/deliveries", &filters, &list, &COLUMNS)
             }
             Self::Show { delivery, common } => common.show(&path_of("deliveries", &delivery)),
-            Self::Resend { delivery, common } => {
-                common.post(&format!("{}/resend", path_of("deliveries", &delivery)), &json!({}))
+            Self::Resend { delivery, once, common } => {
+                common.create(&format!("{}/resend", path_of("deliveries", &delivery)), "{}", &once)
             }
             Self::Cancel { delivery, common } => {
                 common.post(&format!("{}/cancel", path_of("deliveries", &delivery)), &json!({}))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::shared::{Common, ListArgs, ModeArgs, id};
+use super::shared::{Common, ListArgs, ModeArgs, OnceArgs, id};
 use super::table::Column;
 use crate::client::path_of;
 
@@ -58,6 +58,8 @@ pub(crate) enum EndpointsCommand {
         /// The example's event type; without it, the first that the endpoint subscribed
         #[arg(long = "type", value_name = "TYPE")]
         event_type: Option<String>,
+        #[command(flatten)]
+        once: OnceArgs,
         #[command(flatten)]
         common: Common,
     },
@@ -114,6 +116,8 @@ pub(crate) struct NewEndpoint {
     secret: Option<String>,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    once: OnceArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -238,9 +242,10 @@ impl EndpointsCommand {
                 let path = format!("{}/secret/overlap", path_of("endpoints", &endpoint));
                 common.delete(&path, &format!("the overlap of {endpoint}"))
             }
-            Self::Test { endpoint, event_type, common } => {
+            Self::Test { endpoint, event_type, once, common } => {
                 let body = event_type.map_or_else(|| json!({}), |name| json!({ "event_type": name }));
-                common.post(&format!("{}/test", path_of("endpoints", &endpoint)), &body)
+                let path = format!("{}/test", path_of("endpoints", &endpoint));
+                common.create(&path, &body.to_string(), &once)
             }
             Self::Pause(one) => one.to("pause"),
             Self::Resume(one) => one.to("resume"),
@@ -265,7 +270,7 @@ fn rotate(rotation: Rotation) -> anyhow::Result<ExitCode> {
 }
 
 fn create(args: NewEndpoint) -> anyhow::Result<ExitCode> {
-    let NewEndpoint { to, account, mode, types, secret, settings, common } = args;
+    let NewEndpoint { to, account, mode, types, secret, settings, once, common } = args;
     let mut body = settings.fields();
     body.insert("url".to_owned(), Value::from(to));
     body.insert("event_types".to_owned(), Value::from(types));
@@ -275,7 +280,7 @@ fn create(args: NewEndpoint) -> anyhow::Result<ExitCode> {
         ("secret", secret.map(Value::from)),
     ];
     body.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    common.post("/v1/endpoints", &Value::Object(body))
+    common.create("/v1/endpoints", &Value::Object(body).to_string(), &once)
 }
 
 fn change(args: ChangedEndpoint) -> anyhow::Result<ExitCode> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 
-use super::shared::{Common, ListArgs, ModeArgs, id};
+use super::shared::{Common, ListArgs, ModeArgs, OnceArgs, id};
 use super::table::Column;
 use crate::client::path_of;
 
@@ -36,6 +36,8 @@ pub(crate) enum KeysCommand {
         #[command(flatten)]
         mode: ModeArgs,
         #[command(flatten)]
+        once: OnceArgs,
+        #[command(flatten)]
         common: Common,
     },
     /// Revoke a key: it stops working at once
@@ -53,8 +55,9 @@ impl KeysCommand {
         let of = |account: &str| format!("{}/keys", path_of("accounts", account));
         match self {
             Self::List { account, list, common } => common.list(&of(&account), &[], &list, &COLUMNS),
-            Self::Create { account, mode, common } => {
-                common.post(&of(&account), &json!({ "livemode": mode.livemode().unwrap_or_default() }))
+            Self::Create { account, mode, once, common } => {
+                let body = json!({ "livemode": mode.livemode().unwrap_or_default() }).to_string();
+                common.create(&of(&account), &body, &once)
             }
             Self::Revoke { named, common } => common.delete(&path_of("keys", &named), &named),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::shared::{Common, ListArgs, ModeArgs, TimeArgs, id};
+use super::shared::{Common, ListArgs, ModeArgs, OnceArgs, TimeArgs, id};
 use super::table::{Column, printable};
 use crate::client::{Client, path_of};
 
@@ -80,6 +80,8 @@ pub(crate) struct NewReplay {
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
     #[command(flatten)]
+    once: OnceArgs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -101,7 +103,7 @@ impl ReplaysCommand {
 }
 
 fn create(args: NewReplay) -> anyhow::Result<ExitCode> {
-    let NewReplay { endpoint, status, event_type, time, dry_run, wait, common } = args;
+    let NewReplay { endpoint, status, event_type, time, dry_run, wait, once, common } = args;
     let given = [
         ("endpoint", Some(endpoint)),
         ("status", status),
@@ -115,7 +117,7 @@ fn create(args: NewReplay) -> anyhow::Result<ExitCode> {
         body.insert("dry_run".to_owned(), Value::Bool(true));
     }
     let client = common.client()?;
-    let made = client.post("/v1/replays", &Value::Object(body).to_string())?;
+    let made = common.made("/v1/replays", &Value::Object(body).to_string(), &once)?;
     if !wait {
         return common.answer(&made);
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use postrider_core::limits::MAX_IDEMPOTENCY_KEY_CHARS;
 use postrider_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -40,6 +41,14 @@ pub(crate) struct ListArgs {
     /// Go on where a list ended: the cursor that it gave
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+}
+
+/// What makes a call that creates safe to repeat.
+#[derive(Debug, Args)]
+pub(crate) struct OnceArgs {
+    /// Make it once, however often this is called with the same key within 24 hours (such as a UUID)
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 /// One mode, or both.
@@ -80,6 +89,14 @@ pub(crate) struct TimeArgs {
 pub(crate) fn id(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > MAX_ID_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("an id or a name is 1 to 200 visible ASCII characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn idempotency_key(text: &str) -> Result<String, String> {
+    let is_key = (1..=MAX_IDEMPOTENCY_KEY_CHARS).contains(&text.len());
+    if !is_key || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("an idempotency key is 1 to 255 visible ASCII characters, such as a UUID".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -165,6 +182,20 @@ impl Common {
         self.answer(&self.client()?.post(path, &body.to_string())?)
     }
 
+    /// Makes something, once for each idempotency key, and shows the answer.
+    pub(crate) fn create(&self, path: &str, body: &str, once: &OnceArgs) -> anyhow::Result<ExitCode> {
+        self.answer(&self.made(path, body, once)?)
+    }
+
+    /// Makes something, once for each idempotency key.
+    pub(crate) fn made(&self, path: &str, body: &str, once: &OnceArgs) -> anyhow::Result<Value> {
+        let (answer, is_replayed) = self.client()?.post_once(path, body, once.idempotency_key.as_deref())?;
+        if is_replayed {
+            show::hint("this was made before, by a call with the same key; nothing new was made");
+        }
+        Ok(answer)
+    }
+
     /// Changes something and shows what it is now.
     pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<ExitCode> {
         self.answer(&self.client()?.patch(path, &body.to_string())?)
@@ -212,6 +243,10 @@ mod tests {
         assert!(id("ep_01").is_ok());
         for wrong in ["", "two words", "ü", "a\nb", &"a".repeat(201)] {
             assert!(id(wrong).is_err(), "{wrong}");
+        }
+        assert!(idempotency_key(&"k".repeat(255)).is_ok());
+        for wrong in ["", "two words", "ü", &"k".repeat(256)] {
+            assert!(idempotency_key(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn json(answer: &Value) -> anyhow::Result<ExitCode> {
 }
 
 /// A remark beside the answer, which is none of it.
-pub(super) fn hint(text: &str) {
+pub(crate) fn hint(text: &str) {
     use std::io::Write as _;
     drop(writeln!(anstream::stderr(), "{}", paint(DIM, printable(text))));
 }

@@ -269,3 +269,67 @@ fn the_audit_log_tells_who_did_what() {
     let (code, out, err) = here.run(&["audit", "--action", "endpoint.exploded"]);
     assert!(code == Some(1) && err.contains("action"), "{out}{err}");
 }
+
+#[test]
+fn event_types_are_made_changed_archived_and_triggered() {
+    let here = Here::start();
+    let account = here.json(&["accounts", "create", "Acme"]);
+    let file = |name: &str, text: &str| {
+        let path = here.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let schema =
+        file("schema.json", r#"{"required": ["claim"], "properties": {"claim": {"type": "string"}}}"#);
+    let example = file("example.json", "{ \"claim\" : \"C-1\", \"n\": 1.10 }\n");
+    let create = ["event-types", "create", "claim.opened", "--description", "A claim.", "--schema", &schema];
+    let made = here.json(&[&create[..], &["--example", &example, "--idempotency-key", "k1"]].concat());
+    assert_eq!((&made["custom"], &made["validation"]), (&Value::Bool(true), &Value::from("on")));
+    let again = [&create[..], &["--example", &example, "--idempotency-key", "k1", "--json"]].concat();
+    let (code, out, err) = here.run(&again);
+    assert!(code == Some(0) && err.contains("made before"), "{out}{err}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), made);
+    let (code, _, err) = here.run(&create);
+    assert!(code == Some(1) && err.contains("409"), "{err}");
+    let (code, out, _) = here.run(&["event-types", "list"]);
+    assert!(code == Some(0) && out.contains("ARCHIVED") && out.contains("claim.opened"), "{out}");
+
+    let trigger = ["trigger", "claim.opened", "--account", text(&account, "id")];
+    let sent = here.json(&trigger);
+    let (_, payload, _) = here.run(&["events", "payload", text(&sent, "id")]);
+    assert_eq!(payload, "{ \"claim\" : \"C-1\", \"n\": 1.10 }", "the example, byte for byte");
+    let (code, _, err) = here.run(&[&trigger[..], &["--set", "claim=7"]].concat());
+    assert!(code == Some(1) && err.contains("/payload/claim"), "{err}");
+
+    let narrow = file("narrow.json", r#"{"required": ["other"]}"#);
+    let (code, _, err) = here.run(&["event-types", "update", "claim.opened", "--schema", &narrow]);
+    assert!(code == Some(1) && err.contains("own example"), "{err}");
+    let (code, _, err) = here.run(&["event-types", "update", "claim.opened"]);
+    assert!(code == Some(1) && err.contains("nothing to change"), "{err}");
+    let off = here.json(&["event-types", "update", "claim.opened", "--validation", "off", "--archived"]);
+    assert_eq!((&off["validation"], &off["archived"]), (&Value::from("off"), &Value::Bool(true)));
+    let (code, _, err) = here.run(&trigger);
+    assert!(code == Some(1) && err.contains("archived"), "{err}");
+    let back = here.json(&["event-types", "update", "claim.opened", "--archived", "no", "--schema", "none"]);
+    assert_eq!((&back["archived"], &back["schema"]), (&Value::Bool(false), &Value::Null));
+    let (code, out, _) = here.run(&["event-types", "show", "claim.opened"]);
+    assert!(code == Some(0) && out.contains("1.10"), "{out}");
+}
+
+#[test]
+fn a_way_into_the_portal_is_made_and_revoked() {
+    let here = Here::start();
+    let account = here.json(&["accounts", "create", "Acme"]);
+    let id = text(&account, "id");
+    let made = here.json(&["portal-links", "create", id, "--test", "--expires-in", "120"]);
+    assert_eq!(made["livemode"], Value::Bool(false));
+    let (code, out, err) = here.run(&["portal-links", "create", id]);
+    let opened = format!("{}/portal/", here.service.url);
+    assert!(code == Some(0) && out.contains("lnk_") && err.contains(&opened), "{out}{err}");
+    let (code, _, err) = here.run(&["portal-links", "create", id, "--expires-in", "1"]);
+    assert!(code == Some(1) && err.contains("/expires_in_seconds"), "{err}");
+    let link = text(&made, "id");
+    assert_eq!(here.run(&["portal-links", "revoke", id, link]).0, Some(0));
+    let (code, _, err) = here.run(&["portal-links", "revoke", id, link]);
+    assert!(code == Some(1) && err.contains("404"), "{err}");
+}

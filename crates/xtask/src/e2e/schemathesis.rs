@@ -93,7 +93,7 @@ fn configuration(rest: &Rest) -> Result<String> {
     for (paths, id) in [
         ("^/v1/accounts/", account.id.as_str()),
         ("^/v1/endpoints/", endpoint.id.as_str()),
-        ("^/v1/event-types/", "policy.created"),
+        ("^/v1/event-types/", "policy.updated"),
         ("^/v1/events/\\\\{", event.guid.as_str()),
         ("^/v1/deliveries/\\\\{", delivery.as_str()),
     ] {

@@ -9,16 +9,6 @@ use super::{
 use crate::openapi::describe::schema;
 
 pub(super) fn events() -> Named {
-    let event_type = whole(
-        json!({
-            "name": text(), "description": text(), "schema": { "type": "object" }, "example": { "type": "object" },
-            "validation": one_of(&["on", "off"]),
-        }),
-        json!({
-            "name": "policy.created", "description": "A policy was created", "schema": { "type": "object" },
-            "example": { "id": "lpol_1", "livemode": false }, "validation": "on",
-        }),
-    );
     let event = whole(
         json!({ "id": id(""), "account": account_id(), "type": text(), "livemode": flag(), "created_at": time() }),
         json!({ "id": EVENT, "account": ACCOUNT, "type": "policy.created", "livemode": true, "created_at": AT }),
@@ -57,7 +47,9 @@ pub(super) fn events() -> Named {
         json!({ "results": [accepted["examples"][0]] }),
     );
     vec![
-        ("EventType", event_type),
+        ("EventType", event_type()),
+        ("EventTypeInput", event_type_input()),
+        ("EventTypeChange", event_type_change()),
         ("Event", event),
         ("EventWithPayload", with_payload),
         ("EventInput", input),
@@ -66,6 +58,61 @@ pub(super) fn events() -> Named {
         ("BatchAccepted", results),
         ("Routing", routing()),
     ]
+}
+
+/// A JSON Schema; `true` and `false` are some as well.
+fn json_schema() -> Value {
+    json!({ "type": ["object", "boolean", "null"], "description": "A JSON Schema (2020-12)" })
+}
+
+fn example_payload() -> Value {
+    json!({ "type": ["object", "null"], "description": "An example payload, byte for byte as it was given" })
+}
+
+fn claim() -> Value {
+    json!({
+        "name": "claim.opened", "description": "A claim was opened.",
+        "schema": { "type": "object", "required": ["claim_id"], "properties": { "claim_id": { "type": "string" } } },
+        "example": { "claim_id": "C-1", "livemode": false }, "validation": "on",
+    })
+}
+
+fn event_type() -> Value {
+    let mut shown = claim();
+    shown["archived"] = json!(false);
+    shown["custom"] = json!(true);
+    shown["updated_at"] = json!(AT);
+    whole(
+        json!({
+            "name": text(), "description": text(), "schema": json_schema(), "example": example_payload(),
+            "validation": one_of(&["on", "off"]), "archived": flag(), "custom": flag(), "updated_at": nullable(time()),
+        }),
+        shown,
+    )
+}
+
+fn event_type_input() -> Value {
+    object(
+        json!({
+            "name": { "type": "string", "maxLength": 128, "pattern": "^[a-zA-Z0-9_-]+(\\.[a-zA-Z0-9_-]+)*$" },
+            "description": nullable(json!({ "type": "string", "maxLength": 1000 })),
+            "schema": json_schema(), "example": example_payload(), "validation": nullable(one_of(&["on", "off"])),
+        }),
+        &["name"],
+        claim(),
+    )
+}
+
+fn event_type_change() -> Value {
+    object(
+        json!({
+            "description": nullable(json!({ "type": "string", "maxLength": 1000 })),
+            "schema": json_schema(), "example": example_payload(), "validation": nullable(one_of(&["on", "off"])),
+            "archived": nullable(flag()),
+        }),
+        &[],
+        json!({ "validation": "off", "archived": true }),
+    )
 }
 
 fn routing() -> Value {

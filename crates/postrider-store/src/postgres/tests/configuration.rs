@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use postrider_core::catalogue::Definition;
 use postrider_core::endpoint::{Endpoint, State};
 use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
 use postrider_core::time::Timestamp;
@@ -9,6 +10,7 @@ use postrider_pgtemp::Proxy;
 
 use super::{Database, NEVER, hear, world};
 use crate::conformance::world::deed_at;
+use crate::model::event_types::EventTypeChange;
 use crate::model::{EndpointUpdate, HealthUpdate, RecordBatch};
 use crate::postgres::{ConnectError, PostgresOptions, PostgresStore};
 use crate::{AcceptError, Store as _};
@@ -53,6 +55,24 @@ async fn a_change_is_heard_of_at_the_other_nodes() {
     first.delete_account(no, deed_at(here.now())).await.unwrap();
     hear(&second, |news| news.changed.contains(&no)).await;
     assert!(second.load_accounts(vec![no]).await.unwrap().accounts.is_empty());
+}
+
+/// Accounts have nothing to do with it.
+#[tokio::test]
+async fn an_event_type_is_heard_of_at_the_other_nodes() {
+    let database = Database::new();
+    let (first, second) = (database.node(NEVER).await, database.node(NEVER).await);
+    let here = world(&database, &first);
+    let new = crate::conformance::event_types::new(&here, "claim.opened");
+    let before = new.definition.clone();
+    first.create_event_type(new).await.unwrap();
+    hear(&second, |news| news.event_types).await;
+    assert_eq!(second.event_types().await.unwrap(), std::slice::from_ref(&before));
+    let after = Definition { archived: true, ..before.clone() };
+    let change = EventTypeChange { before: Some(before), after: after.clone(), deed: deed_at(here.now()) };
+    first.change_event_type(change).await.unwrap();
+    hear(&second, |news| news.event_types).await;
+    assert_eq!(second.event_types().await.unwrap(), [after]);
 }
 
 /// A failed attempt more is nobody else's business, that the endpoint is failing is.
