@@ -21,8 +21,8 @@ use postrider_core::time::Timestamp;
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
-    PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, event_types, kept, lists,
-    nodes, pending, portal_links, record, replaying, replays, retention, size,
+    PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, event_types, kept,
+    lists, nodes, pending, portal_links, record, replaying, replays, retention, size,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};

@@ -10,7 +10,7 @@ use postrider_core::time::Timestamp;
 use super::{Database, NEVER, SOON, hear, until, world};
 use crate::Store as _;
 use crate::conformance::world::{Lane, World, deed_at};
-use crate::model::{EndpointUpdate, NewEndpoint, NewEvent, PendingDelivery};
+use crate::model::{EndpointUpdate, NewEndpoint, NewEvent, News, PendingDelivery};
 use crate::postgres::keeper::Keeper;
 use crate::postgres::nodes;
 
@@ -279,7 +279,8 @@ async fn a_due_retry_is_found_behind_many_that_this_node_may_not_send() {
     // A look finds a part, and the next one goes on behind it.
     let mut keeper = Keeper::new(second.shared.clone(), "second".to_owned(), NEVER, i64::MAX);
     let found = async {
-        while !second.shared.take_news().free.contains(&behind.endpoint.no) {
+        let is_named = |news: News| news.free.contains(&behind.endpoint.no);
+        while !tokio::time::timeout(Duration::ZERO, second.news()).await.is_ok_and(is_named) {
             keeper.beat().await.unwrap();
         }
     };
