@@ -133,6 +133,25 @@ impl PostgresStore {
         })
     }
 
+    /// Closes the store, and says that this node leaves.
+    async fn leave(&self) {
+        if self.shared.pool.is_closed() {
+            return;
+        }
+        // Nothing new comes in, and what was handed in is still committed.
+        self.accept_rows.close();
+        if let Ok(drained) = Arc::clone(&self.accept_kib).acquire_many_owned(self.limits.1).await {
+            drop(drained);
+        }
+        self.accept_kib.close();
+        self.end_tasks();
+        if let Err(error) = nodes::leave(&self.shared).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "this node could not say that it leaves; others will notice");
+        }
+        self.shared.pool.close();
+    }
+
     fn end_tasks(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }

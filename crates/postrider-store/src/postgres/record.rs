@@ -4,6 +4,7 @@
 //! and a node that was declared dead records nothing at all.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Object;
@@ -108,6 +109,13 @@ const HEALTH: &str = "WITH h AS (
 
 /// Commits a batch, all or nothing.
 pub(super) async fn record(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
+    let began = Instant::now();
+    let recorded = record_in_time(shared, batch).await;
+    shared.figures.committed(began.elapsed(), batch.records.len(), recorded.is_ok());
+    recorded
+}
+
+async fn record_in_time(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
     let mut client = shared.pool.get().await?;
     let in_time = tokio::time::timeout(shared.patience, async {
         for _ in 1..TRIES {

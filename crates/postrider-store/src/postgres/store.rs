@@ -1,7 +1,6 @@
 //! [`Store`] for PostgreSQL: each call becomes a statement or a short transaction on a connection of the pool.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -188,10 +187,7 @@ impl Store for PostgresStore {
     }
 
     async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
-        let began = Instant::now();
-        let recorded = record::record(&self.shared, &batch).await;
-        self.shared.figures.committed(began.elapsed(), batch.records.len(), recorded.is_ok());
-        Ok(recorded?)
+        Ok(record::record(&self.shared, &batch).await?)
     }
 
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
@@ -399,20 +395,6 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        if self.shared.pool.is_closed() {
-            return;
-        }
-        // Nothing new comes in, and what was handed in is still committed.
-        self.accept_rows.close();
-        if let Ok(drained) = Arc::clone(&self.accept_kib).acquire_many_owned(self.limits.1).await {
-            drop(drained);
-        }
-        self.accept_kib.close();
-        self.end_tasks();
-        if let Err(error) = nodes::leave(&self.shared).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "this node could not say that it leaves; others will notice");
-        }
-        self.shared.pool.close();
+        self.leave().await;
     }
 }
