@@ -225,7 +225,7 @@ async fn a_file_of_the_first_version_gets_its_lists() {
         DROP INDEX attempts_ended; ALTER TABLE attempts DROP COLUMN ended_at;
         ALTER TABLE endpoints DROP COLUMN filter;
         DROP INDEX account_keys_account; ALTER TABLE account_keys DROP COLUMN last_used_at;
-        DROP TABLE portal_links; DROP TABLE kept_answers; DROP TABLE audit; DROP TABLE ready_listed;
+        DROP TABLE portal_links; DROP TABLE kept_answers; DROP TABLE audit; DROP TABLE ready_listed; DROP TABLE event_types;
         CREATE INDEX deliveries_ready ON deliveries (endpoint_no, seq)
             WHERE status = 0 AND next_attempt_at IS NULL;
         ALTER TABLE endpoints DROP COLUMN next_secret_at; ALTER TABLE endpoints DROP COLUMN next_secret;
