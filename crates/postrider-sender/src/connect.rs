@@ -1,18 +1,21 @@
-//! From a target to a connection: resolve once, refuse what the address guard forbids, dial a checked address,
-//! agree on TLS. The only place that opens sockets, and it consults no proxy.
+//! From a target to a connection: resolve once, refuse what the address guard forbids, dial a checked address or have the
+//! operator's proxy do so, agree on TLS. With `proxy.rs` the only place that opens sockets; no proxy is looked for in
+//! the environment.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_core::address::AddressGuard;
 use postrider_core::attempt::{FailureCode, Timings};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::dial::{dial, dialling_order};
 use crate::failure::Failure;
 use crate::link::Link;
+use crate::proxy::{NoTunnel, Proxy};
 use crate::resolve::{Resolve, ResolveError};
 use crate::target::Target;
 use crate::tls;
@@ -30,6 +33,7 @@ pub(crate) struct Connector {
     pub(crate) guard: AddressGuard,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) tls: TlsConnector,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Connector {
@@ -102,11 +106,10 @@ impl Connector {
     ) -> Result<Box<Link>, Failure> {
         let peers = dialling_order(addresses, target.port);
         let began = Instant::now();
-        let dialled = timeout_at(deadline.at, dial(&peers)).await;
+        let dialled = timeout_at(deadline.at, self.open(target, &peers)).await;
         timings.connect_us = Some(elapsed_us(began));
         let (tcp, peer) = match dialled {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return Err(Failure::of_dialling(target, &error)),
+            Ok(opened) => opened?,
             Err(_deadline) => {
                 let tried: Vec<String> = peers.iter().map(ToString::to_string).collect();
                 let detail = format!(
@@ -133,6 +136,33 @@ impl Connector {
         };
         Link::open(stream, peer).await.map_err(|error| {
             Failure::new(FailureCode::ConnectFailed, format!("no HTTP connection to {place}: {error}"))
+        })
+    }
+}
+
+impl Connector {
+    /// A connection to one of these addresses, through the proxy where there is one.
+    async fn open(
+        &self,
+        target: &Target<'_>,
+        peers: &[SocketAddr],
+    ) -> Result<(TcpStream, SocketAddr), Failure> {
+        let Some(proxy) = &self.proxy else {
+            return dial(peers).await.map_err(|error| Failure::of_dialling(target, &error));
+        };
+        proxy.tunnel(peers).await.map_err(|why| match why {
+            NoTunnel::Proxy(reason) => {
+                let host = target.host_text;
+                let detail = format!("no connection to {host} was tried: the proxy {proxy} {reason}");
+                Failure::of_shortage(FailureCode::ConnectFailed, detail)
+            }
+            NoTunnel::Refused { peer, status } => {
+                let detail = format!(
+                    "the proxy {proxy} made no connection to {}: it answered {status}",
+                    target.at(peer)
+                );
+                Failure::new(FailureCode::ConnectFailed, detail)
+            }
         })
     }
 }

@@ -27,8 +27,8 @@ impl Failure {
         Self { code, detail, not_made: false }
     }
 
-    /// The service has no file or port left.
-    fn of_shortage(code: FailureCode, detail: String) -> Self {
+    /// The service itself lacks what it needs.
+    pub(crate) fn of_shortage(code: FailureCode, detail: String) -> Self {
         Self { code, detail, not_made: true }
     }
 

@@ -23,6 +23,7 @@ mod failure;
 pub mod limits;
 mod link;
 mod pool;
+mod proxy;
 mod request;
 mod resolve;
 mod response;
@@ -31,6 +32,7 @@ mod target;
 mod tls;
 mod wire;
 
+pub use proxy::{PROXY_RIGHT, Proxy};
 pub use resolve::{Resolve, ResolveError, SystemResolver};
 pub use rustls::pki_types::CertificateDer;
 pub use sender::{Sender, SenderConfig, SenderError};
@@ -63,8 +65,8 @@ pub struct AttemptReport {
     pub request: RequestLog,
     /// What came back, where a whole header block came back.
     pub response: Option<ResponseLog>,
-    /// Whether nothing was tried, because the service itself had no file or port left: the receiver is not to blame,
-    /// and the outcome says nothing of it.
+    /// Whether nothing was tried, because the service itself had no file or port left, or its proxy can't be used: the
+    /// receiver is not to blame, and the outcome says nothing of it.
     pub not_made: bool,
 }
 

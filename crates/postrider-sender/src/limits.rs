@@ -14,6 +14,10 @@ pub const MAX_KEPT_HEADER_BYTES: usize = 16 * 1024;
 pub const MAX_ADDRESSES_DIALLED: usize = 8;
 /// How long a dialled address may stay silent before the next one is tried beside it (RFC 8305, section 5).
 pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
+/// How long the operator's proxy may take to accept a connection, within an attempt's deadline.
+pub const PROXY_PATIENCE: Duration = Duration::from_secs(5);
+/// How long its answer to a request for a tunnel may be.
+pub const MAX_PROXY_ANSWER_BYTES: usize = 8 * 1024;
 /// How many names are resolved at one time.
 pub const MAX_CONCURRENT_LOOKUPS: usize = 256;
 /// How many answers the resolver's cache holds.

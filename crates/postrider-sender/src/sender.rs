@@ -14,6 +14,7 @@ use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::limits::DEFAULT_MAX_IDLE;
 use crate::pool::Pool;
+use crate::proxy::Proxy;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::target::Target;
 use crate::{AttemptReport, AttemptRequest, Transport, request, response, tls};
@@ -31,6 +32,8 @@ pub struct SenderConfig {
     pub resolver: Arc<dyn Resolve>,
     /// How many unused connections are kept open in all; 0 keeps none.
     pub max_idle: usize,
+    /// The proxy that every connection goes through, where there is one.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for SenderConfig {
@@ -42,6 +45,7 @@ impl Default for SenderConfig {
             extra_roots: Vec::new(),
             resolver: Arc::new(SystemResolver::new()),
             max_idle: DEFAULT_MAX_IDLE,
+            proxy: None,
         }
     }
 }
@@ -70,12 +74,13 @@ impl Sender {
     /// # Errors
     /// Where the configuration can't work.
     pub fn new(config: SenderConfig) -> Result<Self, SenderError> {
-        let SenderConfig { guard, user_agent, extra_roots, resolver, max_idle } = config;
+        let SenderConfig { guard, user_agent, extra_roots, resolver, max_idle, proxy } = config;
         let Ok(user_agent) = HeaderValue::try_from(&user_agent) else {
             return Err(SenderError::UserAgent(user_agent));
         };
         let tls = tls::connector(&extra_roots)?;
-        Ok(Self { connector: Connector { guard, resolver, tls }, pool: Pool::new(max_idle), user_agent })
+        let connector = Connector { guard, resolver, tls, proxy };
+        Ok(Self { connector, pool: Pool::new(max_idle), user_agent })
     }
 
     /// From the request to the outcome and, where there was an answer, what is kept of it.

@@ -14,6 +14,7 @@ use postrider_core::address::AddressGuard;
 use postrider_core::schedule::RetrySchedule;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
+use postrider_sender::{PROXY_RIGHT, Proxy};
 use postrider_store::postgres::PostgresOptions;
 use postrider_telemetry::CollectorUrl;
 
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) dashboard: DashboardOptions,
     /// Where traces and metrics are pushed, if anywhere.
     pub(crate) otlp_endpoint: Option<CollectorUrl>,
+    /// What deliveries leave through, if anything.
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: tracing::level_filters::LevelFilter,
 }
@@ -81,7 +84,8 @@ impl Config {
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
             dashboard: dashboard::read(layers)?,
-            otlp_endpoint: otlp_endpoint(layers)?,
+            otlp_endpoint: where_set("otlp_endpoint", layers, postrider_telemetry::RIGHT)?,
+            proxy: proxy(layers)?,
             log_format: match layers.get("log_format").text.as_str() {
                 "text" => LogFormat::Text,
                 "json" => LogFormat::Json,
@@ -144,6 +148,9 @@ fn shown(name: &str, text: &str) -> String {
         (_, "") => "\"\"".to_owned(),
         ("operator_key", _) => "•••".to_owned(),
         ("store", text) => format!("{:?}", store_url::masked(text)),
+        ("proxy", text) => {
+            format!("\"{}\"", text.parse::<Proxy>().map_or("•••".to_owned(), |proxy| proxy.to_string()))
+        }
         (_, text) => format!("{text:?}"),
     }
 }
@@ -222,12 +229,15 @@ fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     }
 }
 
-/// The collector, unless there is none.
-fn otlp_endpoint(layers: &Layers) -> anyhow::Result<Option<CollectorUrl>> {
-    if layers.get("otlp_endpoint").text.is_empty() {
-        return Ok(None);
-    }
-    read("otlp_endpoint", layers, postrider_telemetry::RIGHT).map(Some)
+/// A setting that may be empty.
+fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Option<T>> {
+    if layers.get(name).text.is_empty() { Ok(None) } else { read(name, layers, right).map(Some) }
+}
+
+/// The proxy, unless there is none. A wrong one is not shown, since it may hold a password.
+fn proxy(layers: &Layers) -> anyhow::Result<Option<Proxy>> {
+    let masked = Layered { text: "•••".to_owned(), source: layers.get("proxy").source.clone() };
+    where_set("proxy", layers, PROXY_RIGHT).map_err(|_| wrong("proxy", &masked, PROXY_RIGHT))
 }
 
 /// Half of the files that may be open, and 4,096 at most, where nothing is set.
@@ -297,6 +307,11 @@ mod tests {
                 "--otlp-endpoint is \"127.0.0.1:4318\"; it must be the collector's http or https URL without user, \
                  query or fragment, such as http://127.0.0.1:4318",
                 |f| f.otlp_endpoint = Some("127.0.0.1:4318".into()),
+            ),
+            (
+                "--proxy is \"•••\"; it must be a proxy's URL such as http://proxy.internal:3128 or \
+                 http://user:password@10.0.0.1:3128",
+                |f| f.proxy = Some("http://user:secret@proxy:3128/path".into()),
             ),
             ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
             ("--require-https is \"maybe\"; it must be true or false", |f| {

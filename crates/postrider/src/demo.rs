@@ -23,7 +23,7 @@ use self::receivers::Receivers;
 use self::show::Show;
 use crate::cli::DemoArgs;
 use crate::client::Client;
-use crate::running::{self, Running};
+use crate::running::{self, Running, WayOut};
 use crate::store_url::StoreUrl;
 use crate::{files, receiver, trigger};
 
@@ -55,7 +55,7 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         MasterKey::generate(),
         PostgresOptions::default(),
         config,
-        files,
+        WayOut { files, proxy: None },
     )
     .await?;
     let key = new_operator_key.context("a new store always gets a new key")?;

@@ -56,6 +56,9 @@ fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Find
     here::listener(config.listen, findings);
     network::guard(&config.guard, findings);
     runtime.block_on(network::names(&args.resolve, findings));
+    if let Some(proxy) = &config.proxy {
+        runtime.block_on(network::proxy(proxy, findings));
+    }
     if let Some(endpoint) = &config.otlp_endpoint {
         runtime.block_on(network::collector(endpoint, findings))?;
     }

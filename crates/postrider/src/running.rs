@@ -8,7 +8,7 @@ use postrider_api::ApiOptions;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, generate_operator_key, key_sha256};
-use postrider_sender::{Sender, SenderConfig};
+use postrider_sender::{Proxy, Sender, SenderConfig};
 use postrider_store::Store;
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
@@ -26,13 +26,21 @@ pub(crate) struct Running {
     pub(crate) new_operator_key: Option<String>,
 }
 
-/// Opens the store (with these options where it is a database) and starts the service on it. `files` is how many files the process may have open.
+/// What deliveries have on their way out.
+pub(crate) struct WayOut {
+    /// How many files the process may have open.
+    pub(crate) files: usize,
+    /// What they leave through, if anything.
+    pub(crate) proxy: Option<Proxy>,
+}
+
+/// Opens the store (with these options where it is a database) and starts the service on it.
 pub(crate) async fn start(
     store: &StoreUrl,
     key: MasterKey,
     database: PostgresOptions,
     mut config: EngineConfig,
-    files: usize,
+    way_out: WayOut,
 ) -> anyhow::Result<Running> {
     let store = open(store, key, database).await?;
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
@@ -44,7 +52,8 @@ pub(crate) async fn start(
     let sender = SenderConfig {
         guard: config.guard.clone(),
         // Connections that wait for reuse come on top of the requests in flight.
-        max_idle: (files / 8).clamp(8, 1_024),
+        max_idle: (way_out.files / 8).clamp(8, 1_024),
+        proxy: way_out.proxy,
         ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);

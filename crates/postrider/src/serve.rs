@@ -11,7 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::ServeArgs;
 use crate::config::layers::{Layers, environment, unknown_variables};
 use crate::config::{self, Config};
-use crate::{collector, files, guide, logging, master_key, running};
+use crate::running::{self, WayOut};
+use crate::{collector, files, guide, logging, master_key};
 
 /// Runs the service.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -43,7 +44,8 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     survive_file_limits()?;
     let (traces, collector) = collector::prepare(&config)?;
     let engine_config = EngineConfig { traces, ..config.engine() };
-    let running = running::start(&config.store, key, config.database.clone(), engine_config, files).await?;
+    let way_out = WayOut { files, proxy: config.proxy.clone() };
+    let running = running::start(&config.store, key, config.database.clone(), engine_config, way_out).await?;
     guide::print(address, &config, running.new_operator_key.as_deref());
     tracing::info!(%address, store = %config.store, "ready");
     let engine = running.engine;

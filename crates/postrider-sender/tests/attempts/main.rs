@@ -9,6 +9,7 @@ mod connections;
 mod guard;
 mod headers;
 mod log;
+mod proxies;
 mod receiver;
 mod reuse;
 mod setup;

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use crate::proxies::tunnelling;
 use crate::receiver::{OK, Peer, Receiver};
 use crate::setup::{BODY, SHORT, answered, config, failed_with, request};
 
@@ -246,4 +247,25 @@ async fn a_handshake_that_hangs_closes_or_resets_has_its_code() {
 async fn a_root_that_is_no_certificate_is_refused_at_the_start() {
     let extra_roots = vec![CertificateDer::from(vec![1, 2, 3])];
     assert!(Sender::new(SenderConfig { extra_roots, ..config() }).is_err());
+}
+
+#[tokio::test]
+async fn tls_is_agreed_on_with_the_receiver_itself_through_a_proxy() {
+    let (authority, other) = (authority("a trusted authority"), authority("another one"));
+    let receiver = secure_receiver(server(&params(&["secure.example"]), Some(&authority))).await;
+    let proxy = tunnelling().await;
+    let sender = |root: &Authority| {
+        let proxy = format!("http://{}", proxy.address).parse().expect("a proxy's URL");
+        let extra_roots = vec![root.der().clone()];
+        let config =
+            SenderConfig { extra_roots, resolver: Arc::new(Loopback), proxy: Some(proxy), ..config() };
+        Sender::new(config).expect("a sender")
+    };
+    let report = sender(&authority).attempt(request(&url("secure.example", &receiver))).await;
+    answered(&report, 200);
+    assert!(report.timings.tls_us.is_some());
+    let asked = String::from_utf8(proxy.requests()[0].clone()).unwrap();
+    assert!(asked.starts_with(&format!("CONNECT {} ", receiver.address)), "{asked}");
+    let refused = sender(&other).attempt(request(&url("secure.example", &receiver))).await;
+    failed_with(&refused, FailureCode::TlsUnknownIssuer);
 }

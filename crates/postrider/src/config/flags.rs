@@ -84,6 +84,10 @@ pub(crate) struct ServeFlags {
     /// `http://127.0.0.1:4318`; nowhere where empty [env: POSTRIDER_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL")]
     pub(crate) otlp_endpoint: Option<String>,
+    /// An HTTP proxy that deliveries leave through, such as `http://proxy.internal:3128` or `http://user:password@…`; none
+    /// where empty [env: POSTRIDER_PROXY]
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
     /// How log lines look: text or json [default: text] [env: POSTRIDER_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -121,6 +125,7 @@ impl ServeFlags {
             "portal_frame_origins" => &self.portal_frame_origins,
             "behind_proxy" => &self.behind_proxy,
             "otlp_endpoint" => &self.otlp_endpoint,
+            "proxy" => &self.proxy,
             "log_format" => &self.log_format,
             "log_level" => &self.log_level,
             _ => return None,

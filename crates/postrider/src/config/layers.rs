@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 3] = ["CONFIG", "URL", "SECRET"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 24] = [
+pub(crate) const SETTINGS: [(&str, &str); 25] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
@@ -41,6 +41,7 @@ pub(crate) const SETTINGS: [(&str, &str); 24] = [
     ("portal_frame_origins", ""),
     ("behind_proxy", "false"),
     ("otlp_endpoint", ""),
+    ("proxy", ""),
     ("log_format", "text"),
     ("log_level", "info"),
 ];

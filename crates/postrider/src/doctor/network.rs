@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use postrider_core::address::AddressGuard;
-use postrider_sender::{Resolve as _, SystemResolver};
+use postrider_sender::{Proxy, Resolve as _, SystemResolver};
 use postrider_telemetry::{CollectorUrl, look};
 
 use super::findings::Findings;
@@ -41,6 +41,20 @@ pub(super) async fn collector(endpoint: &CollectorUrl, findings: &mut Findings) 
         }
     }
     Ok(())
+}
+
+/// Whether what deliveries leave through is there.
+pub(super) async fn proxy(proxy: &Proxy, findings: &mut Findings) {
+    match proxy.takes_connections().await {
+        Ok(()) => {
+            findings.good("proxy", format!("deliveries leave through {proxy}, which takes connections"))
+        }
+        Err(why) => findings.problem(
+            "proxy",
+            format!("deliveries leave through {proxy}, which {why}"),
+            "start it, or correct --proxy; until then deliveries wait and use up no attempt",
+        ),
+    }
 }
 
 /// What the guard lets through.

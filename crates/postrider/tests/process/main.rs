@@ -27,6 +27,8 @@ mod otlp;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod receiver;
 #[cfg(test)]
 mod resources;

@@ -1,0 +1,103 @@
+//! Deliveries that leave through a proxy, which comes and goes.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::scripted::{Reply, Scripted};
+use crate::service::{Service, event, postrider, run, serve};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An address that nobody listens at.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound")
+}
+
+/// Makes every tunnel that it is asked for, until the test's process ends.
+fn tunnel(address: SocketAddr) {
+    let listener = TcpListener::bind(address).expect("nobody took the port meanwhile");
+    std::thread::spawn(move || {
+        for here in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || carry(here));
+        }
+    });
+}
+
+fn carry(mut here: TcpStream) {
+    let mut asked = BufReader::new(here.try_clone().expect("a second handle"));
+    let mut line = String::new();
+    asked.read_line(&mut line).expect("a request");
+    // Whoever only looks whether somebody is there asks for nothing.
+    let Some(to) = line.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()) else { return };
+    let mut there = TcpStream::connect(to).expect("the receiver is there");
+    while line != "\r\n" {
+        line.clear();
+        asked.read_line(&mut line).expect("a header");
+    }
+    here.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("it waits for this");
+    let (mut back, mut out) = (there.try_clone().expect("a handle"), here.try_clone().expect("a handle"));
+    std::thread::spawn(move || std::io::copy(&mut back, &mut out));
+    drop(std::io::copy(&mut here, &mut there));
+}
+
+#[test]
+fn while_the_proxy_is_away_deliveries_wait_and_use_up_no_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (receiver, proxy) = (Scripted::start(|_| Reply::Status(200)), free_address());
+    let url = format!("http://user:secret@{proxy}");
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8", "--proxy", &url]);
+    let account = service.account();
+    service.endpoint(&account, &format!("{}/hook", receiver.url()));
+    let (status, taken) = service.post("/v1/events", &event(&account)).unwrap();
+    assert_eq!(status, 202, "{taken}");
+    std::thread::sleep(Duration::from_millis(1_500));
+    let delivery = format!("/v1/deliveries/{}", taken["deliveries"][0]["id"].as_str().unwrap());
+    let waiting = service.get(&delivery);
+    assert_eq!((&waiting["status"], waiting["attempts"].as_array().unwrap().len()), (&"pending".into(), 0));
+    tunnel(proxy);
+    receiver.wait(PATIENCE, |seen| seen.len() == 1);
+    let began = Instant::now();
+    while service.get(&delivery)["status"] != "delivered" {
+        assert!(began.elapsed() < PATIENCE, "{}", service.get(&delivery));
+    }
+    assert_eq!(service.get(&delivery)["attempts"].as_array().unwrap().len(), 1);
+    assert!(!receiver.seen()[0].head.contains("proxy"), "{}", receiver.seen()[0].head);
+    assert!(service.terminate().success());
+}
+
+#[test]
+fn doctor_looks_for_the_proxy_and_nobody_shows_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = free_address();
+    let url = format!("http://user:secret@{proxy}");
+    for status in ["problem", "good"] {
+        let mut doctor = postrider(folder.path());
+        doctor.args([
+            "doctor",
+            "--json",
+            "--resolve",
+            "localhost",
+            "--listen",
+            "127.0.0.1:0",
+            "--proxy",
+            &url,
+        ]);
+        let (code, out, err) = run(doctor);
+        assert_eq!(code, Some(i32::from(status == "problem")), "{out}{err}");
+        let found: Value = serde_json::from_str(&out).unwrap();
+        let checks = found["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["area"] == "proxy").unwrap();
+        assert_eq!(check["status"], status, "{check}");
+        assert!(!out.contains("secret"), "{out}");
+        if status == "problem" {
+            tunnel(proxy);
+        }
+    }
+    let mut shown = serve(folder.path());
+    shown.args(["--print-config", "--proxy", &url]);
+    let (_, out, _) = run(shown);
+    assert!(out.contains(&format!("\"http://•••@{proxy}\"")) && !out.contains("secret"), "{out}");
+}
