@@ -51,7 +51,7 @@ impl Proxy {
                 200..300 => return Ok((tcp, peer)),
                 407 => return Err(NoTunnel::Proxy("asks for a user and a password (407)".to_owned())),
                 // It could not reach this one; another address of the host may be better.
-                status @ (502 | 503 | 504) => refused = Some(NoTunnel::Refused { peer, status }),
+                status @ 502..=504 => refused = Some(NoTunnel::Refused { peer, status }),
                 status => return Err(NoTunnel::Refused { peer, status }),
             }
         }
@@ -126,7 +126,7 @@ impl FromStr for Proxy {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url: Url = text.parse().map_err(|_| PROXY_RIGHT)?;
+        let url: Url = text.parse().map_err(|_not_one| PROXY_RIGHT)?;
         let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let (Some(host), true, "http") = (url.host_str(), is_bare, url.scheme()) else {
             return Err(PROXY_RIGHT);
@@ -135,7 +135,7 @@ impl FromStr for Proxy {
             percent_encoding::percent_decode_str(encoded)
                 .decode_utf8()
                 .map(String::from)
-                .map_err(|_| PROXY_RIGHT)
+                .map_err(|_not_one| PROXY_RIGHT)
         };
         let (user, password) = (part(url.username())?, part(url.password().unwrap_or_default())?);
         let is_named = !user.is_empty() || !password.is_empty();

@@ -237,7 +237,7 @@ fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> 
 /// The proxy, unless there is none. A wrong one is not shown, since it may hold a password.
 fn proxy(layers: &Layers) -> anyhow::Result<Option<Proxy>> {
     let masked = Layered { text: "•••".to_owned(), source: layers.get("proxy").source.clone() };
-    where_set("proxy", layers, PROXY_RIGHT).map_err(|_| wrong("proxy", &masked, PROXY_RIGHT))
+    where_set("proxy", layers, PROXY_RIGHT).map_err(|_shows_it| wrong("proxy", &masked, PROXY_RIGHT))
 }
 
 /// Half of the files that may be open, and 4,096 at most, where nothing is set.
