@@ -106,8 +106,8 @@ fn a_node_that_is_frozen_past_its_lapse_loses_nothing_and_begins_anew_when_it_is
     wait_for("the frozen node is taken for dead", || !is_alive(&steady, &number_before));
     // Every other request goes to the frozen node, and waits there.
     load.wait_for_more(CLIENTS);
-    frozen.signal("-CONT");
     let continued_at = Instant::now();
+    frozen.signal("-CONT");
     wait_for("it is there again under another number", || {
         nodes(&frozen).iter().any(|one| one["this"] == true && one["id"] != number_before.as_str())
     });
