@@ -10,7 +10,7 @@
   $('.side nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
 
   // Live: when something happened the page is asked for again, and only rows that changed are replaced.
-  const live = { source: null, timer: null, last: null, again: null, busy: false };
+  const live = { source: null, timer: null, last: null, opened: null, again: null, busy: false };
 
   function merge(before, after) {
     const known = new Map([...before.children].filter((e) => e.dataset.key).map((e) => [e.dataset.key, e]));
@@ -43,6 +43,7 @@
   async function refresh() {
     if (live.busy) return;
     live.busy = true;
+    const source = live.source;
     try {
       // Nobody's doing: what a page asks for by itself keeps no session alive.
       const headers = { Accept: 'text/html', 'Postrider-By-Itself': '1' };
@@ -50,6 +51,8 @@
       if (answer.status === 401 || answer.status === 410) return location.reload();
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      // Whoever has stopped it meanwhile wants the page to stand still.
+      if (source !== live.source) return;
       for (const part of $$('[data-live]')) {
         const fresh = $(`[data-live="${part.dataset.live}"]`, page);
         if (!fresh) continue;
@@ -81,7 +84,7 @@
   const NO_ROOM_SECONDS = 30;
 
   function stop() {
-    clearTimeout(live.again);
+    for (const timer of [live.again, live.timer, live.last, live.opened]) clearTimeout(timer);
     if (live.source) live.source.close();
     live.source = null;
   }
@@ -101,13 +104,13 @@
     source.addEventListener('open', () => {
       button.setAttribute('data-open', '');
       // What happened between the page and the feed was told to nobody.
-      setTimeout(refresh, 500);
+      live.opened = setTimeout(refresh, 500);
     });
     source.addEventListener('error', () => {
       // While it is not closed the browser tries again by itself.
       if (source !== live.source || source.readyState !== EventSource.CLOSED) return;
       button.textContent = `Live, every ${NO_ROOM_SECONDS} s`;
-      live.again = setTimeout(() => { refresh(); watch(true); }, 1000 * NO_ROOM_SECONDS);
+      live.again = setTimeout(() => refresh().finally(() => watch(true)), 1000 * NO_ROOM_SECONDS);
     });
   }
 
