@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
-use super::changes::deliveries::PENDING_OF;
 use super::changes::deliveries::RESENDABLE;
+use super::changes::deliveries::{PENDING_LISTED_OF, PENDING_OF};
 use super::changes::replays::COUNT_RUNNING;
 use super::changes::retention::{DELETE_REPLAYS, UNLIST_DELIVERIES, UNLIST_EVENT};
 use super::log::{deliveries, ended, events, replays};
@@ -148,6 +148,7 @@ fn no_query_sorts_or_walks_the_log() {
     let connection = database();
     for sql in [
         PENDING_OF,
+        PENDING_LISTED_OF,
         pending::OLDEST_READY,
         pending::OLDEST_WAITING,
         pending::OLDEST_UNLISTED,

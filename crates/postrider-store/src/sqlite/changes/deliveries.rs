@@ -125,20 +125,21 @@ pub(in crate::sqlite) fn cancel_pending(
     limit: usize,
 ) -> Result<usize, NotMade> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(cancel_oldest(context.connection, endpoint.0, None, reason, now, limit)?)
+    Ok(cancel_oldest(context.connection, PENDING_OF, endpoint.0, None, reason, now, limit)?)
 }
 
-/// Looks at the oldest `limit` pending deliveries of an endpoint and cancels those made before `before` (all of them
+/// Looks at the oldest `limit` pending deliveries of an endpoint, as `pending` finds them, and cancels those made before `before` (all of them
 /// where none is given); gives how many it were.
 pub(super) fn cancel_oldest(
     connection: &Connection,
+    pending: &str,
     endpoint_no: i64,
     before: Option<Timestamp>,
     reason: CancelReason,
     now: Timestamp,
     limit: i64,
 ) -> rusqlite::Result<usize> {
-    let mut find = connection.prepare_cached(PENDING_OF)?;
+    let mut find = connection.prepare_cached(pending)?;
     let found = find.query_map(params![endpoint_no, limit], |row| row.get(0))?;
     let found = found.collect::<rusqlite::Result<Vec<i64>>>()?;
     let mut cancel = connection.prepare_cached(
@@ -164,6 +165,13 @@ pub(in crate::sqlite) const PENDING_OF: &str = "SELECT seq FROM ready_listed
     UNION ALL
     SELECT seq FROM deliveries
         WHERE seq > (SELECT ready FROM listed) AND endpoint_no = ?1 AND status = 0 AND next_attempt_at IS NULL
+    UNION ALL
+    SELECT seq FROM deliveries INDEXED BY deliveries_waiting
+        WHERE status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1
+    ORDER BY seq LIMIT ?2";
+/// The same where nothing of the endpoint is ready behind the list: that end of the log is not walked for it.
+pub(in crate::sqlite) const PENDING_LISTED_OF: &str = "SELECT seq FROM ready_listed
+        WHERE endpoint_no = ?1 AND seq <= (SELECT ready FROM listed)
     UNION ALL
     SELECT seq FROM deliveries INDEXED BY deliveries_waiting
         WHERE status = 0 AND next_attempt_at IS NOT NULL AND endpoint_no = ?1

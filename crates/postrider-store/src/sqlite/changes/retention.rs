@@ -1,14 +1,18 @@
 //! Retention: what is older than the log is kept goes, in slices. Nothing that is pending is deleted; what was held
 //! for a paused or disabled endpoint for so long is cancelled first. Replays that ended so long ago go as well.
 
+use std::collections::HashSet;
+
 use postrider_core::delivery::CancelReason;
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::deliveries::cancel_oldest;
+use super::deliveries::{PENDING_LISTED_OF, PENDING_OF, cancel_oldest};
 use super::{Context, NotMade};
 use crate::model::Pruned;
+use crate::sqlite::pending::UNLISTED_READY;
+use crate::sqlite::ready_list;
 
 /// Prunes one slice: looks at `limit` events behind the number `after` and at `limit` held deliveries per endpoint.
 pub(in crate::sqlite) fn prune(
@@ -35,14 +39,19 @@ fn cancel_held(
     let mut holding = connection
         .prepare_cached("SELECT no FROM endpoints WHERE state != 'enabled' AND deleted_at IS NULL")?;
     let holding = holding.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    // Who has something ready behind the list is found in one walk, not in one for each.
+    let mut unlisted = connection.prepare_cached(UNLISTED_READY)?;
+    let unlisted = unlisted.query_map([ready_list::listed(connection)?], |row| row.get(0))?;
+    let unlisted = unlisted.collect::<rusqlite::Result<HashSet<i64>>>()?;
     let mut cancelled = Vec::new();
     let mut left = limit;
     for endpoint_no in holding {
         if left <= 0 {
             break;
         }
-        let count =
-            cancel_oldest(connection, endpoint_no, Some(before), CancelReason::HeldTooLong, now, left)?;
+        let pending = if unlisted.contains(&endpoint_no) { PENDING_OF } else { PENDING_LISTED_OF };
+        let reason = CancelReason::HeldTooLong;
+        let count = cancel_oldest(connection, pending, endpoint_no, Some(before), reason, now, left)?;
         left -= i64::try_from(count).unwrap_or(i64::MAX);
         if count > 0 {
             cancelled.push((EndpointNo(endpoint_no), u64::try_from(count).unwrap_or(u64::MAX)));
