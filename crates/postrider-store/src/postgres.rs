@@ -17,6 +17,7 @@ mod examine;
 mod keeper;
 mod kept;
 mod listener;
+mod listing;
 mod lists;
 mod migrations;
 mod nodes;

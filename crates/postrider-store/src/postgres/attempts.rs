@@ -8,7 +8,8 @@ use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestL
 use postrider_core::delivery::DeliverySeq;
 use tokio_postgres::Row;
 
-use super::lists::{DELIVERY_COLUMNS, DELIVERY_FROM, MAX_SCANNED, delivery_from};
+use super::listing::MAX_SCANNED;
+use super::lists::{DELIVERY_COLUMNS, DELIVERY_FROM, delivery_from};
 use super::rows::{Failed, time, to_i32, to_i64, to_u32};
 use crate::columns::Unreadable;
 use crate::model::{AttemptPlace, DeliveryFilter, EndedAttempt, EndedPart};

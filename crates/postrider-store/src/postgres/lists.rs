@@ -1,7 +1,6 @@
 //! The log as people see it: events and deliveries, newest first.
 //!
-//! A list reads the rows of one index in falling order, a chunk at a time, and looks at each; what no index covers is
-//! passed over, [`MAX_SCANNED`] rows per page at most.
+//! What is said here is which index a list is led by, and what its rows are read from; `listing.rs` makes pages of that.
 
 use bytes::Bytes;
 use deadpool_postgres::Object;
@@ -10,112 +9,13 @@ use postrider_core::delivery::{Delivery, DeliverySeq, Status};
 use postrider_core::event::Event;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
-use super::rows::{Failed, id_bytes, optional_time, time, to_i64, to_u32, uuid};
+use super::listing::{Key, Listing, Only, Source, page};
+use super::rows::{Failed, id_bytes, optional_time, time, to_u32, uuid};
 use super::span::{Span, Table};
-use crate::columns::{self, Unreadable};
+use crate::columns::{self, Unreadable, status_number};
 use crate::error::StoreError;
 use crate::model::{DeliveryFilter, EventFilter, Page, PageRequest};
-
-/// How many rows one page looks at.
-pub(super) const MAX_SCANNED: usize = 10_000;
-/// How many rows are read at a time.
-const CHUNK: usize = 500;
-/// How many bytes of payload one page holds before it ends early.
-const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
-
-/// Where a list gets its numbers from: a query for those above `$1` and below `$2`, the highest `$3` first, whose
-/// further parameters are `keys`.
-pub(super) struct Source {
-    pub(super) sql: String,
-    pub(super) keys: Vec<Key>,
-}
-
-/// A parameter of a source.
-pub(super) enum Key {
-    Number(i64),
-    Flag(bool),
-}
-
-impl Source {
-    pub(super) fn new(table: &str, number: &str, filter: &str, keys: Vec<Key>) -> Self {
-        let sql = format!(
-            "(SELECT {number} AS seq FROM {table} WHERE {filter} AND {number} > $1 AND {number} < $2
-              ORDER BY {number} DESC LIMIT $3)"
-        );
-        Self { sql, keys }
-    }
-
-    /// The numbers of several indexes as one. No number may stand in two of them.
-    pub(super) fn merged(parts: &[Self], keys: Vec<Key>) -> Self {
-        let parts: Vec<&str> = parts.iter().map(|part| part.sql.as_str()).collect();
-        let sql =
-            format!("(SELECT seq FROM ({}) parts ORDER BY seq DESC LIMIT $3)", parts.join(" UNION ALL "));
-        Self { sql, keys }
-    }
-
-    /// Of an account's modes, by an index over account, mode and number.
-    pub(super) fn of_account(table: &str, number: &str, account: i64, livemode: Option<bool>) -> Self {
-        let of_mode = |filter: &str| Self::new(table, number, filter, Vec::new());
-        match livemode {
-            Some(mode) => Self {
-                keys: vec![Key::Number(account), Key::Flag(mode)],
-                ..of_mode("account_no = $4 AND livemode = $5")
-            },
-            None => Self::merged(
-                &[
-                    of_mode("account_no = $4 AND livemode = false"),
-                    of_mode("account_no = $4 AND livemode = true"),
-                ],
-                vec![Key::Number(account)],
-            ),
-        }
-    }
-}
-
-/// Makes a page of the rows that `read` wants; it gives each row's number, and the row with its size in bytes.
-pub(super) async fn page<T>(
-    client: &Object,
-    source: &Source,
-    select: &str,
-    span: Span,
-    limit: usize,
-    read: impl Fn(&Row) -> Result<(i64, Option<(T, usize)>), Failed>,
-) -> Result<Page<T>, Failed> {
-    let sql = format!("{select} ORDER BY s.seq DESC").replace("$source", &source.sql);
-    let statement = client.prepare_cached(&sql).await?;
-    let (mut rows, mut below, mut bytes) = (Vec::new(), span.below, 0);
-    let mut scanned = 0;
-    while scanned < MAX_SCANNED {
-        // A short page needs no long chunk, and what is filtered out is made up for by the next one.
-        let chunk = limit.saturating_add(1).clamp(20, CHUNK);
-        let chunk_rows = to_i64(chunk);
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&span.above, &below, &chunk_rows];
-        parameters.extend(source.keys.iter().map(|key| match key {
-            Key::Number(number) => number as &(dyn ToSql + Sync),
-            Key::Flag(flag) => flag as &(dyn ToSql + Sync),
-        }));
-        let found = client.query(&statement, &parameters).await?;
-        let is_last = found.len() < chunk;
-        for (index, row) in found.iter().enumerate() {
-            let (seq, wanted) = read(row)?;
-            if let Some((row, size)) = wanted {
-                rows.push(row);
-                bytes += size;
-            }
-            if (rows.len() >= limit || bytes >= MAX_PAGE_BYTES) && !(is_last && index + 1 == found.len()) {
-                return Ok(Page { rows, next: Some(seq) });
-            }
-            below = seq;
-        }
-        if is_last {
-            return Ok(Page { rows, next: None });
-        }
-        scanned += found.len();
-    }
-    Ok(Page { rows, next: Some(below) })
-}
 
 pub(super) const DELIVERY_COLUMNS: &str = "d.seq, d.id, ev.id, ev.type, a.id, ep.id, d.livemode, d.status,
     d.cancel_reason, d.attempts, d.created_at, q.next_attempt_at, d.updated_at, d.resend_of";
@@ -166,14 +66,24 @@ pub(super) async fn deliveries(
     let nothing = Page { rows: Vec::new(), next: None };
     let mut span = Span::find(client, Table::Deliveries, filter.since, filter.until, request.before).await?;
     let Some(source) = delivery_source(client, &filter, &mut span).await? else { return Ok(nothing) };
-    let select = format!(
-        "SELECT {DELIVERY_COLUMNS} FROM $source s JOIN deliveries d ON d.seq = s.seq {DELIVERY_FROM}"
-    );
-    page(client, &source, &select, span, request.limit, |row| {
+    page(client, &source, &delivery_listing(&filter), span, request.limit, |row| {
         let delivery = delivery_of(row)?;
-        Ok((delivery.seq.0, filter.wants(&delivery).then_some((delivery, 0))))
+        Ok(filter.wants(&delivery).then_some((delivery, 0)))
     })
     .await
+}
+
+/// Deliveries that meet what no source is led by.
+pub(super) fn delivery_listing(filter: &DeliveryFilter) -> Listing {
+    let mut only = Vec::new();
+    if let Some(status) = filter.status {
+        only.push(Only("d.status = $::bigint", Key::Number(status_number(status).into())));
+    }
+    only.extend(filter.since.map(|since| Only("d.created_at >= $", Key::Number(since.as_ms()))));
+    only.extend(filter.until.map(|until| Only("d.created_at < $", Key::Number(until.as_ms()))));
+    only.extend(filter.event_type.clone().map(|name| Only("ev.type = $", Key::Text(name))));
+    let from = format!("deliveries d ON d.seq = s.seq {DELIVERY_FROM}");
+    Listing { columns: DELIVERY_COLUMNS, from, only }
 }
 
 /// The source that holds everything the filter wants, and as little else as can be told beforehand; none where nothing
@@ -296,7 +206,7 @@ pub(super) async fn number_of(
 }
 
 /// Everything but the payload, which is read only for rows that are shown.
-const EVENT_COLUMNS: &str = "SELECT ev.seq, ev.id, ev.account_no, a.id, ev.type, ev.livemode, ev.created_at,
+const EVENT_COLUMNS: &str = "ev.seq, ev.id, ev.account_no, a.id, ev.type, ev.livemode, ev.created_at,
     octet_length(ev.payload)";
 
 fn event_of(row: &Row) -> Event {
@@ -313,7 +223,7 @@ fn event_of(row: &Row) -> Event {
 
 pub(super) async fn event(client: &mut Object, id: EventId) -> Result<Event, Failed> {
     let sql = format!(
-        "{EVENT_COLUMNS}, ev.payload FROM events ev JOIN accounts a ON a.no = ev.account_no WHERE ev.id = $1"
+        "SELECT {EVENT_COLUMNS}, ev.payload FROM events ev JOIN accounts a ON a.no = ev.account_no WHERE ev.id = $1"
     );
     let select = client.prepare_cached(&sql).await?;
     let row = client.query_opt(&select, &[&uuid(id.to_bytes())]).await?.ok_or(StoreError::NotFound)?;
@@ -329,6 +239,16 @@ pub(super) async fn event_source(client: &Object, filter: &EventFilter) -> Resul
     Ok(no.map(|no| Source::of_account("events", "seq", no, filter.livemode)))
 }
 
+/// Events that meet what no source is led by.
+pub(super) fn event_listing(filter: &EventFilter) -> Listing {
+    let mut only = Vec::new();
+    only.extend(filter.since.map(|since| Only("ev.created_at >= $", Key::Number(since.as_ms()))));
+    only.extend(filter.until.map(|until| Only("ev.created_at < $", Key::Number(until.as_ms()))));
+    only.extend(filter.event_type.clone().map(|name| Only("ev.type = $", Key::Text(name))));
+    let from = "events ev ON ev.seq = s.seq JOIN accounts a ON a.no = ev.account_no".to_owned();
+    Listing { columns: EVENT_COLUMNS, from, only }
+}
+
 pub(super) async fn events(
     client: &mut Object,
     filter: EventFilter,
@@ -338,13 +258,10 @@ pub(super) async fn events(
     let Some(source) = event_source(client, &filter).await? else {
         return Ok(Page { rows: Vec::new(), next: None });
     };
-    let select = format!(
-        "{EVENT_COLUMNS} FROM $source s JOIN events ev ON ev.seq = s.seq JOIN accounts a ON a.no = ev.account_no"
-    );
-    let found = page(client, &source, &select, span, request.limit, |row| {
+    let found = page(client, &source, &event_listing(&filter), span, request.limit, |row| {
         let (seq, event) = (row.get(0), event_of(row));
         let size = usize::try_from(row.get::<_, i32>(7)).unwrap_or(0);
-        Ok((seq, filter.wants(&event).then_some(((seq, event), size))))
+        Ok(filter.wants(&event).then_some(((seq, event), size)))
     })
     .await?;
     let seqs: Vec<i64> = found.rows.iter().map(|(seq, _)| *seq).collect();

@@ -11,7 +11,8 @@ use postrider_core::replay::{CancelReason, Counts, Replay, Selection, State};
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::lists::{Key, Source, number_of, page};
+use super::listing::{Key, Listing, Source, page};
+use super::lists::number_of;
 use super::rows::{Failed, id_bytes, optional_time, time, to_i64, to_u32, uuid};
 use super::span::Span;
 use super::{audit, kept};
@@ -22,9 +23,9 @@ use crate::model::{
 };
 use crate::seal::Sealer;
 
-const COLUMNS: &str = "SELECT r.id, a.id, ep.id, r.livemode, r.status, r.type, r.since, r.until, r.state,
+const COLUMNS: &str = "r.id, a.id, ep.id, r.livemode, r.status, r.type, r.since, r.until, r.state,
         r.cancel_reason, r.matched, r.resent, r.skipped, r.reached_seq, r.through_seq, r.created_at,
-        r.finished_at, r.endpoint_no, r.no";
+        r.finished_at, r.endpoint_no";
 const JOINS: &str = "JOIN endpoints ep ON ep.no = r.endpoint_no JOIN accounts a ON a.no = r.account_no";
 
 fn replay_of(row: &Row) -> Result<Replay, Unreadable> {
@@ -54,7 +55,7 @@ fn replay_of(row: &Row) -> Result<Replay, Unreadable> {
 
 /// A replay by its id.
 pub(super) async fn replay(client: &impl GenericClient, id: ReplayId) -> Result<Replay, Failed> {
-    let sql = format!("{COLUMNS} FROM replays r {JOINS} WHERE r.id = $1");
+    let sql = format!("SELECT {COLUMNS} FROM replays r {JOINS} WHERE r.id = $1");
     let row = client.query_opt(&sql, &[&uuid(id.to_bytes())]).await?.ok_or(StoreError::NotFound)?;
     Ok(replay_of(&row)?)
 }
@@ -68,7 +69,7 @@ pub(super) async fn running(
     alive: i64,
 ) -> Result<Vec<(EndpointNo, Replay)>, Failed> {
     let sql = format!(
-        "{COLUMNS} FROM replays r {JOINS} LEFT JOIN leases l ON l.endpoint_no = r.endpoint_no
+        "SELECT {COLUMNS} FROM replays r {JOINS} LEFT JOIN leases l ON l.endpoint_no = r.endpoint_no
          WHERE r.state = 'running' AND coalesce(l.node_no = $1, r.endpoint_no % $3 = $2) ORDER BY r.no"
     );
     let rows = client.query(&sql, &[&me, &rank, &alive]).await?;
@@ -91,13 +92,14 @@ pub(super) async fn replays(
         Source::new("replays", "no", "true", Vec::new())
     };
     let span = Span { above: i64::MIN, below: request.before.unwrap_or(i64::MAX) };
-    let select = format!("{COLUMNS} FROM $source s JOIN replays r ON r.no = s.seq {JOINS}");
-    page(client, &source, &select, span, request.limit, |row| {
+    let from = format!("replays r ON r.no = s.seq {JOINS}");
+    let listing = Listing { columns: COLUMNS, from, only: Vec::new() };
+    page(client, &source, &listing, span, request.limit, |row| {
         let replay = replay_of(row)?;
         let is_wanted = filter.account.is_none_or(|wanted| wanted == replay.account)
             && filter.endpoint.is_none_or(|wanted| wanted == replay.endpoint)
             && filter.livemode.is_none_or(|wanted| wanted == replay.livemode);
-        Ok((row.get(18), is_wanted.then_some((replay, 0))))
+        Ok(is_wanted.then_some((replay, 0)))
     })
     .await
 }

@@ -12,7 +12,8 @@ use crate::Store as _;
 use crate::conformance::world::Lane;
 use crate::model::{DeliveryFilter, EventFilter, PageRequest};
 use crate::postgres::PostgresStore;
-use crate::postgres::lists::{Key, Source, delivery_source, event_source};
+use crate::postgres::listing::{Key, Source};
+use crate::postgres::lists::{delivery_listing, delivery_source, event_listing, event_source};
 use crate::postgres::span::Span;
 
 /// Rows of the log: most are delivered; every hundredth is exhausted, and as many are pending, half of them nobody's.
@@ -60,28 +61,41 @@ async fn filled(database: &Database, node: &Arc<PostgresStore>) -> [Lane; 3] {
     [lanes.swap_remove(0), fair, quiet]
 }
 
-/// The indexes that a source's query is led by, and how many pages it touches.
-async fn explained(client: &Object, source: &Source) -> (BTreeSet<String>, u64, String) {
-    let mut sql = source.sql.clone();
-    let keys = source.keys.iter().map(|key| match key {
-        Key::Number(number) => number.to_string(),
-        Key::Flag(flag) => flag.to_string(),
-    });
-    let given = [i64::MIN.to_string(), i64::MAX.to_string(), "51".to_owned()];
-    let parameters: Vec<_> = given.into_iter().chain(keys).collect();
+/// What PostgreSQL says of a query, with these for its parameters.
+async fn plan(client: &Object, sql: &str, parameters: &[String]) -> Vec<String> {
+    let mut sql = sql.to_owned();
     for (index, value) in parameters.iter().enumerate().rev() {
-        sql = sql.replace(&format!("${}", index + 1), &format!("({value})::{}", type_of(value)));
+        sql = sql.replace(&format!("${}", index + 1), value);
     }
     let rows = client.query(&format!("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) {sql}"), &[]).await;
-    let lines: Vec<String> = rows.expect("it is explained").iter().map(|row| row.get(0)).collect();
+    rows.expect("it is explained").iter().map(|row| row.get(0)).collect()
+}
+
+fn number(number: i64) -> String {
+    format!("({number})::bigint")
+}
+
+fn shown(key: &Key) -> String {
+    match key {
+        Key::Number(value) => number(*value),
+        Key::Flag(flag) => flag.to_string(),
+        Key::Text(text) => format!("'{text}'"),
+    }
+}
+
+/// The parameters of a source that gives so many numbers.
+fn parameters_of(source: &Source, numbers: i64) -> Vec<String> {
+    let given = [i64::MIN, i64::MAX, numbers].map(number);
+    given.into_iter().chain(source.keys.iter().map(shown)).collect()
+}
+
+/// The indexes that a source's query is led by, and how many pages it touches.
+async fn explained(client: &Object, source: &Source) -> (BTreeSet<String>, u64, String) {
+    let lines = plan(client, &source.sql, &parameters_of(source, 51)).await;
     let index = |line: &String| Some(line.split_once(" using ")?.1.split(' ').next()?.to_owned());
     let touched = lines.iter().find_map(|line| line.trim().strip_prefix("Buffers: shared hit="));
     let touched = touched.and_then(|rest| rest.split(' ').next()?.parse().ok());
     (lines.iter().filter_map(index).collect(), touched.expect("all of it is in memory"), lines.join("\n"))
-}
-
-fn type_of(value: &str) -> &'static str {
-    if value.parse::<i64>().is_ok() { "bigint" } else { "boolean" }
 }
 
 #[tokio::test]
@@ -138,6 +152,66 @@ async fn so_is_a_page_of_any_list_of_events() {
         let (indexes, touched, plan) = explained(&client, &source).await;
         assert_eq!(indexes, BTreeSet::from([expected.to_owned()]), "{filter:?}\n{plan}");
         assert!(touched <= MOST_TOUCHED, "{filter:?} touches {touched} pages\n{plan}");
+    }
+}
+
+/// Thousands of them may be looked at for a page that shows none.
+#[tokio::test]
+async fn what_is_not_wanted_costs_a_look_at_as_few_tables_as_it_takes() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    filled(&database, &node).await;
+    let client = node.shared.pool.get().await.unwrap();
+    let unlike = Some("offer.created".to_owned());
+    let cancelled = DeliveryFilter { status: Some(Status::Cancelled), ..DeliveryFilter::default() };
+    let of_type = DeliveryFilter { event_type: unlike.clone(), ..DeliveryFilter::default() };
+    let events = EventFilter { event_type: unlike, ..EventFilter::default() };
+    let mut span = Span { above: i64::MIN, below: i64::MAX };
+    let source = delivery_source(&client, &cancelled, &mut span).await.unwrap().expect("it may be there");
+    let of_events = event_source(&client, &events).await.unwrap().expect("it may be there");
+    for (source, listing, unread) in [
+        (&source, delivery_listing(&cancelled), &["events", "endpoints", "accounts", "queue"][..]),
+        (&source, delivery_listing(&of_type), &["endpoints", "accounts", "queue"]),
+        (&of_events, event_listing(&events), &["accounts"]),
+    ] {
+        let mut parameters = parameters_of(source, 2_000);
+        parameters.extend(listing.only.iter().map(|only| shown(&only.1)));
+        parameters.push(number(51));
+        let lines = plan(&client, &listing.sql(source), &parameters).await;
+        for table in unread {
+            let reads: Vec<_> = lines.iter().filter(|line| line.contains(&format!(" on {table}"))).collect();
+            let is_read = reads.is_empty() || reads.iter().any(|line| !line.contains("never executed"));
+            assert!(!is_read, "{table} is read: {}", lines.join("\n"));
+        }
+    }
+}
+
+/// Wanted ones that lie far apart, and more of them in one look than a page has room for.
+#[tokio::test]
+async fn a_page_of_few_among_many_is_whole_and_the_next_goes_on_behind_it() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    filled(&database, &node).await;
+    database.sql(
+        "UPDATE events SET type = 'offer.created' WHERE created_at IN (1, 39999) OR created_at BETWEEN 30000 AND 30300",
+    );
+    let filter = DeliveryFilter { event_type: Some("offer.created".to_owned()), ..DeliveryFilter::default() };
+    let expected = database.sql(
+        "SELECT string_agg(d.seq::text, ' ' ORDER BY d.seq DESC) FROM deliveries d JOIN events ev ON ev.seq = d.event_seq
+         WHERE ev.type = 'offer.created'",
+    );
+    for limit in [7, 100, 250] {
+        let (mut page, mut found) = (PageRequest { limit, before: None }, Vec::new());
+        loop {
+            let part = node.deliveries(filter.clone(), page).await.unwrap();
+            assert!(part.rows.len() <= limit);
+            found.extend(part.rows.iter().map(|row| row.seq.0.to_string()));
+            page.before = part.next;
+            if part.next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found.join(" "), expected, "{limit} at a time");
     }
 }
 
