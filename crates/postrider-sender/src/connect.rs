@@ -106,21 +106,12 @@ impl Connector {
     ) -> Result<Box<Link>, Failure> {
         let peers = dialling_order(addresses, target.port);
         let began = Instant::now();
-        let dialled = timeout_at(deadline.at, self.open(target, &peers)).await;
-        timings.connect_us = Some(elapsed_us(began));
-        let (tcp, peer) = match dialled {
-            Ok(opened) => opened?,
-            Err(_deadline) => {
-                let tried: Vec<String> = peers.iter().map(ToString::to_string).collect();
-                let detail = format!(
-                    "no connection to {} ({}) within {:?}",
-                    target.host_text,
-                    tried.join(", "),
-                    deadline.timeout
-                );
-                return Err(Failure::new(FailureCode::ConnectTimeout, detail));
-            }
+        let opened = match &self.proxy {
+            None => dialled(target, &peers, deadline).await,
+            Some(proxy) => self.tunnelled(proxy, target, &peers, deadline).await,
         };
+        timings.connect_us = Some(elapsed_us(began));
+        let (tcp, peer) = opened?;
         let place = target.at(peer);
         let stream = if target.tls {
             let began = Instant::now();
@@ -141,30 +132,51 @@ impl Connector {
 }
 
 impl Connector {
-    /// A connection to one of these addresses, through the proxy where there is one.
-    async fn open(
+    /// A tunnel to one of these addresses. What customers read of it does not name the operator's proxy.
+    async fn tunnelled(
         &self,
+        proxy: &Proxy,
         target: &Target<'_>,
         peers: &[SocketAddr],
+        deadline: Deadline,
     ) -> Result<(TcpStream, SocketAddr), Failure> {
-        let Some(proxy) = &self.proxy else {
-            return dial(peers).await.map_err(|error| Failure::of_dialling(target, &error));
-        };
-        proxy.tunnel(peers).await.map_err(|why| match why {
+        proxy.tunnel(&*self.resolver, peers, deadline.at).await.map_err(|why| match why {
             NoTunnel::Proxy(reason) => {
                 let host = target.host_text;
                 let detail = format!("no connection to {host} was tried: the proxy {proxy} {reason}");
                 Failure::of_shortage(FailureCode::ConnectFailed, detail)
             }
-            NoTunnel::Refused { peer, status } => {
-                let detail = format!(
-                    "the proxy {proxy} made no connection to {}: it answered {status}",
-                    target.at(peer)
-                );
+            NoTunnel::Refused { peer, how } => {
+                let place = target.at(peer);
+                let detail =
+                    format!("no connection to {place}: the proxy that deliveries leave through {how}");
                 Failure::new(FailureCode::ConnectFailed, detail)
+            }
+            NoTunnel::TimedOut => no_connection_in_time(target, peers, deadline),
+            NoTunnel::SpokeFirst { peer } => {
+                let detail = format!("{} spoke before it had been asked anything", target.at(peer));
+                Failure::new(FailureCode::InvalidHttp, detail)
             }
         })
     }
+}
+
+/// A connection to one of these addresses.
+async fn dialled(
+    target: &Target<'_>,
+    peers: &[SocketAddr],
+    deadline: Deadline,
+) -> Result<(TcpStream, SocketAddr), Failure> {
+    match timeout_at(deadline.at, dial(peers)).await {
+        Ok(dialled) => dialled.map_err(|error| Failure::of_dialling(target, &error)),
+        Err(_deadline) => Err(no_connection_in_time(target, peers, deadline)),
+    }
+}
+
+fn no_connection_in_time(target: &Target<'_>, peers: &[SocketAddr], deadline: Deadline) -> Failure {
+    let tried: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    let (host, tried, within) = (target.host_text, tried.join(", "), deadline.timeout);
+    Failure::new(FailureCode::ConnectTimeout, format!("no connection to {host} ({tried}) within {within:?}"))
 }
 
 /// How long ago `began` was, in microseconds.

@@ -10,11 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::dial::dial;
-use crate::limits::{MAX_ADDRESSES_DIALLED, MAX_PROXY_ANSWER_BYTES, PROXY_PATIENCE};
+use crate::dial::{dial, dialling_order};
+use crate::limits::{MAX_PROXY_ANSWER_BYTES, PROXY_PATIENCE};
+use crate::resolve::Resolve;
 
 /// A proxy that makes tunnels.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,83 +33,101 @@ pub const PROXY_RIGHT: &str =
 /// Why there is no tunnel.
 #[derive(Debug)]
 pub(crate) enum NoTunnel {
-    /// The proxy itself can't be used, whoever is to be reached.
+    /// The proxy itself can't be used, whoever is to be reached: nothing was asked of the receiver.
     Proxy(String),
-    /// It did not reach this address, or would not.
-    Refused { peer: SocketAddr, status: u16 },
+    /// None to this address: what the proxy said of it, or that it went away, as proxies do that reach nobody.
+    Refused { peer: SocketAddr, how: String },
+    /// None to any of them in time.
+    TimedOut,
+    /// The receiver spoke before it was spoken to.
+    SpokeFirst { peer: SocketAddr },
 }
 
 impl Proxy {
-    /// A tunnel to the first of these addresses that the proxy reaches. The caller sets the deadline; the proxy itself has
-    /// [`PROXY_PATIENCE`] to take the connection.
-    ///
-    /// `peers` must not be empty.
-    pub(crate) async fn tunnel(&self, peers: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), NoTunnel> {
-        let mut refused = None;
-        for &peer in peers {
-            let mut tcp = self.reach().await.map_err(NoTunnel::Proxy)?;
-            match self.ask(&mut tcp, peer).await.map_err(NoTunnel::Proxy)? {
-                200..300 => return Ok((tcp, peer)),
-                407 => return Err(NoTunnel::Proxy("asks for a user and a password (407)".to_owned())),
-                // It could not reach this one; another address of the host may be better.
-                status @ 502..=504 => refused = Some(NoTunnel::Refused { peer, status }),
-                status => return Err(NoTunnel::Refused { peer, status }),
-            }
+    /// A tunnel to the first of these addresses that the proxy reaches before `deadline`. Each has its share of the time, so
+    /// that one that leads nowhere does not take it all.
+    pub(crate) async fn tunnel(
+        &self,
+        resolver: &dyn Resolve,
+        peers: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<(TcpStream, SocketAddr), NoTunnel> {
+        let mut last = NoTunnel::TimedOut;
+        for (index, &peer) in peers.iter().enumerate() {
+            let patience = deadline.min(Instant::now() + PROXY_PATIENCE);
+            let reached = timeout_at(patience, self.reach(resolver)).await;
+            let mut tcp = match reached {
+                Ok(reached) => reached.map_err(NoTunnel::Proxy)?,
+                Err(_late) => return Err(NoTunnel::Proxy("took no connection in time".to_owned())),
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(peers.len() - index).unwrap_or(u32::MAX);
+            last = match timeout_at(Instant::now() + share, self.ask(&mut tcp, peer)).await {
+                Ok(Ok(())) => return Ok((tcp, peer)),
+                Ok(Err(why @ (NoTunnel::Proxy(_) | NoTunnel::SpokeFirst { .. }))) => return Err(why),
+                Ok(Err(refused)) => refused,
+                Err(_late) => NoTunnel::TimedOut,
+            };
         }
-        Err(refused.unwrap_or_else(|| NoTunnel::Proxy("was asked for no address".to_owned())))
+        Err(last)
     }
 
     /// Whether it takes connections; else why not.
     ///
     /// # Errors
     /// In words that follow the proxy's name.
-    pub async fn takes_connections(&self) -> Result<(), String> {
-        self.reach().await.map(drop)
-    }
-
-    /// A connection to the proxy. It is the operator's own, so the guard has no say in where it is.
-    async fn reach(&self) -> Result<TcpStream, String> {
-        let connecting = async {
-            let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-            let addresses: Vec<_> = found
-                .map_err(|error| format!("is not found: {error}"))?
-                .take(MAX_ADDRESSES_DIALLED)
-                .collect();
-            if addresses.is_empty() {
-                return Err("has no address".to_owned());
-            }
-            dial(&addresses).await.map_err(|error| format!("takes no connection: {}", error.source))
-        };
-        match timeout(PROXY_PATIENCE, connecting).await {
-            Ok(reached) => reached.map(|(tcp, _)| tcp),
+    pub async fn takes_connections(&self, resolver: &dyn Resolve) -> Result<(), String> {
+        match timeout_at(Instant::now() + PROXY_PATIENCE, self.reach(resolver)).await {
+            Ok(reached) => reached.map(drop),
             Err(_late) => Err(format!("took no connection within {PROXY_PATIENCE:?}")),
         }
     }
 
-    /// Asks for a tunnel and gives the status of the answer.
-    async fn ask(&self, tcp: &mut TcpStream, peer: SocketAddr) -> Result<u16, String> {
+    /// A connection to the proxy. It is the operator's own, so the guard has no say in where it is.
+    async fn reach(&self, resolver: &dyn Resolve) -> Result<TcpStream, String> {
+        let addresses = match self.host.parse() {
+            Ok(literal) => vec![literal],
+            Err(_name) => {
+                resolver.resolve(&self.host).await.map_err(|error| format!("is not found: {error}"))?
+            }
+        };
+        let peers = dialling_order(&addresses, self.port);
+        if peers.is_empty() {
+            return Err("has no address".to_owned());
+        }
+        dial(&peers)
+            .await
+            .map(|(tcp, _)| tcp)
+            .map_err(|error| format!("takes no connection: {}", error.source))
+    }
+
+    /// Asks for a tunnel to an address.
+    async fn ask(&self, tcp: &mut TcpStream, peer: SocketAddr) -> Result<(), NoTunnel> {
         let mut request = format!("CONNECT {peer} HTTP/1.1\r\nHost: {peer}\r\n");
         if let Some(authorization) = &self.authorization {
             request.push_str(&format!("Proxy-Authorization: {authorization}\r\n"));
         }
         request.push_str("\r\n");
-        let broke = |error: std::io::Error| format!("broke the connection: {error}");
-        tcp.write_all(request.as_bytes()).await.map_err(broke)?;
+        let went_away = || NoTunnel::Refused { peer, how: "closed the connection".to_owned() };
+        tcp.write_all(request.as_bytes()).await.map_err(|_broke| went_away())?;
         let mut answer = Vec::with_capacity(256);
-        loop {
+        let end = loop {
             if let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
-                // What follows would be the receiver's, and that one speaks when it is spoken to.
-                return match answer.len() == end + 4 {
-                    true => status_of(&answer),
-                    false => Err("sent more than an answer".to_owned()),
-                };
+                break end + 4;
             }
             if answer.len() >= MAX_PROXY_ANSWER_BYTES {
-                return Err(format!("answers with more than {MAX_PROXY_ANSWER_BYTES} bytes of headers"));
+                let why = format!("answers with more than {MAX_PROXY_ANSWER_BYTES} bytes of headers");
+                return Err(NoTunnel::Proxy(why));
             }
-            if tcp.read_buf(&mut answer).await.map_err(broke)? == 0 {
-                return Err("closed the connection without a whole answer".to_owned());
+            if tcp.read_buf(&mut answer).await.map_err(|_broke| went_away())? == 0 {
+                return Err(went_away());
             }
+        };
+        match status_of(&answer).map_err(NoTunnel::Proxy)? {
+            200..300 if answer.len() > end => Err(NoTunnel::SpokeFirst { peer }),
+            200..300 => Ok(()),
+            407 => Err(NoTunnel::Proxy("asks for a user and a password (407)".to_owned())),
+            status => Err(NoTunnel::Refused { peer, how: format!("answered {status}") }),
         }
     }
 }

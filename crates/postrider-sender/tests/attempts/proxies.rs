@@ -1,11 +1,17 @@
 //! Attempts through the operator's proxy, over real sockets.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
 use postrider_core::attempt::FailureCode;
-use postrider_sender::{Proxy, Sender, SenderConfig, Transport as _};
+use postrider_sender::{
+    AttemptReport, AttemptRequest, Proxy, ResolveError, Sender, SenderConfig, Transport as _,
+};
 use tokio::net::TcpStream;
 
 use crate::receiver::{OK, Peer, Receiver};
-use crate::setup::{BODY, SHORT, answered, config, failed_with, request};
+use crate::setup::{AMPLE, BODY, Names, SHORT, answered, config, failed_with, request};
 
 /// A proxy that makes the tunnels it is asked for; what was asked is in its requests.
 pub(crate) async fn tunnelling() -> Receiver {
@@ -14,18 +20,32 @@ pub(crate) async fn tunnelling() -> Receiver {
         let asked = String::from_utf8(asked).expect("a request is text");
         let address =
             asked.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).expect("a tunnel");
-        let mut there = TcpStream::connect(address).await.expect("the receiver is there");
-        peer.say("HTTP/1.1 200 Connection established\r\nX-Proxy: a\r\n\r\n").await;
-        let (mut here, _) = peer.into_parts();
-        // Whichever side closes first ends it.
-        drop(tokio::io::copy_bidirectional(&mut here, &mut there).await);
+        carry(peer, address).await;
     })
     .await
+}
+
+/// Makes a tunnel, and carries what goes through it until a side closes.
+async fn carry(mut peer: Peer, address: &str) {
+    let mut there = TcpStream::connect(address).await.expect("the receiver is there");
+    peer.say("HTTP/1.1 200 Connection established\r\nX-Proxy: a\r\n\r\n").await;
+    let (mut here, _) = peer.into_parts();
+    drop(tokio::io::copy_bidirectional(&mut here, &mut there).await);
 }
 
 fn through(proxy: &str) -> Sender {
     let proxy: Proxy = proxy.parse().expect("a proxy's URL");
     Sender::new(SenderConfig { proxy: Some(proxy), ..config() }).expect("a sender")
+}
+
+/// The same where names lead where `names` says.
+fn sender_with_names_through<F>(names: F, proxy: &str) -> Sender
+where
+    F: Fn(&str) -> Result<Vec<IpAddr>, ResolveError> + Send + Sync + 'static,
+{
+    let proxy: Proxy = proxy.parse().expect("a proxy's URL");
+    let config = SenderConfig { resolver: Arc::new(Names(names)), proxy: Some(proxy), ..config() };
+    Sender::new(config).expect("a sender")
 }
 
 #[tokio::test]
@@ -61,55 +81,97 @@ async fn the_guard_holds_behind_a_proxy() {
     assert_eq!(proxy.connections(), 0);
 }
 
+/// One attempt through this proxy.
+async fn attempt_through(proxy: &Receiver, timeout: Duration) -> AttemptReport {
+    let sender = through(&format!("http://user:hunter2@{}", proxy.address));
+    sender.attempt(AttemptRequest { timeout, ..request("http://127.0.0.1:9/hook") }).await
+}
+
 #[tokio::test]
 async fn what_the_proxy_says_of_a_receiver_is_the_receivers_failure() {
     for status in ["403 Forbidden", "502 Bad Gateway", "504 Gateway Timeout"] {
         let proxy = Receiver::answering(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
-        let url = format!("http://user:pass@{}", proxy.address);
-        let report = through(&url).attempt(request("http://127.0.0.1:9/hook")).await;
+        let report = attempt_through(&proxy, AMPLE).await;
         let detail = failed_with(&report, FailureCode::ConnectFailed);
-        assert!(detail.contains("made no connection to") && detail.contains(&status[..3]), "{detail}");
-        assert!(!detail.contains("pass"), "{detail}");
+        assert!(detail.contains(&format!("leave through answered {}", &status[..3])), "{detail}");
+        let port = proxy.address.port().to_string();
+        assert!(!detail.contains("hunter2") && !detail.contains(&port), "customers read this: {detail}");
         assert!(!report.not_made);
+    }
+    // Some proxies only hang up where they reach nobody.
+    let report = attempt_through(&Receiver::start(|_peer| async {}).await, AMPLE).await;
+    assert!(failed_with(&report, FailureCode::ConnectFailed).contains("closed the connection"));
+    assert!(!report.not_made);
+}
+
+/// A customer's receiver must not have its attempts made for ever.
+#[tokio::test]
+async fn a_receiver_that_speaks_first_is_a_failed_attempt() {
+    let proxy = Receiver::answering("HTTP/1.1 200 OK\r\n\r\nSSH-2.0-OpenSSH_9.2\r\n").await;
+    let report = attempt_through(&proxy, AMPLE).await;
+    failed_with(&report, FailureCode::InvalidHttp);
+    assert!(!report.not_made);
+}
+
+#[tokio::test]
+async fn another_address_is_asked_for_where_the_first_is_refused_or_leads_nowhere() {
+    let receiver = Receiver::answering(OK).await;
+    for first in ["HTTP/1.1 500 Internal Server Error\r\n\r\n", "HTTP/1.1 403 Forbidden\r\n\r\n", ""] {
+        let port = receiver.address.port();
+        let proxy = Receiver::start(move |mut peer: Peer| async move {
+            let asked = String::from_utf8(peer.request().await.expect("it asks")).expect("a request is text");
+            if asked.starts_with("CONNECT [::1]") && first.is_empty() {
+                peer.hang().await;
+            } else if asked.starts_with("CONNECT [::1]") {
+                peer.say(first).await;
+            } else {
+                carry(peer, &format!("127.0.0.1:{port}")).await;
+            }
+        })
+        .await;
+        let names = |_: &str| Ok(vec!["::1".parse().expect("v6"), "127.0.0.1".parse().expect("v4")]);
+        let sender = sender_with_names_through(names, &format!("http://{}", proxy.address));
+        let mut attempt = request(&format!("http://both.example:{port}/hook"));
+        attempt.timeout = Duration::from_secs(2);
+        answered(&sender.attempt(attempt).await, 200);
+        assert_eq!(proxy.connections(), 2);
     }
 }
 
 #[tokio::test]
 async fn a_proxy_that_can_t_be_used_uses_up_no_attempt() {
-    let said = |answer: &'static str| Receiver::answering(answer);
+    let said = |answer: String| Receiver::answering(answer);
     let unwilling = [
         (
-            said("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await,
+            said("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n".to_owned()).await,
             "asks for a user and a password (407)",
         ),
-        (said("SSH-2.0-OpenSSH_9.2\r\n\r\n").await, "does not answer in HTTP/1.1"),
-        (said("HTTP/1.1 200 OK\r\n\r\nand more").await, "sent more than an answer"),
-        // It closes or resets, as it comes.
-        (Receiver::start(|_peer| async {}).await, "the connection"),
+        (said("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned()).await, "does not answer in HTTP/1.1"),
+        (
+            said(format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(64 * 1024))).await,
+            "more than 8192 bytes of headers",
+        ),
     ];
     for (proxy, why) in &unwilling {
-        let report =
-            through(&format!("http://{}", proxy.address)).attempt(request("http://127.0.0.1:9/")).await;
+        let report = attempt_through(proxy, AMPLE).await;
         let detail = failed_with(&report, FailureCode::ConnectFailed);
-        assert!(report.not_made && detail.contains(why), "{detail}");
+        assert!(report.not_made && detail.contains(why) && !detail.contains("hunter2"), "{detail}");
     }
     let nobody = through("http://127.0.0.1:9").attempt(request("http://127.0.0.1:9/")).await;
     assert!(nobody.not_made, "{:?}", nobody.outcome);
+    let unknown = sender_with_names_through(|_| Err(ResolveError::NotFound), "http://proxy.example:3128");
+    assert!(unknown.attempt(request("http://127.0.0.1:9/")).await.not_made);
 }
 
+/// Nobody can tell that from a receiver that hangs behind it.
 #[tokio::test]
-async fn a_proxy_that_hangs_or_never_ends_its_answer_is_bounded() {
+async fn a_tunnel_that_is_never_made_runs_into_the_deadline() {
     let hanging = Receiver::start(|mut peer: Peer| async move {
         peer.request().await;
         peer.hang().await;
     })
     .await;
-    let endless = Receiver::answering(format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(64 * 1024))).await;
-    let mut attempt = request("http://127.0.0.1:9/");
-    attempt.timeout = SHORT;
-    let report = through(&format!("http://{}", hanging.address)).attempt(attempt.clone()).await;
+    let report = attempt_through(&hanging, SHORT).await;
     failed_with(&report, FailureCode::ConnectTimeout);
-    attempt.timeout = crate::setup::AMPLE;
-    let report = through(&format!("http://{}", endless.address)).attempt(attempt).await;
-    assert!(failed_with(&report, FailureCode::ConnectFailed).contains("more than 8192 bytes"));
+    assert!(!report.not_made);
 }

@@ -55,7 +55,7 @@ impl Resolve for NoNames {
     }
 }
 
-struct Names<F>(F);
+pub(crate) struct Names<F>(pub(crate) F);
 
 #[async_trait]
 impl<F> Resolve for Names<F>

@@ -45,14 +45,14 @@ pub(super) async fn collector(endpoint: &CollectorUrl, findings: &mut Findings) 
 
 /// Whether what deliveries leave through is there.
 pub(super) async fn proxy(proxy: &Proxy, findings: &mut Findings) {
-    match proxy.takes_connections().await {
+    match proxy.takes_connections(&SystemResolver::new()).await {
         Ok(()) => {
             findings.good("proxy", format!("deliveries leave through {proxy}, which takes connections"))
         }
         Err(why) => findings.problem(
             "proxy",
             format!("deliveries leave through {proxy}, which {why}"),
-            "start it, or correct --proxy; until then deliveries wait and use up no attempt",
+            "start it, or correct --proxy; until it takes connections deliveries wait and use up no attempt",
         ),
     }
 }
