@@ -55,6 +55,8 @@ pub const MAX_SCHEMA_BYTES: usize = 64 * 1024;
 pub const MAX_SCHEMA_DEPTH: usize = 64;
 /// How large a schema's regular expression may become, compiled, in bytes.
 pub const MAX_SCHEMA_PATTERN_BYTES: usize = 256 * 1024;
+/// How many regular expressions a schema may have.
+pub const MAX_SCHEMA_PATTERNS: usize = 32;
 /// How many parts a schema may have with every reference written out, for all faults of a payload to be looked for.
 pub const MAX_SCHEMA_EXPANSION: usize = 10_000;
 /// The longest example of an event type, in bytes.

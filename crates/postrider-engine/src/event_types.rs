@@ -111,7 +111,10 @@ impl Inner {
 
     async fn replace_event_types(&self) -> Result<(), StoreError> {
         let definitions = self.store.event_types().await?;
-        self.change_snapshot(|snapshot| snapshot.replace_event_types(definitions));
+        let known = Arc::clone(self.snapshot.load().catalogue());
+        let read = tokio::task::spawn_blocking(move || known.read_again(definitions)).await;
+        let (catalogue, left_out) = read.map_err(|broke_off| StoreError::Unavailable(Box::new(broke_off)))?;
+        self.change_snapshot(|snapshot| snapshot.replace_event_types(catalogue, left_out));
         Ok(())
     }
 }

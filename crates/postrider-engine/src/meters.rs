@@ -6,6 +6,7 @@ use std::time::Duration;
 use postrider_core::attempt::{FailureCode, Outcome, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
+use postrider_store::StoreError;
 use postrider_store::figures::{Counted, Histogram, StoreFigures, TIMES_US};
 use postrider_store::model::StoreSize;
 
@@ -101,23 +102,17 @@ pub struct Figures {
     pub unrecorded: u64,
     /// Accounts.
     pub accounts: usize,
-    /// What was asked of the store; none where it did not answer in time, so that everything else is told all the same.
-    pub stored: Option<Stored>,
+    /// When the oldest pending delivery was accepted, where one is pending; nothing while the store does not answer in time,
+    /// so that everything else is told all the same.
+    pub oldest_pending: Option<Option<Timestamp>>,
+    /// How much room the store takes; none where that was not answered in time.
+    pub size: Option<StoreSize>,
     /// What the store tells of its commits.
     pub commits: Option<Commits>,
     /// Spans that a collector has taken since the start.
     pub exported_spans: u64,
     /// Spans that did not reach it, by the reason.
     pub dropped_spans: [(&'static str, u64); Dropped::ALL.len()],
-}
-
-/// What the store alone knows.
-#[derive(Debug)]
-pub struct Stored {
-    /// When the oldest pending delivery was accepted; none where none is pending.
-    pub oldest_pending: Option<Timestamp>,
-    /// How much room the store takes.
-    pub size: StoreSize,
 }
 
 /// What a store tells of its commits.
@@ -142,7 +137,13 @@ impl Engine {
 
     /// What the service counts of itself. Asks the store for the oldest pending delivery and its size; the rest is in memory.
     pub async fn figures(&self) -> Figures {
-        let stored = tokio::time::timeout(STORE_PATIENCE, self.stored()).await;
+        let (oldest_pending, size) = {
+            let (for_oldest, for_size) = (self.0.store.clone(), self.0.store.clone());
+            tokio::join!(
+                in_time(async move { for_oldest.oldest_pending().await }),
+                in_time(async move { for_size.size().await })
+            )
+        };
         let meters = &self.0.meters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let names = std::iter::once("received").chain(FailureCode::ALL.iter().map(|code| code.as_str()));
@@ -164,16 +165,22 @@ impl Engine {
             in_flight,
             unrecorded: read(&self.0.handed_over).saturating_sub(written),
             accounts: self.0.snapshot.load().accounts_before(None).count(),
-            stored: stored.ok().and_then(Result::ok),
+            oldest_pending,
+            size,
             commits: self.0.store.figures().map(|figures| Commits::read(&figures)),
             exported_spans: spans.map_or(0, SpanCounts::all_exported),
             dropped_spans: spans.map_or_else(|| SpanCounts::default().all_dropped(), SpanCounts::all_dropped),
         }
     }
+}
 
-    async fn stored(&self) -> Result<Stored, EngineError> {
-        Ok(Stored { oldest_pending: self.oldest_pending().await?, size: self.0.store.size().await? })
-    }
+/// What the store answers within [`STORE_PATIENCE`]. A question that takes longer goes on to its own end, since nobody else
+/// must get its connection before.
+async fn in_time<T: Send + 'static>(
+    question: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Option<T> {
+    let asked = tokio::time::timeout(STORE_PATIENCE, tokio::spawn(question)).await;
+    asked.ok()?.ok()?.ok()
 }
 
 impl Commits {

@@ -2,8 +2,9 @@
 //! pushed to a collector. How it is written is for those who write it.
 
 use postrider_core::time::Timestamp;
+use postrider_store::model::StoreSize;
 
-use crate::meters::{Figures, Stored};
+use crate::meters::Figures;
 use crate::{Engine, HistogramRead};
 
 /// What kind of metric it is.
@@ -104,8 +105,15 @@ impl Engine {
         metrics.extend(of_the_line(&figures));
         metrics.extend(of_the_backlog(&figures));
         metrics.extend(of_the_store(&figures));
-        let stored = figures.stored.as_ref();
-        metrics.extend(stored.into_iter().flat_map(|stored| of_what_is_stored(stored, self.now())));
+        metrics.extend(figures.oldest_pending.map(|oldest| {
+            Metric::age(
+                "postrider_oldest_pending_age_seconds",
+                "How long ago the oldest pending delivery was accepted; 0 where none is pending.",
+                oldest,
+                self.now(),
+            )
+        }));
+        metrics.extend(figures.size.iter().flat_map(|size| of_the_room(size, self.now())));
         metrics.extend(of_traces(&figures));
         metrics
     }
@@ -127,6 +135,13 @@ impl Metric {
         let point =
             |(word, value): &(_, u64)| Point { label: Some((label, *word)), value: Value::Whole(*value) };
         Self { name, help, kind, points: values.iter().map(point).collect() }
+    }
+
+    /// How long ago something was; 0 where it was not.
+    fn age(name: &'static str, help: &'static str, at: Option<Timestamp>, now: Timestamp) -> Self {
+        let seconds = at.map_or(0.0, |at| now.since(at).as_secs_f64());
+        let points = vec![Point { label: None, value: Value::Real(seconds) }];
+        Self { name, help, kind: MetricKind::Gauge, points }
     }
 
     fn spread(name: &'static str, help: &'static str, read: &HistogramRead, per_unit: f64) -> Self {
@@ -188,7 +203,7 @@ fn of_the_backlog(figures: &Figures) -> [Metric; 7] {
             "postrider_store_up",
             GAUGE,
             "Whether the store answers; while it does not, what it alone knows is left out.",
-            u64::from(figures.stored.is_some()),
+            u64::from(figures.oldest_pending.is_some()),
         ),
         Metric::each(
             "postrider_endpoints",
@@ -250,27 +265,17 @@ fn of_the_store(figures: &Figures) -> Vec<Metric> {
 }
 
 /// How much room the store takes: what it is made of, never its tables, so that there are always as many values.
-fn of_what_is_stored(stored: &Stored, now: Timestamp) -> Vec<Metric> {
+fn of_the_room(size: &StoreSize, now: Timestamp) -> Vec<Metric> {
     const GAUGE: MetricKind = MetricKind::Gauge;
-    let size = &stored.size;
-    let age_of = |at: Option<Timestamp>| at.map_or(0.0, |at| now.since(at).as_secs_f64());
-    let age = |name, help, at| {
-        let points = vec![Point { label: None, value: Value::Real(age_of(at)) }];
-        Metric { name, help, kind: GAUGE, points }
-    };
     let mut parts = vec![("database", size.database_bytes)];
     parts.extend(size.write_ahead_bytes.map(|bytes| ("write_ahead_log", bytes)));
     let mut metrics = vec![
-        age(
-            "postrider_oldest_pending_age_seconds",
-            "How long ago the oldest pending delivery was accepted; 0 where none is pending.",
-            stored.oldest_pending,
-        ),
         Metric::each("postrider_store_bytes", GAUGE, "How much room the store takes.", "part", &parts),
-        age(
+        Metric::age(
             "postrider_oldest_event_age_seconds",
             "How long ago the oldest event of the log was accepted; 0 where there is none.",
             size.oldest_event_at,
+            now,
         ),
     ];
     metrics.extend(size.free_bytes.map(|free| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use postrider_core::account::{Account, AccountKey, AccountNo};
-use postrider_core::catalogue::{Catalogue, Definition, EventType};
+use postrider_core::catalogue::{Catalogue, EventType};
 use postrider_core::endpoint::{Endpoint, EndpointNo};
 use postrider_core::id::{AccountId, EndpointId, KeyId};
 use postrider_core::time::Timestamp;
@@ -58,7 +58,8 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn new(configuration: Configuration, shared: bool) -> Self {
         let mut snapshot = Self { shared, ..Self::default() };
-        snapshot.replace_event_types(configuration.event_types);
+        let (catalogue, left_out) = snapshot.catalogue.read_again(configuration.event_types);
+        snapshot.replace_event_types(catalogue, left_out);
         for account in configuration.accounts {
             snapshot.put_account(account);
         }
@@ -81,9 +82,8 @@ impl Snapshot {
         Arc::make_mut(&mut self.catalogue).put(event_type);
     }
 
-    /// Takes the event types as the store has them.
-    pub(crate) fn replace_event_types(&mut self, definitions: Vec<Definition>) {
-        let (catalogue, left_out) = self.catalogue.read_again(definitions);
+    /// Takes the event types as the store has them, with those that could not be read and why.
+    pub(crate) fn replace_event_types(&mut self, catalogue: Catalogue, left_out: Vec<(String, String)>) {
         for (name, why) in left_out {
             tracing::error!(
                 event_type = name,

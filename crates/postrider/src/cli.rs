@@ -64,7 +64,7 @@ enum Command {
     Verify(VerifyArgs),
     /// Bring the store's schema up to date (serve does this by itself)
     Migrate(MigrateArgs),
-    /// Look at the configuration, the store, the clock, DNS and the address guard, and say what is wrong
+    /// Look at the configuration, the store, the clock, the listener and the way out, and say what is wrong
     Doctor(Box<DoctorArgs>),
     /// Print the OpenAPI description of the REST surface, the same that the service gives at /openapi.json
     Openapi,

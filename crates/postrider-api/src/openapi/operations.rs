@@ -175,7 +175,7 @@ fn event_types() -> Vec<Operation> {
             .about(
                 "Events of it are taken from now on, and judged by `schema`, a JSON Schema (2020-12) that refers to nothing \
                  outside of itself; without one, or with `validation` off, any object passes. The example must fit the \
-                 schema. 409 where there is a type of this name.",
+                 schema. 409 where there is a type of this name, or as many as there may be.",
             )
             .access(Access::Operator)
             .takes("EventTypeInput")
@@ -188,7 +188,7 @@ fn event_types() -> Vec<Operation> {
                 "What is left out stays; `null` means what comes with the service, or nothing. The next event is judged by \
                  it. A schema that would reject the type's own example is refused: give both. `archived` puts a type out of \
                  use, and back; what was accepted before is sent, shown and resent as ever. 409 for a type that the service \
-                 raises itself.",
+                 raises itself, or where somebody else changed it at the same moment.",
             )
             .access(Access::Operator)
             .of("Its name", type_name())

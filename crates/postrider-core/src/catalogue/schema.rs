@@ -1,12 +1,14 @@
 //! Reads JSON Schemas (2020-12) that the operator writes: bounded, sufficient to themselves, and compiled.
 //!
-//! Nothing is ever fetched. Patterns are run by an engine whose time grows with the text alone, because payloads are judged
-//! while their sender waits.
+//! Nothing is ever fetched. Patterns are few, small when compiled, and run by an engine that never goes back in the text, because
+//! payloads are judged while their sender waits.
+
+use std::cell::Cell;
 
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
-use crate::limits::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MAX_SCHEMA_PATTERN_BYTES};
+use crate::limits::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MAX_SCHEMA_PATTERN_BYTES, MAX_SCHEMA_PATTERNS};
 use crate::payload::{self, Violation};
 
 /// The only dialect.
@@ -41,6 +43,9 @@ pub(super) fn read(text: &str) -> Result<(Value, Validator), Violation> {
     if let Some(pointer) = too_deep(&schema) {
         return refuse(&pointer, format!("is nested deeper than {MAX_SCHEMA_DEPTH} levels"));
     }
+    if let Some(pointer) = one_pattern_too_many(&schema) {
+        return refuse(&pointer, format!("is one of more than {MAX_SCHEMA_PATTERNS} regular expressions"));
+    }
     if let Some(dialect) = schema.get("$schema")
         && dialect.as_str().is_none_or(|dialect| dialect.trim_end_matches('#') != DIALECT)
     {
@@ -55,6 +60,21 @@ pub(super) fn read(text: &str) -> Result<(Value, Validator), Violation> {
 /// Where a schema is deeper than it may be.
 fn too_deep(schema: &Value) -> Option<String> {
     find(schema, &|place, _| place.len() > MAX_SCHEMA_DEPTH).map(|place| pointer_of(&place))
+}
+
+/// Where a schema has one regular expression more than it may have.
+fn one_pattern_too_many(schema: &Value) -> Option<String> {
+    let count = Cell::new(0);
+    let is_pattern = |place: &[String], value: &Value| match place {
+        [.., parent, _] if parent == "patternProperties" => true,
+        [.., last] => last == "pattern" && value.is_string(),
+        [] => false,
+    };
+    let is_too_many = |place: &[String], value: &Value| {
+        count.set(count.get() + usize::from(is_pattern(place, value)));
+        count.get() > MAX_SCHEMA_PATTERNS
+    };
+    find(schema, &is_too_many).map(|place| pointer_of(&place))
 }
 
 /// What is wrong with a schema that does not compile.

@@ -121,6 +121,11 @@ fn a_schema_that_is_none_is_refused_at_its_place() {
             "/schema/patternProperties/(?<!a)",
             "regular expression",
         ),
+        (
+            json!({"allOf": (0..33).map(|n| json!({"pattern": n.to_string()})).collect::<Vec<_>>()}),
+            "/schema/allOf/32/pattern",
+            "more than 32 regular expressions",
+        ),
         (json!({"$schema": "http://json-schema.org/draft-07/schema#"}), "/schema/$schema", "2020-12"),
         (json!({"$schema": 7}), "/schema/$schema", "2020-12"),
         (json!({"$ref": "https://example.com/x.json"}), "/schema/$ref", "nothing is fetched"),

@@ -1,19 +1,30 @@
 //! Settings that several nodes change, and what was made elsewhere a moment ago.
 
 use postrider_core::endpoint::State;
+use postrider_core::id::EndpointId;
 use postrider_engine::model::{EndpointPatch, StateChange};
 
-use crate::harness::{Database, Reply};
+use crate::harness::{Database, Node, Reply};
+
+/// Two nodes whose receivers take everything.
+async fn two_nodes(database: &Database) -> (Node, Node) {
+    (database.node(|_, _| Reply::Status(200)).await, database.node(|_, _| Reply::Status(200)).await)
+}
+
+/// An endpoint that was made at the first and that the second has heard of.
+async fn known_to_both(first: &Node, second: &Node) -> EndpointId {
+    let account = first.account().await;
+    let endpoint = first.endpoint(account, "one.example", |_| {}).await;
+    second.until(|engine| engine.endpoint(endpoint).is_ok()).await;
+    endpoint
+}
 
 /// Each patch names one field, and leaves what another node writes into others.
 #[tokio::test]
 async fn patches_of_two_nodes_at_once_lose_nothing_of_each_other() {
     let database = Database::new();
-    let (first, second) =
-        (database.node(|_, _| Reply::Status(200)).await, database.node(|_, _| Reply::Status(200)).await);
-    let account = first.account().await;
-    let endpoint = first.endpoint(account, "one.example", |_| {}).await;
-    second.until(|engine| engine.endpoint(endpoint).is_ok()).await;
+    let (first, second) = two_nodes(&database).await;
+    let endpoint = known_to_both(&first, &second).await;
     for round in 1..=10 {
         let description = EndpointPatch { description: Some(round.to_string()), ..EndpointPatch::default() };
         let in_flight = EndpointPatch { max_in_flight: Some(round), ..EndpointPatch::default() };
@@ -33,11 +44,8 @@ async fn patches_of_two_nodes_at_once_lose_nothing_of_each_other() {
 #[tokio::test]
 async fn a_pause_at_one_node_keeps_what_another_has_just_set() {
     let database = Database::new();
-    let (first, second) =
-        (database.node(|_, _| Reply::Status(200)).await, database.node(|_, _| Reply::Status(200)).await);
-    let account = first.account().await;
-    let endpoint = first.endpoint(account, "one.example", |_| {}).await;
-    second.until(|engine| engine.endpoint(endpoint).is_ok()).await;
+    let (first, second) = two_nodes(&database).await;
+    let endpoint = known_to_both(&first, &second).await;
     for round in 1..=10 {
         let description = EndpointPatch { description: Some(round.to_string()), ..EndpointPatch::default() };
         let (change, state) = match round % 2 {
@@ -60,8 +68,7 @@ async fn a_pause_at_one_node_keeps_what_another_has_just_set() {
 #[tokio::test]
 async fn what_was_made_at_one_node_is_known_to_whoever_asks_another_at_once() {
     let database = Database::new();
-    let (first, second) =
-        (database.node(|_, _| Reply::Status(200)).await, database.node(|_, _| Reply::Status(200)).await);
+    let (first, second) = two_nodes(&database).await;
     for _ in 0..5 {
         let account = first.account().await;
         assert!(second.engine.account_anywhere(account).await.is_ok());

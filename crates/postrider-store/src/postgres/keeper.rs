@@ -153,12 +153,11 @@ impl Keeper {
             self.shared.become_node(now);
         }
         self.steady_since = None;
-        nodes::beat(&self.shared, self.lapse).await?;
         tracing::warn!(before, now, "this node was taken for dead; it starts over under a new number");
-        self.shared.tell(|news| {
-            news.started_over = true;
-            news.may_send_again = true;
-        });
+        // Told at once: what follows may fail, and the next time only that is made good for.
+        self.shared.tell(|news| news.started_over = true);
+        nodes::beat(&self.shared, self.lapse).await?;
+        self.shared.tell(|news| news.may_send_again = true);
         self.look().await
     }
 

@@ -13,8 +13,10 @@ use crate::model::Page;
 pub(super) const MAX_SCANNED: usize = 10_000;
 /// How many rows are looked at first …
 const FIRST_CHUNK: usize = 500;
-/// … and how many times as many each time that was not enough.
+/// … and how many times as many each time that was not enough, …
 const CHUNKS_GROW: usize = 4;
+/// … up to so many.
+const LARGEST_CHUNK: usize = 2_500;
 /// How many bytes of payload one page holds before it ends early.
 const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -159,7 +161,10 @@ pub(super) async fn page<T>(
         }
         scanned += usize::try_from(looked_at).unwrap_or(usize::MAX);
         // Where little is wanted, more is looked at in one go.
-        chunk = chunk.saturating_mul(CHUNKS_GROW).min(MAX_SCANNED.saturating_sub(scanned).max(1));
+        chunk = chunk
+            .saturating_mul(CHUNKS_GROW)
+            .min(LARGEST_CHUNK)
+            .min(MAX_SCANNED.saturating_sub(scanned).max(1));
     }
     Ok(Page { rows, next: Some(below) })
 }

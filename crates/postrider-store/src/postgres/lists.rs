@@ -65,8 +65,10 @@ pub(super) async fn deliveries(
 ) -> Result<Page<Delivery>, Failed> {
     let nothing = Page { rows: Vec::new(), next: None };
     let mut span = Span::find(client, Table::Deliveries, filter.since, filter.until, request.before).await?;
-    let Some(source) = delivery_source(client, &filter, &mut span).await? else { return Ok(nothing) };
-    page(client, &source, &delivery_listing(&filter), span, request.limit, |row| {
+    let Some((source, listing)) = delivery_source(client, &filter, &mut span).await? else {
+        return Ok(nothing);
+    };
+    page(client, &source, &listing, span, request.limit, |row| {
         let delivery = delivery_of(row)?;
         Ok(filter.wants(&delivery).then_some((delivery, 0)))
     })
@@ -74,7 +76,7 @@ pub(super) async fn deliveries(
 }
 
 /// Deliveries that meet what no source is led by.
-pub(super) fn delivery_listing(filter: &DeliveryFilter) -> Listing {
+fn delivery_listing(filter: &DeliveryFilter) -> Listing {
     let mut only = Vec::new();
     if let Some(status) = filter.status {
         only.push(Only("d.status = $::bigint", Key::Number(status_number(status).into())));
@@ -86,15 +88,16 @@ pub(super) fn delivery_listing(filter: &DeliveryFilter) -> Listing {
     Listing { columns: DELIVERY_COLUMNS, from, only }
 }
 
-/// The source that holds everything the filter wants, and as little else as can be told beforehand; none where nothing
-/// can be wanted.
+/// The source that holds everything the filter wants, and as little else as can be told beforehand, with what its rows must
+/// meet; none where nothing can be wanted.
 pub(super) async fn delivery_source(
     client: &Object,
     filter: &DeliveryFilter,
     span: &mut Span,
-) -> Result<Option<Source>, Failed> {
+) -> Result<Option<(Source, Listing)>, Failed> {
+    let mut listing = delivery_listing(filter);
     if let Some(event) = filter.event {
-        return of_event(client, event, span).await;
+        return Ok(of_event(client, event, span).await?.map(|source| (source, listing)));
     }
     let endpoint = match filter.endpoint {
         None => None,
@@ -111,26 +114,25 @@ pub(super) async fn delivery_source(
         },
     };
     let table = match filter.status {
-        Some(Status::Pending) => return Ok(Some(of_queue(client, endpoint, account, span.below).await?)),
+        Some(Status::Pending) => {
+            let source = of_queue(client, endpoint, account, span.below, &mut listing.only).await?;
+            return Ok(Some((source, listing)));
+        }
         Some(Status::Exhausted) => "exhausted",
         Some(Status::Delivered | Status::Cancelled) | None => "deliveries",
     };
-    Ok(Some(match (endpoint, account) {
+    let source = match (endpoint, account) {
         (Some(no), _) => Source::new(table, "seq", "endpoint_no = $4", vec![Key::Number(no)]),
         (None, Some(no)) => Source::of_account(table, "seq", no, filter.livemode),
         (None, None) => Source::new(table, "seq", "true", Vec::new()),
-    }))
+    };
+    Ok(Some((source, listing)))
 }
 
 /// How many of the newest that are pending are looked at, to see whether an account has a fair part of them.
 const SAMPLE: i64 = 2_000;
 /// What a fair part is.
 const FAIR_PART: i64 = 100;
-
-/// From the newest on, each looked at by itself: a join would be planned in another order.
-const NEWEST_OF_ACCOUNT: &str = "(SELECT q.seq FROM (
-        SELECT seq, endpoint_no FROM queue WHERE seq > $1 AND seq < $2 ORDER BY seq DESC OFFSET 0
-    ) q WHERE (SELECT account_no FROM endpoints WHERE no = q.endpoint_no) = $4 ORDER BY q.seq DESC LIMIT $3)";
 
 /// Pending deliveries: from the newest on where most of those looked at are wanted, else lane by lane. The queue's indexes
 /// begin with the owner, so that a lane is looked for among those of every node and among what is nobody's.
@@ -139,12 +141,14 @@ async fn of_queue(
     endpoint: Option<i64>,
     account: Option<i64>,
     below: i64,
+    only: &mut Vec<Only>,
 ) -> Result<Source, Failed> {
     let (endpoints, key) = match (endpoint, account) {
         (Some(no), _) => ("(SELECT $4::bigint AS no)", no),
         (None, Some(no)) => {
             if is_fair_part(client, no, below).await? {
-                return Ok(Source { sql: NEWEST_OF_ACCOUNT.to_owned(), keys: vec![Key::Number(no)] });
+                only.push(Only("d.account_no = $", Key::Number(no)));
+                return Ok(Source::new("queue q", "seq", "true", Vec::new()));
             }
             ("(SELECT no FROM endpoints WHERE account_no = $4)", no)
         }

@@ -84,8 +84,8 @@ pub(crate) struct ServeFlags {
     /// `http://127.0.0.1:4318`; nowhere where empty [env: POSTRIDER_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL")]
     pub(crate) otlp_endpoint: Option<String>,
-    /// An HTTP proxy that deliveries leave through, such as `http://proxy.internal:3128` or `http://user:password@…`; none
-    /// where empty [env: POSTRIDER_PROXY]
+    /// An HTTP proxy that deliveries leave through, by CONNECT to addresses resolved here, such as
+    /// `http://proxy.internal:3128` or `http://user:password@…`; none where empty [env: POSTRIDER_PROXY]
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
     /// How log lines look: text or json [default: text] [env: POSTRIDER_LOG_FORMAT]

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::flags::ServeFlags;
 
 /// What every environment variable of ours begins with.
 const ENV_PREFIX: &str = "POSTRIDER_";
 /// Variables that other commands read.
-const OTHER_VARIABLES: [&str; 3] = ["CONFIG", "URL", "SECRET"];
+const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "URL", "SECRET", "CA_FILE"];
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "postrider.toml";
 
@@ -149,7 +149,7 @@ pub(crate) fn unknown_variables(environment: &BTreeMap<String, String>) -> Vec<S
 
 /// The file's keys and values as texts. An unknown key is an error that names the nearest known one.
 fn read_file(path: &Path, text: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+    let table: toml::Table = text.parse().map_err(|error| not_toml(path, text, &error))?;
     let mut values = BTreeMap::new();
     for (key, value) in table {
         if !SETTINGS.iter().any(|(name, _)| *name == key) {
@@ -164,6 +164,13 @@ fn read_file(path: &Path, text: &str) -> anyhow::Result<BTreeMap<String, String>
         values.insert(key, text);
     }
     Ok(values)
+}
+
+/// Where and why a file is no TOML, without its line: there may be a password in it.
+fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
+    anyhow!("{} is not TOML: line {line}: {}", path.display(), error.message())
 }
 
 fn as_text(value: &toml::Value) -> Option<String> {
@@ -224,7 +231,12 @@ mod tests {
             "postrider.toml: unknown key \"allow-nets\"; did you mean \"allow_nets\"?"
         );
         assert!(refused("listen = 1979-05-27").contains("must be a text"));
-        assert!(refused("listen = ").starts_with("postrider.toml is not TOML"));
+        assert!(refused("listen = ").starts_with("postrider.toml is not TOML: line 1: "));
+        let secret = refused("listen = '127.0.0.1:1'\noperator_key = sk_secret\n");
+        assert!(
+            secret.starts_with("postrider.toml is not TOML: line 2: ") && !secret.contains("sk_"),
+            "{secret}"
+        );
     }
 
     #[test]

@@ -42,6 +42,8 @@ async fn everything() -> (Service, Vec<String>) {
         "/events/new",
         "/event-types",
         "/event-types/policy.created",
+        "/event-types/policy.created/edit",
+        "/new-event-type",
         "/replays",
         "/accounts",
         "/operations",

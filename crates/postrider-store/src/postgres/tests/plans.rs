@@ -13,7 +13,7 @@ use crate::conformance::world::Lane;
 use crate::model::{DeliveryFilter, EventFilter, PageRequest};
 use crate::postgres::PostgresStore;
 use crate::postgres::listing::{Key, Source};
-use crate::postgres::lists::{delivery_listing, delivery_source, event_listing, event_source};
+use crate::postgres::lists::{delivery_source, event_listing, event_source};
 use crate::postgres::span::Span;
 
 /// Rows of the log: most are delivered; every hundredth is exhausted, and as many are pending, half of them nobody's.
@@ -119,7 +119,7 @@ async fn a_page_of_any_list_of_deliveries_is_led_by_an_index_and_touches_little(
         (with(Status::Pending, all.clone()), &["queue_pkey"]),
         (with(Status::Pending, of(&busy)), by_lane),
         (with(Status::Pending, of(&quiet)), by_lane),
-        (with(Status::Pending, whose(&fair)), &["endpoints_pkey", "queue_pkey"]),
+        (with(Status::Pending, whose(&fair)), &["queue_pkey"]),
         (with(Status::Pending, whose(&quiet)), of_accounts_lanes),
         (with(Status::Exhausted, all), &["exhausted_pkey"]),
         (with(Status::Exhausted, of(&busy)), &["exhausted_endpoint"]),
@@ -127,8 +127,8 @@ async fn a_page_of_any_list_of_deliveries_is_led_by_an_index_and_touches_little(
         (with(Status::Delivered, of(&busy)), &["deliveries_1_endpoint_no_seq_idx"]),
     ] {
         let mut span = Span { above: i64::MIN, below: i64::MAX };
-        let source =
-            delivery_source(&client, &filter, &mut span).await.unwrap().expect("something can be wanted");
+        let found = delivery_source(&client, &filter, &mut span).await.unwrap();
+        let (source, _) = found.expect("something can be wanted");
         let (indexes, touched, plan) = explained(&client, &source).await;
         let expected: BTreeSet<String> = expected.iter().map(|&index| index.to_owned()).collect();
         assert_eq!(indexes, expected, "{filter:?}\n{plan}");
@@ -167,18 +167,22 @@ async fn what_is_not_wanted_costs_a_look_at_as_few_tables_as_it_takes() {
     let of_type = DeliveryFilter { event_type: unlike.clone(), ..DeliveryFilter::default() };
     let events = EventFilter { event_type: unlike, ..EventFilter::default() };
     let mut span = Span { above: i64::MIN, below: i64::MAX };
-    let source = delivery_source(&client, &cancelled, &mut span).await.unwrap().expect("it may be there");
     let of_events = event_source(&client, &events).await.unwrap().expect("it may be there");
-    for (source, listing, unread) in [
-        (&source, delivery_listing(&cancelled), &["events", "endpoints", "accounts", "queue"][..]),
-        (&source, delivery_listing(&of_type), &["endpoints", "accounts", "queue"]),
-        (&of_events, event_listing(&events), &["accounts"]),
+    let mut looks = vec![(of_events, event_listing(&events), &["accounts"][..])];
+    for (filter, unread) in [
+        (cancelled, &["events", "endpoints", "accounts", "queue"][..]),
+        (of_type, &["endpoints", "accounts", "queue"]),
     ] {
+        let found = delivery_source(&client, &filter, &mut span).await.unwrap();
+        let (source, listing) = found.expect("it may be there");
+        looks.push((source, listing, unread));
+    }
+    for (source, listing, unread) in &looks {
         let mut parameters = parameters_of(source, 2_000);
         parameters.extend(listing.only.iter().map(|only| shown(&only.1)));
         parameters.push(number(51));
         let lines = plan(&client, &listing.sql(source), &parameters).await;
-        for table in unread {
+        for table in *unread {
             let reads: Vec<_> = lines.iter().filter(|line| line.contains(&format!(" on {table}"))).collect();
             let is_read = reads.is_empty() || reads.iter().any(|line| !line.contains("never executed"));
             assert!(!is_read, "{table} is read: {}", lines.join("\n"));
