@@ -18,26 +18,33 @@ fn port() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Hangs up on so many, and then makes every tunnel that it is asked for, until the test's process ends.
-fn tunnel(listener: TcpListener, hung_up_on: usize) {
+/// Wants a password of so many, and then makes every tunnel that it is asked for, until the test's process ends.
+fn tunnel(listener: TcpListener, refused: usize) {
     std::thread::spawn(move || {
-        for here in listener.incoming().map_while(Result::ok).skip(hung_up_on) {
-            std::thread::spawn(move || carry(here));
+        for (number, here) in listener.incoming().map_while(Result::ok).enumerate() {
+            std::thread::spawn(move || if number < refused { refuse(here) } else { carry(here) });
         }
     });
 }
 
+fn refuse(mut here: TcpStream) {
+    head(&here);
+    here.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").expect("it waits for this");
+}
+
+/// The request's first line, once all of its head is read.
+fn head(here: &TcpStream) -> String {
+    let mut lines = BufReader::new(here).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    lines.for_each(drop);
+    first
+}
+
 fn carry(mut here: TcpStream) {
-    let mut asked = BufReader::new(here.try_clone().expect("a second handle"));
-    let mut line = String::new();
-    asked.read_line(&mut line).expect("a request");
+    let asked = head(&here);
     // Whoever only looks whether somebody is there asks for nothing.
-    let Some(to) = line.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()) else { return };
+    let Some(to) = asked.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()) else { return };
     let mut there = TcpStream::connect(to).expect("the receiver is there");
-    while line != "\r\n" {
-        line.clear();
-        asked.read_line(&mut line).expect("a header");
-    }
     here.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("it waits for this");
     let (mut back, mut out) = (there.try_clone().expect("a handle"), here.try_clone().expect("a handle"));
     std::thread::spawn(move || std::io::copy(&mut back, &mut out));
