@@ -168,7 +168,9 @@ fn deny_binary() -> Result<PathBuf> {
         println!("building cargo-deny {DENY_VERSION} (once, about a minute)");
         let mut install = cargo(["install", "cargo-deny", "--locked", "--debug", "--force", "--quiet"]);
         install.args(["--version", DENY_VERSION]).arg("--root").arg(target.join("tools"));
-        run(install.arg("--target-dir").arg(target.join("tools-build")))?;
+        let build = target.join("tools-build");
+        run(install.arg("--target-dir").arg(&build))?;
+        std::fs::remove_dir_all(&build).with_context(|| format!("can't remove {}", build.display()))?;
     }
     Ok(path)
 }
