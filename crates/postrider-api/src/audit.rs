@@ -15,7 +15,7 @@ struct Shown<'a> {
     at: Time,
     actor: ActorShown,
     address: Option<String>,
-    action: &'static str,
+    action: &'a str,
     account: Text<AccountId>,
     target: &'a str,
     /// The fields that changed; empty where the action says all.
@@ -36,7 +36,7 @@ impl<'a> Shown<'a> {
             at: Text(entry.at),
             actor: ActorShown { kind: actor.kind(), id: actor.id() },
             address: entry.who.address.map(|address| address.to_string()),
-            action: entry.action.as_str(),
+            action: &entry.action,
             account: Text(entry.account),
             target: &entry.target,
             fields: &entry.fields,

@@ -177,8 +177,8 @@ pub struct Entry {
     pub no: i64,
     /// Who, and from where.
     pub who: Who,
-    /// What.
-    pub action: Action,
+    /// What, by the action's name. A node of a newer version may have written one that this one does not know.
+    pub action: String,
     /// Whose thing it was done to.
     pub account: AccountId,
     /// The id of the thing.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use postrider_core::audit::{Action, Actor, Deed, Entry, Who};
+use postrider_core::audit::{Actor, Deed, Entry, Who};
 use postrider_core::id::AccountId;
 use postrider_core::time::Timestamp;
 
@@ -44,7 +44,7 @@ impl Row {
         Ok(Entry {
             no,
             who: Who { actor: actor.ok_or(Unreadable("audit.actor"))?, address: address.transpose()? },
-            action: Action::from_text(&self.action).ok_or(Unreadable("audit.action"))?,
+            action: self.action,
             account: AccountId::from_bytes(self.account),
             target: self.target,
             fields: self

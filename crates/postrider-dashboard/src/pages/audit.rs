@@ -62,7 +62,7 @@ fn row(visit: &Visit, entry: &Entry, now: postrider_core::time::Timestamp) -> Ma
     html! {
         tr data-key=(entry.no) {
             td.wide {
-                (entry.action.as_str())
+                (visible(&entry.action))
                 @if !entry.fields.is_empty() { " " span.muted { (visible(&entry.fields.join(", "))) } }
             }
             td { (names::account_link(visit, entry.account)) }
@@ -77,9 +77,9 @@ fn row(visit: &Visit, entry: &Entry, now: postrider_core::time::Timestamp) -> Ma
 /// The thing, as a link where it has a page.
 fn target(visit: &Visit, entry: &Entry) -> Markup {
     let target = &*entry.target;
-    let page = match (entry.action, target.split_once('_')) {
+    let page = match (Action::from_text(&entry.action), target.split_once('_')) {
         // Its name may look like anything.
-        (Action::EventTypeCreated | Action::EventTypeUpdated, _) => "/event-types/",
+        (Some(Action::EventTypeCreated | Action::EventTypeUpdated), _) => "/event-types/",
         (_, Some(("ep", _))) => "/endpoints/",
         (_, Some(("dlv", _))) => "/deliveries/",
         (_, Some(("rpl", _))) => "/replays/",

@@ -136,9 +136,12 @@ impl Lanes {
         item.not_before = Some(due);
         let Some(lane) = self.lanes.get_mut(&no) else { return self.forget_payload(&item) };
         lane.queue.retain(|queued| queued.seq != item.seq);
-        if lane.state != State::Enabled {
+        if lane.state != State::Enabled || lane.is_elsewhere() || lane.known.is_lost(item.seq) {
             self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
+            lane.spilled = Spilled::Yes;
             self.forget_payload(&item);
+            self.leave_to_others(no);
+            self.want_refill(no);
         } else if lane.endpoint.settings.ordered {
             lane.insert_sorted(item);
         } else {
@@ -157,8 +160,9 @@ impl Lanes {
     /// known until its record is committed, see [`Lanes::recorded`].
     fn place(&mut self, no: EndpointNo, mut item: Item, next: Next, now: Timestamp) -> bool {
         let Some(lane) = self.lanes.get_mut(&no) else { return true };
-        // What this node may not send for now goes back to the store alone.
-        let held = lane.state != State::Enabled || lane.is_elsewhere();
+        // What this node may not send for now, or what may be another's, is the store's alone.
+        let is_lost = lane.known.is_lost(item.seq);
+        let held = lane.state != State::Enabled || lane.is_elsewhere() || is_lost;
         let released = match next {
             Next::Delivered | Next::Exhausted => {
                 lane.backlog -= 1;
@@ -186,7 +190,7 @@ impl Lanes {
             }
         };
         if let Some(item) = &released {
-            if next == Next::Waits {
+            if next == Next::Waits && !is_lost {
                 lane.in_store += 1;
             }
             self.forget_payload(item);
@@ -208,6 +212,7 @@ impl Lanes {
         dispatch.endpoint = lane.endpoint.clone();
         lane.state == State::Enabled
             && !lane.is_elsewhere()
+            && !lane.known.is_lost(dispatch.item.seq)
             && !lane.cancelled.contains(&dispatch.item.seq)
             && (dispatch.probe || !lane.health.is_failing())
             && lane.health.closed_until.is_none_or(|until| until <= now)
@@ -222,7 +227,9 @@ impl Lanes {
             return self.let_go(no, &item, now);
         }
         match self.lanes.get_mut(&no) {
-            Some(lane) if lane.state == State::Enabled && !lane.is_elsewhere() => {
+            Some(lane)
+                if lane.state == State::Enabled && !lane.is_elsewhere() && !lane.known.is_lost(item.seq) =>
+            {
                 lane.insert_sorted(item);
                 self.settle(no, now);
             }
@@ -234,6 +241,7 @@ impl Lanes {
                 lane.head_unknown = true;
                 self.forget_payload(&item);
                 self.leave_to_others(no);
+                self.want_refill(no);
             }
             None => self.forget_payload(&item),
         }
@@ -263,7 +271,7 @@ impl Lanes {
         }
         let is_head = lane.endpoint.settings.ordered && matches!(next, Next::RetryAt(_));
         let is_over = matches!(next, Next::Delivered | Next::Exhausted);
-        if next == Next::Waits || is_head || (let_go.was_dropped && !is_over) {
+        if next == Next::Waits || is_head || (let_go.was_dropped && !is_over) || let_go.was_lost {
             lane.head_unknown = true;
             lane.spilled = Spilled::Yes;
             self.want_refill(no);

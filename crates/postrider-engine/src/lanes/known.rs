@@ -11,6 +11,8 @@ use postrider_core::delivery::DeliverySeq;
 pub(super) struct Known {
     loaded: HashSet<DeliverySeq>,
     unrecorded: HashMap<DeliverySeq, Unrecorded>,
+    /// Those that another node may have taken over while they were in flight, or while their outcome was on its way.
+    lost: HashSet<DeliverySeq>,
     /// How many of those are between memory and the store, see [`Self::has_one_between`] …
     between: usize,
     /// … and how many have come to their end.
@@ -44,6 +46,8 @@ impl Unrecorded {
 pub(super) struct LetGo {
     /// Whether memory had dropped it before: what its outcome says is not all that may have become of it since.
     pub(super) was_dropped: bool,
+    /// Whether its outcome may have been refused: the store may still have it pending, as this node's or another's.
+    pub(super) was_lost: bool,
 }
 
 impl Known {
@@ -64,6 +68,16 @@ impl Known {
     /// Whether a delivery is known.
     pub(super) fn knows(&self, seq: DeliverySeq) -> bool {
         self.loaded.contains(&seq)
+    }
+
+    /// Whatever is known just now may be another node's already.
+    pub(super) fn lose_all(&mut self) {
+        self.lost.clone_from(&self.loaded);
+    }
+
+    /// Whether a delivery may have been another node's since before its attempt ended.
+    pub(super) fn is_lost(&self, seq: DeliverySeq) -> bool {
+        self.lost.contains(&seq)
     }
 
     /// Takes a delivery in; false where it is known already.
@@ -106,7 +120,8 @@ impl Known {
         self.between -= usize::from(unrecorded.is_between());
         self.over -= usize::from(unrecorded.is_over);
         let Unrecorded { goes_on, dropped, .. } = unrecorded;
-        (!goes_on && self.forget(seq)).then_some(LetGo { was_dropped: dropped })
+        let was_lost = self.lost.contains(&seq);
+        (!goes_on && self.forget(seq)).then_some(LetGo { was_dropped: dropped, was_lost })
     }
 
     /// Whether a delivery has come to its end, and the store does not know yet.
@@ -143,6 +158,7 @@ impl Known {
         if let Some(let_go) = &mut self.let_go {
             let_go.insert(seq);
         }
+        self.lost.remove(&seq);
         self.loaded.remove(&seq)
     }
 

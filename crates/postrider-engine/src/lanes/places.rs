@@ -126,7 +126,8 @@ impl Lanes {
         }
     }
 
-    /// Nothing in the store is this node's any more. What is in flight ends by itself; its outcomes may be refused.
+    /// Nothing in the store is this node's any more. What is in flight ends by itself; its outcomes may be refused, and
+    /// whether it goes on is decided by whoever has it then.
     pub(crate) fn start_over(&mut self) {
         let all: Vec<EndpointNo> = self.lanes.keys().copied().collect();
         for no in all {
@@ -135,6 +136,7 @@ impl Lanes {
                 (lane.held, lane.asked) = (!self.shared, false);
                 lane.backlog = i64::from(lane.in_flight);
                 lane.in_store = 0;
+                lane.known.lose_all();
             }
             self.want_refill(no);
         }

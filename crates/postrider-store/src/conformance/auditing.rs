@@ -25,7 +25,8 @@ async fn all(world: &World<'_>) -> Vec<Entry> {
 
 fn is_of(entry: &Entry, deed: &Deed) -> bool {
     let Entry { no: _, who, action, account, target, fields, at } = entry;
-    (*who, *action, *account, target, *at) == (deed.who, deed.action, deed.account, &deed.target, deed.at)
+    (*who, &**action, *account, target, *at)
+        == (deed.who, deed.action.as_str(), deed.account, &deed.target, deed.at)
         && fields.iter().map(String::as_str).eq(deed.fields.iter().copied())
 }
 

@@ -122,7 +122,7 @@ pub async fn every_change_of_an_event_type_leaves_one_entry(backend: &dyn Backen
     assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");
     let page = PageRequest { limit: 250, before: None };
     let entries = world.store.audit(AuditFilter::default(), page).await.unwrap().rows;
-    let actions: Vec<_> = entries.iter().map(|entry| entry.action).collect();
-    assert_eq!(actions, [Action::EventTypeUpdated, Action::EventTypeCreated]);
+    let actions: Vec<_> = entries.iter().map(|entry| Action::from_text(&entry.action)).collect();
+    assert_eq!(actions, [Some(Action::EventTypeUpdated), Some(Action::EventTypeCreated)]);
     assert_eq!(entries[1].target, "claim.opened");
 }

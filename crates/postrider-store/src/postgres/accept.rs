@@ -15,6 +15,7 @@ use super::rows::{Failed, uuid};
 use super::shared::Shared;
 use super::wake;
 use crate::error::{AcceptError, StoreError};
+use crate::kept_answers;
 use crate::model::NewEvent;
 
 /// What became of a request.
@@ -23,17 +24,30 @@ pub(super) type Accepted = Result<Vec<DeliverySeq>, AcceptError>;
 /// `stale` are the accounts whose configuration is newer than an event was matched by, or that are deleted. The versions
 /// are read after the requests came in: an endpoint that was there when a request came in is never missed.
 ///
+/// `taken` are the calls with an idempotency key that were answered before. The keys of the others are kept in the same
+/// statement: where another node is just keeping one of them it waits, and fails as a whole. Their order is one for all
+/// nodes, so that no two of them wait for each other.
+///
 /// What one part needs of another is looked up in an array by its place: there is nothing to join that has no index.
 ///
-/// The answer has a row for the node where it is alive, one for each stale account, and one for each delivery.
+/// The answer has a row for the node where it is alive, one for each stale account, one for each call that was answered
+/// before, and one for each delivery.
 const ACCEPT: &str = "WITH me AS MATERIALIZED (
         SELECT no FROM nodes WHERE no = $1 AND state = 'alive' FOR KEY SHARE
     ), stale AS MATERIALIZED (
         SELECT v.no FROM unnest($2::bigint[], $3::bigint[]) AS v(no, version)
             LEFT JOIN accounts a ON a.no = v.no AND a.deleted_at IS NULL
         WHERE a.no IS NULL OR a.config_version > v.version
+    ), taken AS MATERIALIZED (
+        SELECT u.place FROM unnest($19::bytea[], $24::bigint[]) WITH ORDINALITY AS u(scope, forgotten_until, place)
+            JOIN kept_answers k ON k.scope = u.scope AND k.kept_at > u.forgotten_until
     ), go AS MATERIALIZED (
-        SELECT no FROM me WHERE NOT EXISTS (SELECT FROM stale)
+        SELECT no FROM me WHERE NOT EXISTS (SELECT FROM stale) AND NOT EXISTS (SELECT FROM taken)
+    ), new_answers AS (
+        INSERT INTO kept_answers (scope, body_sha256, status, answer, kept_at)
+        SELECT u.* FROM go, unnest($19::bytea[], $20::bytea[], $21::integer[], $22::bytea[], $23::bigint[])
+            AS u(scope, body_sha256, status, answer, kept_at)
+        ORDER BY u.scope
     ), e AS MATERIALIZED (
         SELECT nextval('numbers') AS seq, x.* FROM (
             SELECT u.* FROM go, unnest($4::uuid[], $5::bigint[], $6::boolean[], $7::bigint[], $8::text[], $9::bytea[],
@@ -69,10 +83,25 @@ const ACCEPT: &str = "WITH me AS MATERIALIZED (
     )
     SELECT 0::bigint AS kind, no, 0::bigint AS place FROM me
     UNION ALL SELECT 1, no, 0 FROM stale
-    UNION ALL SELECT 2, seq, place FROM d";
+    UNION ALL SELECT 2, place, 0 FROM taken
+    UNION ALL SELECT 3, seq, place FROM d";
 
 const ALIVE: i64 = 0;
 const STALE: i64 = 1;
+const TAKEN: i64 = 2;
+
+/// Events to be accepted, and what is kept of their call where it has an idempotency key.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) events: &'a [NewEvent],
+    pub(super) keep: Option<&'a kept_answers::Row>,
+}
+
+impl Request<'_> {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.keep.is_none()
+    }
+}
 
 /// Rows as arrays of columns.
 #[derive(Default)]
@@ -89,6 +118,34 @@ struct Columns<'a> {
     first_places: Vec<Option<i32>>,
     last_places: Vec<Option<i32>>,
     deliveries: Deliveries,
+    answers: Answers<'a>,
+}
+
+#[derive(Default)]
+struct Answers<'a> {
+    scopes: Vec<&'a [u8]>,
+    bodies: Vec<&'a [u8]>,
+    statuses: Vec<i32>,
+    answers: Vec<&'a [u8]>,
+    kept_ats: Vec<i64>,
+    forgotten_untils: Vec<i64>,
+}
+
+impl<'a> Answers<'a> {
+    fn add(&mut self, row: &'a kept_answers::Row) {
+        self.scopes.push(&row.claim.scope);
+        self.bodies.push(&row.claim.body_sha256);
+        self.statuses.push(row.status);
+        self.answers.push(&row.answer);
+        self.kept_ats.push(row.kept_at);
+        self.forgotten_untils.push(row.forgotten_until());
+    }
+
+    /// The scope at a place, counted from 1.
+    fn scope_at(&self, place: i64) -> Option<[u8; 32]> {
+        let scope = self.scopes.get(usize::try_from(place).ok()?.checked_sub(1)?)?;
+        (*scope).try_into().ok()
+    }
 }
 
 #[derive(Default)]
@@ -136,8 +193,8 @@ fn place(count: usize) -> i32 {
 }
 
 /// Accepts requests, each all or nothing; an error has accepted none of them.
-pub(super) async fn accept(shared: &Shared, requests: &[&[NewEvent]]) -> Result<Vec<Accepted>, Failed> {
-    if requests.iter().all(|events| events.is_empty()) {
+pub(super) async fn accept(shared: &Shared, requests: &[Request<'_>]) -> Result<Vec<Accepted>, Failed> {
+    if requests.iter().all(Request::is_empty) {
         return Ok(requests.iter().map(|_| Ok(Vec::new())).collect());
     }
     // From here on until the commit nothing else becomes this node's.
@@ -156,29 +213,40 @@ pub(super) async fn accept(shared: &Shared, requests: &[&[NewEvent]]) -> Result<
 pub(super) async fn accept_in(
     client: &impl GenericClient,
     me: i64,
-    requests: &[&[NewEvent]],
+    requests: &[Request<'_>],
 ) -> Result<Vec<Accepted>, Failed> {
-    let mut refused: HashSet<i64> = HashSet::new();
+    let mut stale_accounts: HashSet<i64> = HashSet::new();
+    let mut taken_scopes: HashSet<[u8; 32]> = HashSet::new();
     loop {
-        let is_refused =
-            |events: &[NewEvent]| events.iter().any(|new| refused.contains(&new.event.account_no.0));
+        let refused = |request: &Request<'_>| {
+            if request.keep.is_some_and(|row| taken_scopes.contains(&row.claim.scope)) {
+                return Some(AcceptError::AnsweredBefore);
+            }
+            let is_stale = |new: &NewEvent| stale_accounts.contains(&new.event.account_no.0);
+            request.events.iter().any(is_stale).then_some(AcceptError::ConfigChanged)
+        };
         let mut columns = Columns::default();
-        for events in requests.iter().filter(|events| !is_refused(events)) {
-            events.iter().for_each(|new| columns.add(new));
+        for request in requests.iter().filter(|request| refused(request).is_none()) {
+            request.events.iter().for_each(|new| columns.add(new));
+            request.keep.into_iter().for_each(|row| columns.answers.add(row));
         }
-        let Answer { seqs, stale } = insert(client, me, &columns).await?;
-        if !stale.is_empty() {
-            // Seldom: nothing was accepted, and the rest goes without those that must be matched again.
-            refused.extend(stale);
+        let Answer { seqs, stale, taken } = insert(client, me, &columns).await?;
+        if !stale.is_empty() || !taken.is_empty() {
+            // Seldom: nothing was accepted, and the rest goes without those that must be matched again, or were answered.
+            stale_accounts.extend(stale);
+            taken_scopes.extend(taken);
             continue;
         }
         if columns.deliveries.are_own.contains(&false) {
             wake::others(client).await?;
         }
         let mut seqs = seqs.into_iter();
-        let mut give = |events: &&[NewEvent]| match is_refused(events) {
-            true => Err(AcceptError::ConfigChanged),
-            false => Ok(seqs.by_ref().take(events.iter().map(|new| new.deliveries.len()).sum()).collect()),
+        let mut give = |request: &Request<'_>| match refused(request) {
+            Some(error) => Err(error),
+            None => {
+                let count = request.events.iter().map(|new| new.deliveries.len()).sum();
+                Ok(seqs.by_ref().take(count).collect())
+            }
         };
         return Ok(requests.iter().map(&mut give).collect());
     }
@@ -190,12 +258,14 @@ struct Answer {
     seqs: Vec<DeliverySeq>,
     /// Accounts that events were matched by too early; nothing was accepted then.
     stale: Vec<i64>,
+    /// Calls that were answered before; nothing was accepted then either.
+    taken: Vec<[u8; 32]>,
 }
 
 async fn insert(client: &impl GenericClient, me: i64, columns: &Columns<'_>) -> Result<Answer, Failed> {
     let insert = client.prepare_cached(ACCEPT).await?;
     let (accounts, versions): (Vec<i64>, Vec<i64>) = columns.versions.iter().unzip();
-    let deliveries = &columns.deliveries;
+    let (deliveries, answers) = (&columns.deliveries, &columns.answers);
     let rows = client
         .query(
             &insert,
@@ -218,15 +288,22 @@ async fn insert(client: &impl GenericClient, me: i64, columns: &Columns<'_>) -> 
                 &deliveries.account_nos,
                 &deliveries.livemodes,
                 &deliveries.created_ats,
+                &answers.scopes,
+                &answers.bodies,
+                &answers.statuses,
+                &answers.answers,
+                &answers.kept_ats,
+                &answers.forgotten_untils,
             ],
         )
         .await?;
-    let (mut is_alive, mut stale) = (false, Vec::new());
+    let (mut is_alive, mut stale, mut taken) = (false, Vec::new(), Vec::new());
     let mut numbered: Vec<(i64, DeliverySeq)> = Vec::with_capacity(deliveries.ids.len());
     for row in rows {
         match row.get::<_, i64>(0) {
             ALIVE => is_alive = true,
             STALE => stale.push(row.get(1)),
+            TAKEN => taken.extend(answers.scope_at(row.get(1))),
             _ => numbered.push((row.get(2), DeliverySeq(row.get(1)))),
         }
     }
@@ -234,5 +311,5 @@ async fn insert(client: &impl GenericClient, me: i64, columns: &Columns<'_>) -> 
         return Err(StoreError::LeaseLost.into());
     }
     numbered.sort_unstable_by_key(|(place, _)| *place);
-    Ok(Answer { seqs: numbered.into_iter().map(|(_, seq)| seq).collect(), stale })
+    Ok(Answer { seqs: numbered.into_iter().map(|(_, seq)| seq).collect(), stale, taken })
 }

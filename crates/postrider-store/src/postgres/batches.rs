@@ -1,15 +1,17 @@
 //! Group commit: while one group is on its way, the next one gathers. There is no timer and no wait.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use postrider_core::delivery::DeliverySeq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
+use super::accept::{self, Accepted, Request};
 use super::rows::Failed;
 use super::shared::Shared;
-use super::{PostgresStore, accept, kept};
+use super::{PostgresStore, kept};
 use crate::error::AcceptError;
+use crate::kept_answers::Row;
 use crate::model::NewEvent;
 use crate::model::once::Keep;
 
@@ -23,7 +25,9 @@ const BATCH_JOBS: usize = 512;
 /// Events to be accepted and who waits for the answer.
 pub(super) struct AcceptJob {
     pub(super) events: Vec<NewEvent>,
-    pub(super) reply: oneshot::Sender<Result<Vec<DeliverySeq>, AcceptError>>,
+    /// What is kept of the call, where it has an idempotency key.
+    pub(super) keep: Option<Row>,
+    pub(super) reply: oneshot::Sender<Accepted>,
     /// Its space in the queue, free again when the job is done.
     pub(super) _space: [OwnedSemaphorePermit; 2],
 }
@@ -31,6 +35,14 @@ pub(super) struct AcceptJob {
 impl AcceptJob {
     fn size(&self) -> (usize, usize) {
         size(&self.events)
+    }
+
+    fn scope(&self) -> Option<[u8; 32]> {
+        self.keep.as_ref().map(|row| row.claim.scope)
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { events: &self.events, keep: self.keep.as_ref() }
     }
 }
 
@@ -63,34 +75,15 @@ impl PostgresStore {
         Ok([take(&self.accept_rows, rows, row_limit)?, take(&self.accept_kib, bytes / 1024, kib_limit)?])
     }
 
-    /// Hands events to the group that gathers, and waits for its commit.
-    pub(super) async fn hand_in(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
+    /// Hands events to the group that gathers, with what is kept of a call that has an idempotency key, and waits for the
+    /// group's commit.
+    pub(super) async fn hand_in(&self, events: Vec<NewEvent>, keep: Option<Keep>) -> Accepted {
         let _space = self.take_space(&events)?;
+        let keep = keep.map(|keep| Row::of(&self.shared.sealer, &keep));
         let closed = || AcceptError::Unavailable(Box::new(Closed));
         let (reply, answer) = oneshot::channel();
-        self.accepts.send(AcceptJob { events, reply, _space }).map_err(|_job| closed())?;
+        self.accepts.send(AcceptJob { events, keep, reply, _space }).map_err(|_job| closed())?;
         answer.await.map_err(|_gone| closed())?
-    }
-
-    /// The same for a call with an idempotency key, which goes alone.
-    pub(super) async fn hand_in_once(
-        &self,
-        events: Vec<NewEvent>,
-        keep: Keep,
-    ) -> Result<Vec<DeliverySeq>, AcceptError> {
-        let _space = self.take_space(&events)?;
-        let _numbering = self.shared.numbering().await;
-        let shared = Arc::clone(&self.shared);
-        let began = Instant::now();
-        let accepted = self
-            .shared
-            .run(move |client| {
-                Box::pin(async move { kept::accept_once(&shared, client, &events, &keep).await })
-            })
-            .await;
-        let works = matches!(accepted, Ok(_) | Err(Failed::Refused(_)));
-        self.shared.figures.committed(began.elapsed(), 1, works);
-        accepted?
     }
 }
 
@@ -112,13 +105,16 @@ pub(super) async fn accepting(shared: Arc<Shared>, mut jobs: mpsc::UnboundedRece
             },
         };
         let (mut rows, mut bytes) = first.size();
+        let mut scopes: HashSet<[u8; 32]> = first.scope().into_iter().collect();
         let mut group = vec![first];
         while group.len() < BATCH_JOBS
             && let Ok(job) = jobs.try_recv()
         {
             let (more_rows, more_bytes) = job.size();
             (rows, bytes) = (rows + more_rows, bytes + more_bytes);
-            if rows > BATCH_ROWS || bytes > BATCH_BYTES {
+            // The same call a second time waits for what becomes of the first.
+            let is_again = job.scope().is_some_and(|scope| !scopes.insert(scope));
+            if rows > BATCH_ROWS || bytes > BATCH_BYTES || is_again {
                 next = Some(job);
                 break;
             }
@@ -129,7 +125,7 @@ pub(super) async fn accepting(shared: Arc<Shared>, mut jobs: mpsc::UnboundedRece
 }
 
 async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut bool) {
-    let requests: Vec<&[NewEvent]> = group.iter().map(|job| job.events.as_slice()).collect();
+    let requests: Vec<Request<'_>> = group.iter().map(AcceptJob::request).collect();
     let began = Instant::now();
     let accepted = accept::accept(shared, &requests).await;
     shared.figures.committed(began.elapsed(), group.len(), accepted.is_ok());
@@ -142,13 +138,8 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
             }
         }
         Err(failed) if failed.concerns_one_job() => {
-            for job in group {
-                let alone = accept::accept(shared, &[job.events.as_slice()]).await;
-                let answer = match alone {
-                    Ok(mut answers) => answers.pop().unwrap_or(Err(AcceptError::ConfigChanged)),
-                    Err(failed) => Err(failed.into()),
-                };
-                drop(job.reply.send(answer));
+            for AcceptJob { events, keep, reply, _space } in group {
+                drop(reply.send(accept_alone(shared, events, keep).await));
             }
         }
         Err(Failed::Refused(_)) => {
@@ -164,6 +155,16 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
                 drop(job.reply.send(Err(AcceptError::Unavailable(Box::new(why.clone())))));
             }
         }
+    }
+}
+
+async fn accept_alone(shared: &Shared, events: Vec<NewEvent>, keep: Option<Row>) -> Accepted {
+    if let Some(row) = keep {
+        return kept::accept_once(shared, events, row).await;
+    }
+    match accept::accept(shared, &[Request { events: &events, keep: None }]).await {
+        Ok(mut answers) => answers.pop().unwrap_or(Err(AcceptError::ConfigChanged)),
+        Err(failed) => Err(failed.into()),
     }
 }
 

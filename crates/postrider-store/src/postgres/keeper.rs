@@ -151,6 +151,8 @@ impl Keeper {
             // Nothing is half accepted under the old number while the new one begins to hold.
             let _numbering = self.shared.numbering().await;
             self.shared.become_node(now);
+            // Whoever hears of it finds what the old number had.
+            self.shared.knows_gone(before);
         }
         self.steady_since = None;
         tracing::warn!(before, now, "this node was taken for dead; it starts over under a new number");

@@ -1,10 +1,9 @@
 //! Answers that are kept with what a call created, so that the call happens once, whichever node it comes to.
 
 use deadpool_postgres::{GenericClient, Object};
-use postrider_core::delivery::DeliverySeq;
 use postrider_core::time::Timestamp;
 
-use super::accept;
+use super::accept::{self, Accepted, Request};
 use super::rows::{Failed, to_i64};
 use super::shared::Shared;
 use crate::error::{AcceptError, StoreError};
@@ -28,8 +27,13 @@ pub(super) async fn keep(
     sealer: &Sealer,
     keep: Option<&Keep>,
 ) -> Result<(), Failed> {
-    let Some(keep) = keep else { return Ok(()) };
-    let row = Row::of(sealer, keep);
+    match keep {
+        Some(keep) => put(client, &Row::of(sealer, keep)).await,
+        None => Ok(()),
+    }
+}
+
+async fn put(client: &impl GenericClient, row: &Row) -> Result<(), Failed> {
     let (scope, body) = (&row.claim.scope[..], &row.claim.body_sha256[..]);
     let put = client.prepare_cached(PUT).await?;
     let written = client
@@ -38,16 +42,23 @@ pub(super) async fn keep(
     if written == 0 { Err(StoreError::AnsweredBefore.into()) } else { Ok(()) }
 }
 
-/// Accepts the events of a call with an idempotency key, in a transaction of its own.
-pub(super) async fn accept_once(
-    shared: &Shared,
+/// Accepts the events of a call with an idempotency key, in a transaction of its own: for one whose key another node is
+/// just keeping, or was kept so long ago that it counts no more.
+pub(super) async fn accept_once(shared: &Shared, events: Vec<NewEvent>, row: Row) -> Accepted {
+    let _numbering = shared.numbering().await;
+    let me = shared.me();
+    shared.run(move |client| Box::pin(async move { accept_in_one(client, me, &events, &row).await })).await?
+}
+
+async fn accept_in_one(
     client: &mut Object,
+    me: i64,
     events: &[NewEvent],
-    new: &Keep,
-) -> Result<Result<Vec<DeliverySeq>, AcceptError>, Failed> {
+    row: &Row,
+) -> Result<Accepted, Failed> {
     let transaction = client.transaction().await?;
-    keep(&transaction, &shared.sealer, Some(new)).await?;
-    let accepted = accept::accept_in(&transaction, shared.me(), &[events]).await?.pop();
+    put(&transaction, row).await?;
+    let accepted = accept::accept_in(&transaction, me, &[Request { events, keep: None }]).await?.pop();
     let accepted = accepted.unwrap_or(Err(AcceptError::ConfigChanged));
     if accepted.is_ok() {
         transaction.commit().await?;

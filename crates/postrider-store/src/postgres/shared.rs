@@ -127,6 +127,12 @@ impl Shared {
         *self.membership.lock().unwrap_or_else(PoisonError::into_inner) = membership;
     }
 
+    /// A node is gone, whatever the next heartbeat finds.
+    pub(super) fn knows_gone(&self, no: i64) {
+        let mut membership = self.membership.lock().unwrap_or_else(PoisonError::into_inner);
+        membership.gone = membership.gone.iter().copied().chain([no]).collect();
+    }
+
     /// Does something with a connection, within the time that the database has for it. A connection that has not
     /// answered by then is not used again.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Failed>

@@ -170,11 +170,11 @@ impl Store for PostgresStore {
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
-        self.hand_in(events).await
+        self.hand_in(events, None).await
     }
 
     async fn accept_once(&self, events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError> {
-        self.hand_in_once(events, keep).await
+        self.hand_in(events, Some(keep)).await
     }
 
     async fn answered_before(&self, claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError> {

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod fencing;
+mod once;
 mod outages;
 mod pages;
 mod plans;

@@ -184,6 +184,42 @@ fn a_node_that_starts_over_forgets_what_it_had_and_reads_what_it_finds() {
     end(&mut lanes, in_flight, &ok(), at(0));
 }
 
+/// Another node may have it by then and try it by its own clock: two would be sent for one.
+#[test]
+fn what_was_in_flight_when_a_node_started_over_goes_on_as_the_store_says() {
+    for outcome in [down(), ok(), Outcome::Answered { status: 503, retry_after: None }] {
+        let mut lanes = plain();
+        lanes.push(NO, item(1), at(0));
+        let in_flight = lanes.next(at(0)).unwrap();
+        lanes.start_over();
+        assert!(
+            refill(&mut lanes, &[1]) && refill(&mut lanes, &[1]),
+            "the store may give it to this node again"
+        );
+        assert!(lanes.take_refill().is_none() && drain(&mut lanes, at(0)).is_empty());
+        end(&mut lanes, in_flight, &outcome, at(0));
+        assert!(drain(&mut lanes, at(600_000)).is_empty() && lanes.advance(at(600_000)).is_empty());
+        assert_eq!(backlog(&lanes).0, 0);
+        // Its outcome was refused: what the store says of it is what holds.
+        assert!(refill(&mut lanes, &[1]), "the store is asked once more");
+        assert_eq!(seqs(&drain(&mut lanes, at(0))), [1]);
+    }
+}
+
+/// Nothing of it was sent, so nobody needs to be told; but whether it is this node's only the store knows.
+#[test]
+fn what_is_given_back_after_a_node_started_over_goes_on_as_the_store_says() {
+    let mut lanes = plain();
+    lanes.push(NO, item(1), at(0));
+    let mut dispatch = lanes.next(at(0)).unwrap();
+    lanes.start_over();
+    assert!(!lanes.may_still_go(&mut dispatch, at(0)));
+    lanes.give_back(dispatch, at(0));
+    assert!(drain(&mut lanes, at(0)).is_empty());
+    assert!(refill(&mut lanes, &[1]));
+    assert_eq!(seqs(&drain(&mut lanes, at(0))), [1]);
+}
+
 #[test]
 fn a_node_that_stops_names_what_is_not_finished_and_lets_go_of_the_rest() {
     let mut lanes = plain();

@@ -11,7 +11,7 @@ use postrider_pgtemp::Proxy;
 use super::{Database, NEVER, hear, world};
 use crate::conformance::world::deed_at;
 use crate::model::event_types::EventTypeChange;
-use crate::model::{EndpointUpdate, HealthUpdate, RecordBatch};
+use crate::model::{AuditFilter, EndpointUpdate, HealthUpdate, PageRequest, RecordBatch};
 use crate::postgres::{ConnectError, PostgresOptions, PostgresStore};
 use crate::{AcceptError, Store as _};
 
@@ -55,6 +55,21 @@ async fn a_change_is_heard_of_at_the_other_nodes() {
     first.delete_account(no, deed_at(here.now())).await.unwrap();
     hear(&second, |news| news.changed.contains(&no)).await;
     assert!(second.load_accounts(vec![no]).await.unwrap().accounts.is_empty());
+}
+
+/// In the middle of an upgrade.
+#[tokio::test]
+async fn what_only_a_newer_node_can_do_is_in_the_log_for_all() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    let here = world(&database, &node);
+    here.lane().await;
+    database.sql("UPDATE audit SET action = 'endpoint.teleported' WHERE no = (SELECT max(no) FROM audit)");
+    let page = PageRequest { limit: 10, before: None };
+    let entries = node.audit(AuditFilter::default(), page).await.unwrap().rows;
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions[0], "endpoint.teleported");
+    assert_eq!(entries.len(), 2);
 }
 
 /// Accounts have nothing to do with it.

@@ -63,7 +63,8 @@ async fn a_takeover_waits_for_what_the_node_is_committing_and_misses_nothing() {
     let mut client = frozen.shared.pool.get().await.unwrap();
     let transaction = client.transaction().await.unwrap();
     let me = frozen.shared.me();
-    let accepted = accept::accept_in(&transaction, me, &[std::slice::from_ref(&new)]).await.unwrap();
+    let request = accept::Request { events: std::slice::from_ref(&new), keep: None };
+    let accepted = accept::accept_in(&transaction, me, &[request]).await.unwrap();
     let seq = accepted[0].as_ref().unwrap()[0];
     let taking = {
         let other = other.clone();
