@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result, bail};
 /// watch them (ring's, for one) run again each time, so they are taken away.
 const SET_BY_CARGO_RUN: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// The root of the workspace.
+/// The root of the workspace: the one that `cargo run` was called in, wherever this program was built.
 pub(crate) fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.ancestors().nth(2).expect("this crate lies two folders below the root").to_owned()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&own).ancestors().nth(2).expect("this crate lies two folders below the root").to_owned()
 }
 
 /// A `cargo` to be run in the workspace's root, without input. It keeps nothing for incremental builds: those of all the
