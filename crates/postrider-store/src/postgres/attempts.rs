@@ -9,7 +9,7 @@ use postrider_core::delivery::DeliverySeq;
 use tokio_postgres::Row;
 
 use super::listing::MAX_SCANNED;
-use super::lists::{DELIVERY_COLUMNS, DELIVERY_FROM, delivery_from};
+use super::lists::{DELIVERY_COLUMNS, DELIVERY_JOINED, delivery_from};
 use super::rows::{Failed, time, to_i32, to_i64, to_u32};
 use crate::columns::Unreadable;
 use crate::model::{AttemptPlace, DeliveryFilter, EndedAttempt, EndedPart};
@@ -54,7 +54,7 @@ pub(super) async fn ended(
             SELECT delivery_seq, number, started_at, total_us FROM attempts t
             WHERE {ENDED_AT} >= $1 AND ({ENDED_AT}, t.delivery_seq, t.number) > ($1, $2, $3)
             ORDER BY {ENDED_AT}, t.delivery_seq, t.number LIMIT $4
-        ) t JOIN deliveries d ON d.seq = t.delivery_seq {DELIVERY_FROM}
+        ) t JOIN deliveries d ON d.seq = t.delivery_seq JOIN events ev ON ev.seq = d.event_seq {DELIVERY_JOINED}
         ORDER BY 1, t.delivery_seq, t.number"
     );
     let select = client.prepare_cached(&sql).await?;

@@ -84,9 +84,20 @@ impl Source {
 pub(super) struct Listing {
     /// The columns that a row is read from.
     pub(super) columns: &'static str,
-    /// The tables that they are in, the one that `s.seq` numbers first.
-    pub(super) from: String,
-    /// What a row must meet, so that most of those that are not wanted cost a look at one table.
+    /// Where they are looked up, one after the other, the one that `s.seq` numbers first.
+    pub(super) lookups: Vec<Lookup>,
+    /// What is joined to these: few rows, which cost nothing to find.
+    pub(super) joined: &'static str,
+}
+
+/// A table of the log, in which there is one row at most for what was found before.
+pub(super) struct Lookup {
+    /// The table and its name in the query.
+    pub(super) table: &'static str,
+    pub(super) name: &'static str,
+    /// Which row it is.
+    pub(super) on: &'static str,
+    /// What the row must meet: where it does not, nothing behind this one is looked up.
     pub(super) only: Vec<Only>,
 }
 
@@ -94,24 +105,37 @@ pub(super) struct Listing {
 pub(super) struct Only(pub(super) &'static str, pub(super) Key);
 
 impl Listing {
+    /// The conditions, in the order of their parameters.
+    pub(super) fn only(&self) -> impl Iterator<Item = &Only> {
+        self.lookups.iter().flat_map(|lookup| &lookup.only)
+    }
+
     /// The query for the next rows: `$1` to `$3` and the source's keys are the source's, then come those of the conditions,
     /// and last how many rows there may be. Every row says how many numbers the source gave and which was the last; where
     /// no row is wanted there is one that says that alone.
+    ///
+    /// The server takes no statistics of a table that consists of partitions, and believes that joins with it have millions of
+    /// rows, of which the first are found soonest along the log. So nothing is left to its choice: the numbers are gone
+    /// through in falling order, and `OFFSET 0` keeps each lookup one of its own.
     pub(super) fn sql(&self, source: &Source) -> String {
-        let first = source.keys.len() + 4;
-        let conditions = self.only.iter().zip(first..);
-        let conditions: String = conditions
-            .map(|(Only(sql, _), at)| format!(" AND {}", sql.replace('$', &format!("${at}"))))
-            .collect();
-        let Self { columns, from, .. } = self;
+        let mut at = source.keys.len() + 4;
+        let mut lookups = String::new();
+        for Lookup { table, name, on, only } in &self.lookups {
+            lookups += &format!(" CROSS JOIN LATERAL (SELECT * FROM {table} {name} WHERE {on}");
+            for Only(sql, _) in only {
+                lookups += &format!(" AND {}", sql.replace('$', &format!("${at}")));
+                at += 1;
+            }
+            lookups += &format!(" OFFSET 0) {name}");
+        }
+        let Self { columns, joined, .. } = self;
         format!(
             "WITH s AS MATERIALIZED {}, looked AS (SELECT count(*) AS looked_at, min(seq) AS last FROM s)
              SELECT x.*, looked.looked_at, looked.last FROM looked LEFT JOIN (
-                SELECT {columns}, s.seq AS place FROM s JOIN {from} WHERE true{conditions}
-                ORDER BY s.seq DESC LIMIT ${}
+                SELECT {columns}, s.seq AS place FROM (SELECT seq FROM s ORDER BY seq DESC) s{lookups} {joined}
+                ORDER BY s.seq DESC LIMIT ${at}
              ) x ON true ORDER BY x.place DESC",
-            source.sql,
-            first + self.only.len()
+            source.sql
         )
     }
 }
@@ -132,8 +156,7 @@ pub(super) async fn page<T>(
         let (chunk_rows, most) = (to_i64(chunk), limit.saturating_sub(rows.len()).saturating_add(1));
         let most_rows = to_i64(most);
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&span.above, &below, &chunk_rows];
-        parameters
-            .extend(source.keys.iter().chain(listing.only.iter().map(|only| &only.1)).map(Key::parameter));
+        parameters.extend(source.keys.iter().chain(listing.only().map(|only| &only.1)).map(Key::parameter));
         parameters.push(&most_rows);
         let found = client.query(&statement, &parameters).await?;
         let Some(looked) = found.first() else { break };

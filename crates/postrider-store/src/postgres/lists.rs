@@ -10,7 +10,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use tokio_postgres::Row;
 
-use super::listing::{Key, Listing, Only, Source, page};
+use super::listing::{Key, Listing, Lookup, Only, Source, page};
 use super::rows::{Failed, id_bytes, optional_time, time, to_u32, uuid};
 use super::span::{Span, Table};
 use crate::columns::{self, Unreadable, status_number};
@@ -19,8 +19,8 @@ use crate::model::{DeliveryFilter, EventFilter, Page, PageRequest};
 
 pub(super) const DELIVERY_COLUMNS: &str = "d.seq, d.id, ev.id, ev.type, a.id, ep.id, d.livemode, d.status,
     d.cancel_reason, d.attempts, d.created_at, q.next_attempt_at, d.updated_at, d.resend_of";
-pub(super) const DELIVERY_FROM: &str = "JOIN events ev ON ev.seq = d.event_seq
-    JOIN endpoints ep ON ep.no = d.endpoint_no
+/// What is joined to a delivery `d` and its event `ev`.
+pub(super) const DELIVERY_JOINED: &str = "JOIN endpoints ep ON ep.no = d.endpoint_no
     JOIN accounts a ON a.no = d.account_no
     LEFT JOIN queue q ON q.seq = d.seq";
 
@@ -52,7 +52,10 @@ pub(super) fn delivery_from(row: &Row, first: usize) -> Result<Delivery, Unreada
 }
 
 pub(super) async fn delivery(client: &mut Object, id: DeliveryId) -> Result<Delivery, Failed> {
-    let sql = format!("SELECT {DELIVERY_COLUMNS} FROM deliveries d {DELIVERY_FROM} WHERE d.id = $1");
+    let sql = format!(
+        "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events ev ON ev.seq = d.event_seq {DELIVERY_JOINED}
+         WHERE d.id = $1"
+    );
     let select = client.prepare_cached(&sql).await?;
     let row = client.query_opt(&select, &[&uuid(id.to_bytes())]).await?;
     Ok(delivery_of(&row.ok_or(StoreError::NotFound)?)?)
@@ -83,9 +86,11 @@ fn delivery_listing(filter: &DeliveryFilter) -> Listing {
     }
     only.extend(filter.since.map(|since| Only("d.created_at >= $", Key::Number(since.as_ms()))));
     only.extend(filter.until.map(|until| Only("d.created_at < $", Key::Number(until.as_ms()))));
-    only.extend(filter.event_type.clone().map(|name| Only("ev.type = $", Key::Text(name))));
-    let from = format!("deliveries d ON d.seq = s.seq {DELIVERY_FROM}");
-    Listing { columns: DELIVERY_COLUMNS, from, only }
+    let of_type = filter.event_type.clone().map(|name| Only("ev.type = $", Key::Text(name)));
+    let delivery = Lookup { table: "deliveries", name: "d", on: "d.seq = s.seq", only };
+    let of_event = of_type.into_iter().collect();
+    let event = Lookup { table: "events", name: "ev", on: "ev.seq = d.event_seq", only: of_event };
+    Listing { columns: DELIVERY_COLUMNS, lookups: vec![delivery, event], joined: DELIVERY_JOINED }
 }
 
 /// The source that holds everything the filter wants, and as little else as can be told beforehand, with what its rows must
@@ -115,7 +120,8 @@ pub(super) async fn delivery_source(
     };
     let table = match filter.status {
         Some(Status::Pending) => {
-            let source = of_queue(client, endpoint, account, span.below, &mut listing.only).await?;
+            let (source, only) = of_queue(client, endpoint, account, span.below).await?;
+            listing.lookups[0].only.extend(only);
             return Ok(Some((source, listing)));
         }
         Some(Status::Exhausted) => "exhausted",
@@ -134,25 +140,24 @@ const SAMPLE: i64 = 2_000;
 /// What a fair part is.
 const FAIR_PART: i64 = 100;
 
-/// Pending deliveries: from the newest on where most of those looked at are wanted, else lane by lane. The queue's indexes
+/// Pending deliveries, and what they must meet besides: from the newest on where most of those looked at are wanted, else lane by lane. The queue's indexes
 /// begin with the owner, so that a lane is looked for among those of every node and among what is nobody's.
 async fn of_queue(
     client: &Object,
     endpoint: Option<i64>,
     account: Option<i64>,
     below: i64,
-    only: &mut Vec<Only>,
-) -> Result<Source, Failed> {
+) -> Result<(Source, Option<Only>), Failed> {
+    let whole_queue = || Source::new("queue q", "seq", "true", Vec::new());
     let (endpoints, key) = match (endpoint, account) {
         (Some(no), _) => ("(SELECT $4::bigint AS no)", no),
         (None, Some(no)) => {
             if is_fair_part(client, no, below).await? {
-                only.push(Only("d.account_no = $", Key::Number(no)));
-                return Ok(Source::new("queue q", "seq", "true", Vec::new()));
+                return Ok((whole_queue(), Some(Only("d.account_no = $", Key::Number(no)))));
             }
             ("(SELECT no FROM endpoints WHERE account_no = $4)", no)
         }
-        (None, None) => return Ok(Source::new("queue q", "seq", "true", Vec::new())),
+        (None, None) => return Ok((whole_queue(), None)),
     };
     // In the order of the whole index, since what a null leads is not known to be in order behind it.
     let part = |owner: &str, next: &str| {
@@ -168,7 +173,7 @@ async fn of_queue(
         "(SELECT q.seq FROM {endpoints} e CROSS JOIN (SELECT no FROM nodes UNION ALL SELECT NULL) n
             CROSS JOIN LATERAL ({parts}) q ORDER BY q.seq DESC LIMIT $3)"
     );
-    Ok(Source { sql, keys: vec![Key::Number(key)] })
+    Ok((Source { sql, keys: vec![Key::Number(key)] }, None))
 }
 
 /// Whether an account has a fair part of the newest that are pending below a number.
@@ -249,8 +254,9 @@ pub(super) fn event_listing(filter: &EventFilter) -> Listing {
     only.extend(filter.since.map(|since| Only("ev.created_at >= $", Key::Number(since.as_ms()))));
     only.extend(filter.until.map(|until| Only("ev.created_at < $", Key::Number(until.as_ms()))));
     only.extend(filter.event_type.clone().map(|name| Only("ev.type = $", Key::Text(name))));
-    let from = "events ev ON ev.seq = s.seq JOIN accounts a ON a.no = ev.account_no".to_owned();
-    Listing { columns: EVENT_COLUMNS, from, only }
+    let event = Lookup { table: "events", name: "ev", on: "ev.seq = s.seq", only };
+    let joined = "JOIN accounts a ON a.no = ev.account_no";
+    Listing { columns: EVENT_COLUMNS, lookups: vec![event], joined }
 }
 
 pub(super) async fn events(

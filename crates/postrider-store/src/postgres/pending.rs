@@ -46,7 +46,7 @@ pub(super) async fn backlogs(client: &mut Object, me: i64, gone: &[i64]) -> Resu
 
 /// When the oldest pending delivery of all nodes was accepted.
 pub(super) async fn oldest(client: &mut Object) -> Result<Option<Timestamp>, Failed> {
-    let sql = "SELECT d.created_at FROM queue q JOIN deliveries d ON d.seq = q.seq ORDER BY q.seq LIMIT 1";
+    let sql = "SELECT d.created_at FROM deliveries d WHERE d.seq = (SELECT min(seq) FROM queue)";
     let row = client.query_opt(sql, &[]).await?;
     Ok(row.map(|row| Timestamp::from_ms(row.get(0))))
 }

@@ -11,7 +11,7 @@ use postrider_core::replay::{CancelReason, Counts, Replay, Selection, State};
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 
-use super::listing::{Key, Listing, Source, page};
+use super::listing::{Key, Listing, Lookup, Source, page};
 use super::lists::number_of;
 use super::rows::{Failed, id_bytes, optional_time, time, to_i64, to_u32, uuid};
 use super::span::Span;
@@ -92,8 +92,8 @@ pub(super) async fn replays(
         Source::new("replays", "no", "true", Vec::new())
     };
     let span = Span { above: i64::MIN, below: request.before.unwrap_or(i64::MAX) };
-    let from = format!("replays r ON r.no = s.seq {JOINS}");
-    let listing = Listing { columns: COLUMNS, from, only: Vec::new() };
+    let replay = Lookup { table: "replays", name: "r", on: "r.no = s.seq", only: Vec::new() };
+    let listing = Listing { columns: COLUMNS, lookups: vec![replay], joined: JOINS };
     page(client, &source, &listing, span, request.limit, |row| {
         let replay = replay_of(row)?;
         let is_wanted = filter.account.is_none_or(|wanted| wanted == replay.account)
