@@ -70,7 +70,7 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         recorded.push((outcome.endpoint_no, outcome.record.seq, outcome.record.next));
         if let Some(update) = outcome.health {
             // The latest health counts, but a change of state on the way there must not be lost.
-            let earlier_state = health.get(&update.endpoint_no).and_then(|earlier| earlier.state);
+            let earlier_state = health.remove(&update.endpoint_no).and_then(|earlier| earlier.state);
             let state = update.state.or(earlier_state);
             health.insert(update.endpoint_no, HealthUpdate { state, ..update });
         }

@@ -288,8 +288,17 @@ pub struct HealthUpdate {
     pub endpoint_no: EndpointNo,
     /// Its health now.
     pub health: Health,
-    /// Its state now, where the service disabled it.
-    pub state: Option<State>,
+    /// Its state now, where the service changed it.
+    pub state: Option<OwnChange>,
+}
+
+/// A change of an endpoint's state that the service makes by itself. Where the state is so already there is no entry of it.
+#[derive(Debug, Clone)]
+pub struct OwnChange {
+    /// The state from now on.
+    pub state: State,
+    /// Its entry in the audit log.
+    pub deed: Deed,
 }
 
 /// What is recorded in one commit.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use postrider_core::attempt::Outcome;
+use postrider_core::audit::{Action, Who};
 use postrider_core::delivery::{Decision, DeliverySeq, Next, Progress, Situation, after_attempt};
 use postrider_core::endpoint::{DisabledReason, EndpointNo, State};
 use postrider_core::health::{Health, HealthChange};
 use postrider_core::schedule::Jitter;
 use postrider_core::time::Timestamp;
 use postrider_store::RETRY_IS_NEAR;
-use postrider_store::model::HealthUpdate;
+use postrider_store::model::{HealthUpdate, OwnChange};
 
 use super::lane::{Item, Lane, Spilled};
 use super::{Dispatch, Lanes};
@@ -73,7 +74,12 @@ impl Lanes {
         let worth_noting = disabled || is_worth_noting(lane, health_before, attempted.now);
         let health = worth_noting.then(|| {
             lane.persisted_success_at = lane.health.last_success_at;
-            HealthUpdate { endpoint_no: no, health: lane.health, state: disabled.then_some(lane.state) }
+            let (account, id) = (lane.endpoint.account, lane.endpoint.id);
+            let state = disabled.then(|| OwnChange {
+                state: lane.state,
+                deed: Who::SERVICE.did(Action::EndpointDisabled, account, id, attempted.now),
+            });
+            HealthUpdate { endpoint_no: no, health: lane.health, state }
         });
         let item = Item { progress: decision.progress, ..item };
         let seq = item.seq;

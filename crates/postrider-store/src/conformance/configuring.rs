@@ -16,7 +16,7 @@ use postrider_core::secret::Secrets;
 use zeroize::Zeroizing;
 
 use super::Backend;
-use super::world::{World, deed_at, settings};
+use super::world::{World, deed_at, own_change, settings};
 use crate::StoreError;
 use crate::model::{EndpointUpdate, HealthUpdate, NewAccount, NewEndpoint, RecordBatch};
 
@@ -182,7 +182,7 @@ pub async fn a_change_of_settings_leaves_the_state(backend: &dyn Backend) {
     let disabled = HealthUpdate {
         endpoint_no: lane.endpoint.no,
         health: Health::default(),
-        state: Some(State::Disabled(DisabledReason::Gone)),
+        state: Some(own_change(State::Disabled(DisabledReason::Gone), world.now())),
     };
     world.store.record(RecordBatch { records: Vec::new(), health: vec![disabled] }.into()).await.unwrap();
     let mut patched = lane.endpoint.clone();

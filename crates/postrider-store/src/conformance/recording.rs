@@ -8,8 +8,8 @@ use postrider_core::endpoint::{DisabledReason, State};
 use postrider_core::health::{Failing, FailureRun, Health};
 
 use super::Backend;
-use super::world::{World, batch};
-use crate::model::{HealthUpdate, Record, RecordBatch};
+use super::world::{World, batch, own_change};
+use crate::model::{AuditFilter, HealthUpdate, PageRequest, Record, RecordBatch};
 
 /// Delivered, tried again, waiting, exhausted: status, counts and times.
 pub async fn each_outcome_leaves_its_state(backend: &dyn Backend) {
@@ -122,11 +122,18 @@ pub async fn health_and_a_disabling_are_written_with_the_outcome(backend: &dyn B
         (failing, None, State::Enabled),
         (failing, Some(State::Disabled(DisabledReason::Failing)), State::Disabled(DisabledReason::Failing)),
         (failing, Some(State::Disabled(DisabledReason::Gone)), State::Disabled(DisabledReason::Gone)),
+        (failing, Some(State::Disabled(DisabledReason::Gone)), State::Disabled(DisabledReason::Gone)),
         (received(at), None, State::Disabled(DisabledReason::Gone)),
         (received(at.plus(Duration::from_secs(8))), None, State::Disabled(DisabledReason::Gone)),
     ];
+    let log = async |world: &World<'_>| {
+        let all = PageRequest { limit: 250, before: None };
+        world.store.audit(AuditFilter::default(), all).await.unwrap().rows.len()
+    };
+    let before = log(&world).await;
     let mut world = world;
     for (health, state, expected) in states {
+        let state = state.map(|state| own_change(state, at));
         let update = HealthUpdate { endpoint_no: lane.endpoint.no, health, state };
         let records = vec![world.outcome(accepted, 1, Next::Waits, at)];
         world.store.record(RecordBatch { records, health: vec![update] }.into()).await.unwrap();
@@ -135,6 +142,11 @@ pub async fn health_and_a_disabling_are_written_with_the_outcome(backend: &dyn B
         assert_eq!((configuration.endpoints[0].health, configuration.endpoints[0].state), (health, expected));
         assert_eq!(configuration.accounts[0].config_version, lane.version);
     }
+    assert_eq!(
+        log(&world).await,
+        before + 2,
+        "each change of the state has its entry, and what is so already has none"
+    );
     world.accept(&lane).await;
 }
 

@@ -10,7 +10,7 @@ use postrider_core::account::Account;
 use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
 use postrider_core::audit::{Action, Deed, Who};
 use postrider_core::delivery::{DeliverySeq, Next, Progress};
-use postrider_core::endpoint::{Endpoint, EndpointSettings};
+use postrider_core::endpoint::{Endpoint, EndpointSettings, State};
 use postrider_core::event::Event;
 use postrider_core::event_type::Subscription;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId, ReplayId};
@@ -18,7 +18,7 @@ use postrider_core::secret::Secret;
 use postrider_core::time::Timestamp;
 
 use super::Backend;
-use crate::model::{NewAccount, NewDelivery, NewEndpoint, NewEvent, NewKey, Record, RecordBatch};
+use crate::model::{NewAccount, NewDelivery, NewEndpoint, NewEvent, NewKey, OwnChange, Record, RecordBatch};
 use crate::{AcceptError, Store};
 
 /// When every case begins.
@@ -27,6 +27,11 @@ const BEGIN_MS: i64 = 1_500_381_476_000;
 /// What was done by the service itself at that time; what it says matters to the audit log alone.
 pub(crate) fn deed_at(at: Timestamp) -> Deed {
     Who::SERVICE.did(Action::EndpointUpdated, AccountId::OPERATOR, "a thing", at)
+}
+
+/// The service itself has changed an endpoint's state.
+pub(crate) fn own_change(state: State, at: Timestamp) -> OwnChange {
+    OwnChange { state, deed: deed_at(at) }
 }
 
 /// A store and what is needed to fill it.

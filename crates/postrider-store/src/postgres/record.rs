@@ -17,7 +17,7 @@ use tokio_postgres::Statement;
 
 use super::rows::{Failed, to_i32, to_i64};
 use super::shared::Shared;
-use super::{configuration, wake};
+use super::{audit, configuration, wake};
 use crate::RETRY_IS_NEAR;
 use crate::columns::{self, LAST_ATTEMPT, status_number};
 use crate::error::StoreError;
@@ -76,23 +76,26 @@ const RECORD: &str = "WITH me AS MATERIALIZED (
 /// has not heard of it.
 ///
 /// Gives the accounts of endpoints whose state other nodes must know of: it was disabled, began to fail, recovered, or
-/// was closed for a while.
+/// was closed for a while. And whose state is another now.
 const HEALTH: &str = "WITH h AS (
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::boolean[], $7::bigint[])
             AS h(no, health, state, disabled_reason, failing, received_at)
     ), before AS MATERIALIZED (
-        SELECT ep.no, ep.failing, ep.ordered, ep.health::jsonb AS health
+        SELECT ep.no, ep.failing, ep.ordered, ep.health::jsonb AS health, ep.state, ep.disabled_reason
         FROM h JOIN endpoints ep ON ep.no = h.no WHERE ep.deleted_at IS NULL ORDER BY ep.no FOR UPDATE OF ep
     ), known AS MATERIALIZED (
         SELECT no, failing, health ->> 'closed_until' AS closed_until,
             CASE WHEN failing AND NOT ordered THEN (health #>> '{failing,since}')::bigint END AS failing_since,
-            health -> 'failing' AS failure, (health ->> 'last_success_at')::bigint AS received_at
+            health -> 'failing' AS failure, (health ->> 'last_success_at')::bigint AS received_at,
+            state, disabled_reason
         FROM before
     ), now AS MATERIALIZED (
         SELECT h.no, h.state, h.disabled_reason, h.health, k.failing AS was_failing, k.closed_until, k.failure,
             h.failing OR coalesce(h.received_at, 0) < k.failing_since AS failing,
             NOT h.failing AND coalesce(h.received_at, 0) < k.failing_since AS goes_on_failing,
-            CASE WHEN k.received_at > coalesce(h.received_at, 0) THEN k.received_at END AS received_at
+            CASE WHEN k.received_at > coalesce(h.received_at, 0) THEN k.received_at END AS received_at,
+            h.state IS NOT NULL AND (h.state, h.disabled_reason) IS DISTINCT FROM (k.state, k.disabled_reason)
+                AS is_changed
         FROM h JOIN known k ON k.no = h.no
     )
     UPDATE endpoints ep SET failing = coalesce(now.failing, false), state = coalesce(now.state, ep.state),
@@ -105,7 +108,7 @@ const HEALTH: &str = "WITH h AS (
         updated_at = CASE WHEN now.state IS NULL THEN ep.updated_at ELSE coalesce($6, ep.updated_at) END
     FROM now WHERE ep.no = now.no
     RETURNING ep.account_no, now.state IS NOT NULL OR now.was_failing IS DISTINCT FROM ep.failing
-        OR now.closed_until IS DISTINCT FROM now.health::json ->> 'closed_until'";
+        OR now.closed_until IS DISTINCT FROM now.health::json ->> 'closed_until', ep.no, now.is_changed";
 
 /// Commits a batch, all or nothing.
 pub(super) async fn record(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
@@ -318,15 +321,22 @@ async fn write_health(
 ) -> Result<Vec<i64>, Failed> {
     let nos: Vec<i64> = updates.iter().map(|update| update.endpoint_no.0).collect();
     let healths: Vec<String> = updates.iter().map(|update| columns::health_text(&update.health)).collect();
-    let states: Vec<Option<&str>> = updates.iter().map(|update| update.state.map(State::as_str)).collect();
+    let state = |update: &HealthUpdate| update.state.as_ref().map(|own| own.state);
+    let states: Vec<Option<&str>> = updates.iter().map(|update| state(update).map(State::as_str)).collect();
     let reason =
-        |update: &HealthUpdate| update.state.and_then(State::disabled_reason).map(|reason| reason.as_str());
+        |update: &HealthUpdate| state(update).and_then(State::disabled_reason).map(|reason| reason.as_str());
     let reasons: Vec<Option<&str>> = updates.iter().map(reason).collect();
     let failing: Vec<bool> = updates.iter().map(|update| update.health.is_failing()).collect();
     let received = |update: &HealthUpdate| update.health.last_success_at.map(Timestamp::as_ms);
     let received: Vec<Option<i64>> = updates.iter().map(received).collect();
     let rows =
         client.query(statement, &[&nos, &healths, &states, &reasons, &failing, &at, &received]).await?;
+    for row in rows.iter().filter(|row| row.get(3)) {
+        let update = updates.iter().find(|update| update.endpoint_no.0 == row.get::<_, i64>(2));
+        if let Some(own) = update.and_then(|update| update.state.as_ref()) {
+            audit::write(client, &own.deed).await?;
+        }
+    }
     let mut changed: Vec<i64> = rows.iter().filter(|row| row.get(1)).map(|row| row.get(0)).collect();
     changed.sort_unstable();
     changed.dedup();

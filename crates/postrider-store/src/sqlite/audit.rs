@@ -2,22 +2,28 @@
 
 use postrider_core::audit::{Deed, Entry};
 use postrider_core::time::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Statement, params};
 
 use super::changes::{Context, NotMade};
 use super::pending::to_limit;
 use crate::audit_rows::{MAX_LOOKED_AT, Row};
 use crate::model::{AuditFilter, Page, PageRequest};
 
-const WRITE: &str = "INSERT INTO audit (at, actor, actor_id, address, action, account, target, fields)
+pub(super) const WRITE: &str =
+    "INSERT INTO audit (at, actor, actor_id, address, action, account, target, fields)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 pub(super) const FORGET: &str = "DELETE FROM audit WHERE no IN
     (SELECT no FROM (SELECT no, at FROM audit ORDER BY no LIMIT ?2) WHERE at < ?1)";
 
 /// Writes what somebody did, within the change that it is.
 pub(super) fn write(context: &Context<'_>, deed: &Deed) -> rusqlite::Result<()> {
+    put(&mut *context.connection.prepare_cached(WRITE)?, deed)
+}
+
+/// The same with the statement [`WRITE`].
+pub(super) fn put(write: &mut Statement<'_>, deed: &Deed) -> rusqlite::Result<()> {
     let row = Row::of(deed);
-    context.connection.prepare_cached(WRITE)?.execute(params![
+    write.execute(params![
         row.at,
         row.actor,
         row.actor_id,

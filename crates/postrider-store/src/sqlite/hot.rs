@@ -7,11 +7,12 @@ use postrider_core::delivery::{DeliverySeq, Next};
 use postrider_core::endpoint::State;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
+use super::audit;
 use super::late_lists::Listed;
 use super::ready_list::{self, ReadyList};
 use super::rows::{self, attempt_key};
 use crate::columns::{self, status_number};
-use crate::model::{HealthUpdate, NewDelivery, NewEvent, Record, RecordBatch};
+use crate::model::{HealthUpdate, NewDelivery, NewEvent, OwnChange, Record, RecordBatch};
 use postrider_core::delivery::Status;
 
 /// The next free numbers. They live in memory and only grow: what a failed commit took is never given again
@@ -73,6 +74,7 @@ pub(super) struct Hot<'c> {
     put_attempt: Statement<'c>,
     update_health: Statement<'c>,
     update_state: Statement<'c>,
+    write_audit: Statement<'c>,
 }
 
 impl<'c> Hot<'c> {
@@ -103,8 +105,9 @@ impl<'c> Hot<'c> {
                 .prepare("UPDATE endpoints SET health = ?2 WHERE no = ?1 AND deleted_at IS NULL")?,
             update_state: connection.prepare(
                 "UPDATE endpoints SET state = ?2, disabled_reason = ?3, updated_at = coalesce(?4, updated_at)
-                 WHERE no = ?1 AND deleted_at IS NULL",
+                 WHERE no = ?1 AND deleted_at IS NULL AND (state, disabled_reason) IS NOT (?2, ?3)",
             )?,
+            write_audit: connection.prepare(audit::WRITE)?,
         })
     }
 
@@ -221,10 +224,12 @@ impl<'c> Hot<'c> {
     fn record_health(&mut self, update: &HealthUpdate, batch: &RecordBatch) -> rusqlite::Result<()> {
         let no = update.endpoint_no.0;
         self.update_health.execute(params![no, columns::health_text(&update.health)])?;
-        if let Some(state) = update.state {
+        if let Some(OwnChange { state, deed }) = &update.state {
             let at = batch.records.iter().map(|record| record.at.as_ms()).max();
             let reason = state.disabled_reason().map(|reason| reason.as_str());
-            self.update_state.execute(params![no, State::as_str(state), reason, at])?;
+            if self.update_state.execute(params![no, State::as_str(*state), reason, at])? == 1 {
+                audit::put(&mut self.write_audit, deed)?;
+            }
         }
         Ok(())
     }
