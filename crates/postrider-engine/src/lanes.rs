@@ -88,6 +88,8 @@ pub(crate) struct Lanes {
     retries: Retries,
     /// Set while due retries are read: what was let go since the read began.
     let_go_during_due: Option<HashSet<DeliverySeq>>,
+    /// Whether what that read brings may be another node's by now.
+    is_due_void: bool,
     refills: VecDeque<EndpointNo>,
     /// What ended lately over all lanes.
     tally: Tally,
@@ -116,6 +118,7 @@ impl Lanes {
             wakeups: BTreeSet::new(),
             retries: Retries::default(),
             let_go_during_due: None,
+            is_due_void: false,
             refills: VecDeque::new(),
             tally: Tally::default(),
             cancelled_elsewhere: CancelledElsewhere::default(),

@@ -16,6 +16,9 @@ pub const MAX_ADDRESSES_DIALLED: usize = 8;
 pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
 /// How long the operator's proxy may take to accept a connection, within an attempt's deadline.
 pub const PROXY_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it must have been waited for at the least before it counts as unusable: where less was left of the attempt's
+/// time, what took it was the receiver's name.
+pub const PROXY_FAIR_TRIAL: Duration = Duration::from_millis(500);
 /// How long its answer to a request for a tunnel may be.
 pub const MAX_PROXY_ANSWER_BYTES: usize = 8 * 1024;
 /// How many names are resolved at one time.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::dial::{dial, dialling_order};
-use crate::limits::{MAX_PROXY_ANSWER_BYTES, PROXY_PATIENCE};
+use crate::limits::{MAX_PROXY_ANSWER_BYTES, PROXY_FAIR_TRIAL, PROXY_PATIENCE};
 use crate::resolve::Resolve;
 
 /// A proxy that makes tunnels.
@@ -54,11 +54,15 @@ impl Proxy {
     ) -> Result<(TcpStream, SocketAddr), NoTunnel> {
         let mut last = NoTunnel::TimedOut;
         for (index, &peer) in peers.iter().enumerate() {
-            let patience = deadline.min(Instant::now() + PROXY_PATIENCE);
+            let began = Instant::now();
+            let patience = deadline.min(began + PROXY_PATIENCE);
             let reached = timeout_at(patience, self.reach(resolver)).await;
             let mut tcp = match reached {
                 Ok(reached) => reached.map_err(NoTunnel::Proxy)?,
-                Err(_late) => return Err(NoTunnel::Proxy("took no connection in time".to_owned())),
+                Err(_late) if patience >= began + PROXY_FAIR_TRIAL => {
+                    return Err(NoTunnel::Proxy("took no connection in time".to_owned()));
+                }
+                Err(_late) => return Err(NoTunnel::TimedOut),
             };
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(peers.len() - index).unwrap_or(u32::MAX);

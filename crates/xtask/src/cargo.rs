@@ -17,11 +17,10 @@ pub(crate) fn root() -> PathBuf {
     Path::new(&own).ancestors().nth(2).expect("this crate lies two folders below the root").to_owned()
 }
 
-/// A `cargo` to be run in the workspace's root, without input. It keeps nothing for incremental builds: those of all the
-/// tests' targets would take more of the disk than the rest of a fresh run together.
+/// A `cargo` to be run in the workspace's root, without input.
 pub(crate) fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root()).env("CARGO_INCREMENTAL", "0").stdin(Stdio::null());
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let known = name.to_str().is_some_and(|n| SET_BY_CARGO_RUN.iter().any(|set| n.starts_with(set)));
         if known {

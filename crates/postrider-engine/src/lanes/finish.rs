@@ -145,6 +145,7 @@ impl Lanes {
         if lane.state != State::Enabled || lane.is_elsewhere() || lane.known.is_lost(item.seq) {
             self.loaded = self.loaded.saturating_sub(usize::from(lane.known.drop_from_memory(item.seq)));
             lane.spilled = Spilled::Yes;
+            lane.head_unknown = true;
             self.forget_payload(&item);
             self.leave_to_others(no);
             self.want_refill(no);
@@ -236,6 +237,9 @@ impl Lanes {
             Some(lane)
                 if lane.state == State::Enabled && !lane.is_elsewhere() && !lane.known.is_lost(item.seq) =>
             {
+                if probe {
+                    lane.probe_next(item.seq);
+                }
                 lane.insert_sorted(item);
                 self.settle(no, now);
             }

@@ -19,6 +19,8 @@ pub(super) struct Known {
     over: usize,
     /// Set while a refill reads: what was let go since the read began.
     let_go: Option<HashSet<DeliverySeq>>,
+    /// Whether what that read brings may be another node's by now.
+    is_read_void: bool,
     /// The highest number that a refill has taken over; a fresh delivery up to it has been seen already.
     taken_over: Option<DeliverySeq>,
 }
@@ -70,9 +72,10 @@ impl Known {
         self.loaded.contains(&seq)
     }
 
-    /// Whatever is known just now may be another node's already.
+    /// Whatever is known or being read just now may be another node's already.
     pub(super) fn lose_all(&mut self) {
         self.lost.clone_from(&self.loaded);
+        self.is_read_void = self.let_go.is_some();
     }
 
     /// Whether a delivery may have been another node's since before its attempt ended.
@@ -165,6 +168,12 @@ impl Known {
     /// A refill begins to read.
     pub(super) fn begin_read(&mut self) {
         self.let_go = Some(HashSet::new());
+        self.is_read_void = false;
+    }
+
+    /// Whether nothing of what the refill has read may be taken in.
+    pub(super) fn is_read_void(&self) -> bool {
+        self.is_read_void
     }
 
     /// The refill's read is taken in, or failed.

@@ -82,8 +82,10 @@ pub(super) struct Lane {
     hanging: u32,
     pub(super) spilled: Spilled,
     pub(super) refilling: bool,
-    /// Of an `ordered` lane: the store may hold a head that waits for its retry.
+    /// Of an `ordered` lane: the store may hold a head that waits for its retry …
     pub(super) head_unknown: bool,
+    /// … and a read that looks for it is on its way. What happens meanwhile may make it unknown again.
+    pub(super) head_is_read: bool,
     /// How many deliveries are pending, in memory or not. Below zero for a moment where one has ended before the one
     /// who accepted it came to say so.
     pub(super) backlog: i64,
@@ -128,6 +130,7 @@ impl Lane {
             spilled: Spilled::No,
             refilling: false,
             head_unknown: true,
+            head_is_read: false,
             backlog: 0,
             in_store: 0,
             in_rings: InRings::default(),
@@ -228,7 +231,8 @@ impl Lane {
             return Eligible::No;
         }
         // What comes first must be known before anything goes.
-        if self.endpoint.settings.ordered && (self.head_unknown || self.known.has_one_between()) {
+        let is_head_open = self.head_unknown || self.head_is_read || self.known.has_one_between();
+        if self.endpoint.settings.ordered && is_head_open {
             return Eligible::No;
         }
         if self.endpoint.settings.ordered
@@ -291,7 +295,7 @@ impl Lane {
             self.window
         };
         if recovered {
-            self.last_probed = None;
+            (self.last_probed, self.probe_first) = (None, None);
         }
         self.health = health;
     }

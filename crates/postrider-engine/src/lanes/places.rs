@@ -130,6 +130,7 @@ impl Lanes {
     /// whether it goes on is decided by whoever has it then.
     pub(crate) fn start_over(&mut self) {
         let all: Vec<EndpointNo> = self.lanes.keys().copied().collect();
+        self.is_due_void = self.let_go_during_due.is_some();
         for no in all {
             self.unload(no);
             if let Some(lane) = self.lanes.get_mut(&no) {

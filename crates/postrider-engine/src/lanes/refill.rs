@@ -51,6 +51,9 @@ impl Lanes {
             }
             let wanted = room.saturating_sub(lane.queue.len()).max(1);
             let with_waiting = lane.endpoint.settings.ordered && lane.head_unknown;
+            if with_waiting {
+                (lane.head_unknown, lane.head_is_read) = (false, true);
+            }
             lane.known.begin_read();
             return Some(Refill { endpoint_no: no, limit: lane.may_be_ready() + wanted, with_waiting });
         }
@@ -60,12 +63,10 @@ impl Lanes {
     pub(crate) fn refilled(&mut self, refill: Refill, waiting: Vec<Item>, ready: Vec<Item>, now: Timestamp) {
         let room = self.room();
         let Some(lane) = self.lanes.get_mut(&refill.endpoint_no) else { return };
-        lane.refilling = false;
-        if lane.state != State::Enabled || lane.is_elsewhere() {
-            lane.known.end_read();
-            return self.want_refill(refill.endpoint_no);
+        if lane.state != State::Enabled || lane.is_elsewhere() || lane.known.is_read_void() {
+            return self.refill_failed(refill);
         }
-        lane.head_unknown &= !refill.with_waiting;
+        (lane.refilling, lane.head_is_read) = (false, false);
         let mut found_the_end = ready.len() < refill.limit;
         for mut item in waiting.into_iter().chain(ready) {
             if lane.queue.len() >= room {
@@ -93,10 +94,11 @@ impl Lanes {
         self.settle(refill.endpoint_no, now);
     }
 
-    /// The read for `refill` failed; it is asked for again.
+    /// The read for `refill` failed, or nothing of it may be taken in; it is asked for again.
     pub(crate) fn refill_failed(&mut self, refill: Refill) {
         if let Some(lane) = self.lanes.get_mut(&refill.endpoint_no) {
-            lane.refilling = false;
+            (lane.refilling, lane.head_is_read) = (false, false);
+            lane.head_unknown |= refill.with_waiting;
             lane.known.end_read();
         }
         self.want_refill(refill.endpoint_no);

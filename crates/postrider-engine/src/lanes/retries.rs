@@ -120,6 +120,7 @@ impl Lanes {
     /// A read of due retries begins; [`Self::load_retries`] takes in what it brings.
     pub(crate) fn begin_due(&mut self) {
         self.let_go_during_due = Some(HashSet::new());
+        self.is_due_void = false;
     }
 
     /// The read failed; there is nothing to take in.
@@ -141,6 +142,7 @@ impl Lanes {
     /// room (the rest is found again by the next read). Gives those that must be made ready in the store.
     pub(crate) fn load_retries(&mut self, rows: Vec<(EndpointNo, Item)>, now: Timestamp) -> Vec<WithoutRoom> {
         let mut without_room = Vec::new();
+        let rows = if self.is_due_void { Vec::new() } else { rows };
         let room = self.room();
         for (no, mut item) in rows {
             let Some(lane) = self.lanes.get_mut(&no) else { continue };

@@ -1,12 +1,13 @@
 //! Attempts through the operator's proxy, over real sockets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use postrider_core::attempt::FailureCode;
 use postrider_sender::{
-    AttemptReport, AttemptRequest, Proxy, ResolveError, Sender, SenderConfig, Transport as _,
+    AttemptReport, AttemptRequest, Proxy, Resolve, ResolveError, Sender, SenderConfig, Transport as _,
 };
 use tokio::net::TcpStream;
 
@@ -174,4 +175,35 @@ async fn a_tunnel_that_is_never_made_runs_into_the_deadline() {
     let report = attempt_through(&hanging, SHORT).await;
     failed_with(&report, FailureCode::ConnectTimeout);
     assert!(!report.not_made);
+}
+
+/// The receiver's name is found after so long, the proxy's never.
+struct Slow(Duration);
+
+#[async_trait]
+impl Resolve for Slow {
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        if host == "proxy.example" {
+            std::future::pending::<()>().await;
+        }
+        drop(tokio::time::timeout(self.0, std::future::pending::<()>()).await);
+        Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
+    }
+}
+
+/// Who lets their name server answer just in time must not have their attempts made for ever.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_was_hardly_given_time_is_not_the_one_at_fault() {
+    for (named_after_ms, is_the_proxys) in [(10, true), (995, false)] {
+        let resolver = Arc::new(Slow(Duration::from_millis(named_after_ms)));
+        let proxy: Proxy = "http://proxy.example:3128".parse().expect("a proxy's URL");
+        let sender =
+            Sender::new(SenderConfig { resolver, proxy: Some(proxy), ..config() }).expect("a sender");
+        let timeout = Duration::from_secs(1);
+        let report = sender.attempt(AttemptRequest { timeout, ..request("http://slow.example:9/") }).await;
+        assert_eq!(report.not_made, is_the_proxys, "{named_after_ms} ms: {:?}", report.outcome);
+        if !is_the_proxys {
+            failed_with(&report, FailureCode::ConnectTimeout);
+        }
+    }
 }

@@ -125,10 +125,11 @@ pub(super) async fn accepting(shared: Arc<Shared>, mut jobs: mpsc::UnboundedRece
 }
 
 async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut bool) {
-    let requests: Vec<Request<'_>> = group.iter().map(AcceptJob::request).collect();
     let began = Instant::now();
-    let accepted = accept::accept(shared, &requests).await;
-    shared.figures.committed(began.elapsed(), group.len(), accepted.is_ok());
+    let accepted = accept_together(shared, &group).await;
+    if !matches!(&accepted, Err(failed) if failed.concerns_one_job()) {
+        shared.figures.committed(began.elapsed(), group.len(), accepted.is_ok());
+    }
     match accepted {
         Ok(answers) => {
             say_whether_it_works(is_failing, None);
@@ -139,7 +140,11 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
         }
         Err(failed) if failed.concerns_one_job() => {
             for AcceptJob { events, keep, reply, _space } in group {
-                drop(reply.send(accept_alone(shared, events, keep).await));
+                let began = Instant::now();
+                let accepted = accept_alone(shared, events, keep).await;
+                let works = !matches!(accepted, Err(AcceptError::Unavailable(_)));
+                shared.figures.committed(began.elapsed(), 1, works);
+                drop(reply.send(accepted));
             }
         }
         Err(Failed::Refused(_)) => {
@@ -155,6 +160,20 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
                 drop(job.reply.send(Err(AcceptError::Unavailable(Box::new(why.clone())))));
             }
         }
+    }
+}
+
+/// Where a key was kept by another node meanwhile the statement finds it at its second try; what stands in the way
+/// because it was kept long ago is forgotten before.
+async fn accept_together(shared: &Shared, group: &[AcceptJob]) -> Result<Vec<Accepted>, Failed> {
+    let requests: Vec<Request<'_>> = group.iter().map(AcceptJob::request).collect();
+    let kept: Vec<&Row> = group.iter().filter_map(|job| job.keep.as_ref()).collect();
+    match accept::accept(shared, &requests).await {
+        Err(failed) if failed.is_there_already() && !kept.is_empty() => {
+            kept::forget_outdated(shared, &kept).await?;
+            accept::accept(shared, &requests).await
+        }
+        done => done,
     }
 }
 

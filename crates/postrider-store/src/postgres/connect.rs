@@ -89,8 +89,10 @@ pub(super) fn config(url: &str, options: &PostgresOptions) -> Result<(Config, Tl
     let wanted = tls::wanted(url).map_err(ConnectError::Url)?;
     let mut config: Config = wanted.url.parse().map_err(|error| ConnectError::Url(chain(&error)))?;
     let given = config.get_options().unwrap_or_default().to_owned();
-    // A node that freezes within a transaction must not hold its locks until it is taken over.
-    let idle_ms = (options.lapse / 2).clamp(Duration::from_secs(1), Duration::from_secs(60)).as_millis();
+    // A node that freezes within a transaction must not hold its locks until it is taken over, nor for as long as others
+    // wait for them.
+    let idle = (options.lapse / 2).min(options.patience / 2);
+    let idle_ms = idle.clamp(Duration::from_millis(500), Duration::from_secs(60)).as_millis();
     let idle = format!("-c idle_in_transaction_session_timeout={idle_ms}");
     config.options(format!("{given} {SETTINGS} {idle}").trim());
     if config.get_hosts().len() > 1 {

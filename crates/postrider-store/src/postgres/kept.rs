@@ -18,6 +18,10 @@ const PUT: &str = "INSERT INTO kept_answers (scope, body_sha256, status, answer,
     ON CONFLICT (scope) DO UPDATE SET body_sha256 = $2, status = $3, answer = $4, kept_at = $5
         WHERE kept_answers.kept_at <= $6";
 const FIND: &str = "SELECT body_sha256, status, answer FROM kept_answers WHERE scope = $1 AND kept_at > $2";
+const FORGET_OUTDATED: &str = "DELETE FROM kept_answers WHERE scope IN (
+        SELECT k.scope FROM unnest($1::bytea[], $2::bigint[]) AS u(scope, until)
+            JOIN kept_answers k ON k.scope = u.scope AND k.kept_at <= u.until
+        FOR UPDATE OF k SKIP LOCKED)";
 const FORGET: &str = "DELETE FROM kept_answers WHERE scope IN
     (SELECT scope FROM kept_answers WHERE kept_at < $1 ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
@@ -42,8 +46,18 @@ async fn put(client: &impl GenericClient, row: &Row) -> Result<(), Failed> {
     if written == 0 { Err(StoreError::AnsweredBefore.into()) } else { Ok(()) }
 }
 
-/// Accepts the events of a call with an idempotency key, in a transaction of its own: for one whose key another node is
-/// just keeping, or was kept so long ago that it counts no more.
+/// Forgets what is kept for these calls from so long ago that it is as if it were not there.
+pub(super) async fn forget_outdated(shared: &Shared, rows: &[&Row]) -> Result<(), Failed> {
+    let (scopes, until): (Vec<Vec<u8>>, Vec<i64>) =
+        rows.iter().map(|row| (row.claim.scope.to_vec(), row.forgotten_until())).unzip();
+    let forget = async move |client: &mut Object| {
+        client.execute(FORGET_OUTDATED, &[&scopes, &until]).await?;
+        Ok(())
+    };
+    shared.run(move |client| Box::pin(async move { forget(client).await })).await
+}
+
+/// Accepts the events of a call with an idempotency key, in a transaction of its own.
 pub(super) async fn accept_once(shared: &Shared, events: Vec<NewEvent>, row: Row) -> Accepted {
     let _numbering = shared.numbering().await;
     let me = shared.me();

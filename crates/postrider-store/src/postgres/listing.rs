@@ -182,7 +182,7 @@ pub(super) async fn page<T>(
         if let Some(last) = last.filter(|_| !is_cut) {
             below = last;
         }
-        scanned += usize::try_from(looked_at).unwrap_or(usize::MAX);
+        scanned += if is_cut { count } else { usize::try_from(looked_at).unwrap_or(usize::MAX) };
         // Where little is wanted, more is looked at in one go.
         chunk = chunk
             .saturating_mul(CHUNKS_GROW)

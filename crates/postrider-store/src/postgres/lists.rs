@@ -84,6 +84,7 @@ fn delivery_listing(filter: &DeliveryFilter) -> Listing {
     if let Some(status) = filter.status {
         only.push(Only("d.status = $::bigint", Key::Number(status_number(status).into())));
     }
+    only.extend(filter.livemode.map(|livemode| Only("d.livemode = $", Key::Flag(livemode))));
     only.extend(filter.since.map(|since| Only("d.created_at >= $", Key::Number(since.as_ms()))));
     only.extend(filter.until.map(|until| Only("d.created_at < $", Key::Number(until.as_ms()))));
     let of_type = filter.event_type.clone().map(|name| Only("ev.type = $", Key::Text(name)));
@@ -251,6 +252,7 @@ pub(super) async fn event_source(client: &Object, filter: &EventFilter) -> Resul
 /// Events that meet what no source is led by.
 pub(super) fn event_listing(filter: &EventFilter) -> Listing {
     let mut only = Vec::new();
+    only.extend(filter.livemode.map(|livemode| Only("ev.livemode = $", Key::Flag(livemode))));
     only.extend(filter.since.map(|since| Only("ev.created_at >= $", Key::Number(since.as_ms()))));
     only.extend(filter.until.map(|until| Only("ev.created_at < $", Key::Number(until.as_ms()))));
     only.extend(filter.event_type.clone().map(|name| Only("ev.type = $", Key::Text(name))));

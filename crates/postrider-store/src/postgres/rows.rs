@@ -43,6 +43,11 @@ impl Failed {
         self.state().is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("23"))
     }
 
+    /// Whether a row is there that this one can't stand beside.
+    pub(super) fn is_there_already(&self) -> bool {
+        self.state() == Some(&SqlState::UNIQUE_VIOLATION)
+    }
+
     /// Whether the same may work at once: the server ended it in favour of another.
     pub(super) fn is_worth_repeating(&self) -> bool {
         matches!(self.state(), Some(state) if *state == SqlState::T_R_DEADLOCK_DETECTED
@@ -54,9 +59,7 @@ impl From<Failed> for StoreError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Refused(error) => error,
-            failed if failed.state() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                Self::Conflict("it is there already")
-            }
+            failed if failed.is_there_already() => Self::Conflict("it is there already"),
             failed if failed.concerns_one_job() => Self::Refused(Box::new(failed)),
             failed => Self::Unavailable(Box::new(failed)),
         }

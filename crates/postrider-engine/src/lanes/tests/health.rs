@@ -37,6 +37,22 @@ fn a_failing_lane_probes_successive_deliveries_one_at_a_time_and_uses_up_no_atte
     );
 }
 
+/// Because the way out was missing, for instance: the receiver was not asked.
+#[test]
+fn a_probe_that_was_not_made_is_the_next_one_again() {
+    let mut lanes = failing_lane();
+    lanes.push_resend(EndpointNo(1), item(99), at(37_000));
+    for now in [37_000, 37_100, 46_000] {
+        lanes.advance(at(now));
+        let probe = lanes.next(at(now)).unwrap();
+        assert!(probe.probe && probe.item.seq == DeliverySeq(99), "{now}: {}", probe.item.seq.0);
+        lanes.give_back(probe, at(now));
+    }
+    let probe = lanes.next(at(46_000)).unwrap();
+    end(&mut lanes, probe, &down(), at(46_000));
+    assert!(lanes.next(at(46_001)).is_none(), "the next one waits for its time");
+}
+
 #[test]
 fn a_success_heals_a_failing_lane_and_it_climbs_again_from_one() {
     let mut lanes = failing_lane();

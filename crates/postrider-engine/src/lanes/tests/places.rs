@@ -206,6 +206,24 @@ fn what_was_in_flight_when_a_node_started_over_goes_on_as_the_store_says() {
     }
 }
 
+/// What it brings was this node's when it began, and may be another's by now.
+#[test]
+fn a_read_from_before_a_node_started_over_brings_nothing() {
+    let mut lanes = plain();
+    lanes.is_free(NO);
+    let read = lanes.take_refill().unwrap();
+    lanes.begin_due();
+    lanes.start_over();
+    lanes.refilled(read, Vec::new(), vec![item(1)], at(0));
+    let due = Item { not_before: Some(at(0)), ..item(2) };
+    assert!(lanes.load_retries(vec![(NO, due.clone())], at(0)).is_empty());
+    assert!(drain(&mut lanes, at(0)).is_empty());
+    assert!(refill(&mut lanes, &[1]), "it is read again");
+    lanes.begin_due();
+    lanes.load_retries(vec![(NO, due)], at(0));
+    assert_eq!(seqs(&drain(&mut lanes, at(0))), [1, 2]);
+}
+
 /// Nothing of it was sent, so nobody needs to be told; but whether it is this node's only the store knows.
 #[test]
 fn what_is_given_back_after_a_node_started_over_goes_on_as_the_store_says() {

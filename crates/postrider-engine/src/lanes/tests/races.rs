@@ -225,6 +225,33 @@ fn an_ordered_head_is_not_overtaken_while_its_record_is_on_its_way() {
     assert_eq!(lanes.next(due).unwrap().item.seq, DeliverySeq(1));
 }
 
+/// The read that looks for the head began before, and brings it as it was.
+#[test]
+fn an_ordered_head_whose_record_is_committed_while_its_lane_is_read_is_not_overtaken() {
+    let mut lanes = lanes(ROOMY);
+    lanes.configure(endpoint(1, 1, |settings| settings.ordered = true), at(0));
+    lanes.push(EndpointNo(1), item(1), at(0));
+    while refill(&mut lanes, &[1]) {}
+    let head = lanes.next(at(0)).unwrap();
+    lanes.set_state(EndpointNo(1), State::Paused, false, at(1));
+    let Next::RetryAt(due) = finish(&mut lanes, head, &down(), at(1)).next else {
+        panic!("it must be retried")
+    };
+    lanes.set_state(EndpointNo(1), State::Enabled, false, at(2));
+    let read = lanes.take_refill().unwrap();
+    assert!(read.with_waiting);
+    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(due));
+    lanes.refilled(read, Vec::new(), vec![item(1), item(2)], at(3));
+    assert!(lanes.next(at(4)).is_none(), "the head is looked for once more");
+    while let Some(refill) = lanes.take_refill() {
+        let head = Item { not_before: Some(due), ..item(1) };
+        lanes.refilled(refill, if refill.with_waiting { vec![head] } else { vec![] }, vec![item(2)], at(4));
+    }
+    assert!(lanes.next(at(5)).is_none());
+    lanes.advance(due);
+    assert_eq!(lanes.next(due).unwrap().item.seq, DeliverySeq(1));
+}
+
 #[test]
 fn an_endpoint_is_disabled_once_however_many_requests_say_so() {
     let mut lanes = lanes(ROOMY);
