@@ -56,7 +56,10 @@ fn came_again_only_across(arrived: &HashMap<String, Arrival>, moment: Instant) {
         assert_eq!(arrival.times.len(), 2);
         assert!(
             first <= moment && moment - first <= RECORDED_WITHIN && again > moment,
-            "twice without a reason"
+            "twice without a reason: first {:?} before and {:?} after, again {:?} after",
+            moment.saturating_duration_since(first),
+            first.saturating_duration_since(moment),
+            again.saturating_duration_since(moment)
         );
     }
 }
