@@ -109,7 +109,7 @@ impl Inner {
                 matched => matched?,
             };
             let Matched { mut events, items, accepted } = matched;
-            let left = self.leave_to_others(&mut events);
+            let (left, term) = self.leave_to_others(&mut events);
             if let Some(taking) = &mut taking {
                 taking.commits();
             }
@@ -123,7 +123,7 @@ impl Inner {
                     if let Some(taking) = &mut taking {
                         taking.committed();
                     }
-                    self.enter_lanes(items, &seqs, &left).await;
+                    self.enter_lanes(items, &seqs, &left, term).await;
                     if let Some(taking) = taking {
                         taking.tell(&submissions, &accepted);
                     }
@@ -197,6 +197,7 @@ impl Inner {
         items: Vec<(EndpointNo, Item)>,
         seqs: &[DeliverySeq],
         left: &HashSet<DeliveryId>,
+        term: u64,
     ) {
         let mut entering = items.into_iter().zip(seqs).peekable();
         while entering.peek().is_some() {
@@ -206,7 +207,7 @@ impl Inner {
                     if left.contains(&item.id) {
                         lanes.left(endpoint_no);
                     } else {
-                        lanes.push(endpoint_no, Item { seq: *seq, ..item }, now);
+                        lanes.enter(endpoint_no, Item { seq: *seq, ..item }, term, now);
                     }
                 }
             });

@@ -100,6 +100,8 @@ pub(crate) struct Lanes {
     shared: bool,
     /// Endpoints that need one place, and may need this one.
     wanted: BTreeSet<EndpointNo>,
+    /// How often this node has started over.
+    term: u64,
     /// Set while it is not certain that others have not taken over: nothing is sent then.
     suspended: bool,
     stopping: bool,
@@ -125,6 +127,7 @@ impl Lanes {
             stray: false,
             shared: false,
             wanted: BTreeSet::new(),
+            term: 0,
             suspended: false,
             stopping: false,
         }

@@ -119,11 +119,12 @@ pub(crate) async fn find_places(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    /// Marks what is accepted for endpoints that another node holds as not this node's, and names it.
-    pub(crate) fn leave_to_others(&self, events: &mut [NewEvent]) -> HashSet<DeliveryId> {
+    /// Marks what is accepted for endpoints that another node holds as not this node's, and names it; with the term that
+    /// begins before the commit.
+    pub(crate) fn leave_to_others(&self, events: &mut [NewEvent]) -> (HashSet<DeliveryId>, u64) {
         let mut left = HashSet::new();
         if !self.store.is_shared() {
-            return left;
+            return (left, 0);
         }
         let lanes = self.lanes();
         for delivery in events.iter_mut().flat_map(|new| &mut new.deliveries) {
@@ -132,7 +133,7 @@ impl Inner {
                 left.insert(delivery.id);
             }
         }
-        left
+        (left, lanes.term())
     }
 
     /// Before this node counts an endpoint as failing, or disables it, by failures that it alone has seen, it asks what all

@@ -8,7 +8,7 @@ use postrider_core::endpoint::{Endpoint, EndpointNo, State};
 use postrider_core::time::Timestamp;
 
 use super::Lanes;
-use super::lane::Spilled;
+use super::lane::{Item, Spilled};
 
 impl Lanes {
     /// Other nodes may send to the same endpoints.
@@ -45,6 +45,15 @@ impl Lanes {
         lane.spilled = Spilled::Yes;
         lane.head_unknown = true;
         self.want_refill(no);
+    }
+
+    /// A fresh delivery, whose commit began in this term. Where this node has started over since, it may be another's by now,
+    /// and only the store knows.
+    pub(crate) fn enter(&mut self, no: EndpointNo, item: Item, term: u64, now: Timestamp) {
+        match term == self.term {
+            true => self.push(no, item, now),
+            false => self.left(no),
+        }
     }
 
     /// Asks for the right to send to an endpoint, or to hand over what this node still has of it.
@@ -126,9 +135,15 @@ impl Lanes {
         }
     }
 
+    /// How often this node has started over.
+    pub(crate) fn term(&self) -> u64 {
+        self.term
+    }
+
     /// Nothing in the store is this node's any more. What is in flight ends by itself; its outcomes may be refused, and
     /// whether it goes on is decided by whoever has it then.
     pub(crate) fn start_over(&mut self) {
+        self.term += 1;
         let all: Vec<EndpointNo> = self.lanes.keys().copied().collect();
         self.is_due_void = self.let_go_during_due.is_some();
         for no in all {

@@ -224,6 +224,19 @@ fn a_read_from_before_a_node_started_over_brings_nothing() {
     assert_eq!(seqs(&drain(&mut lanes, at(0))), [1, 2]);
 }
 
+/// The word of the commit comes after that of the end.
+#[test]
+fn what_was_accepted_before_a_node_started_over_is_the_store_s_to_tell() {
+    let mut lanes = plain();
+    let term = lanes.term();
+    lanes.start_over();
+    lanes.enter(NO, item(1), term, at(0));
+    assert!(drain(&mut lanes, at(0)).is_empty());
+    lanes.enter(NO, item(2), lanes.term(), at(0));
+    assert!(refill(&mut lanes, &[2]));
+    assert_eq!(seqs(&drain(&mut lanes, at(0))), [2], "another node has the first one");
+}
+
 /// Nothing of it was sent, so nobody needs to be told; but whether it is this node's only the store knows.
 #[test]
 fn what_is_given_back_after_a_node_started_over_goes_on_as_the_store_says() {
