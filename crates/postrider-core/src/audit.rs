@@ -124,7 +124,7 @@ actions! {
     EndpointResumed = "endpoint.resumed",
     /// An endpoint was enabled.
     EndpointEnabled = "endpoint.enabled",
-    /// An endpoint was disabled by hand.
+    /// An endpoint was disabled, by hand or by the service itself.
     EndpointDisabled = "endpoint.disabled",
     /// An endpoint was deleted.
     EndpointDeleted = "endpoint.deleted",
