@@ -82,26 +82,30 @@ pub(super) async fn cancel(
     Ok((EndpointNo(row.get(0)), DeliverySeq(row.get(1))))
 }
 
+/// `OFFSET 0` keeps each question a look into the index: without it the server may answer them all by one walk through
+/// the queue.
+pub(super) const DELETED_WITH_BACKLOG: &str = "SELECT ep.no, a.deleted_at IS NOT NULL
+    FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
+    WHERE ep.deleted_at IS NOT NULL AND (
+        EXISTS (SELECT FROM (SELECT no FROM nodes) n, queue q WHERE q.owner = n.no AND q.endpoint_no = ep.no
+            AND q.next_attempt_at IS NULL OFFSET 0)
+        OR EXISTS (SELECT FROM (SELECT no FROM nodes) n, queue q WHERE q.owner = n.no AND q.endpoint_no = ep.no
+            AND q.next_attempt_at IS NOT NULL OFFSET 0)
+        OR EXISTS (SELECT FROM queue q WHERE q.owner IS NULL AND q.endpoint_no = ep.no
+            AND q.next_attempt_at IS NULL OFFSET 0)
+        OR EXISTS (SELECT FROM queue q WHERE q.owner IS NULL AND q.endpoint_no = ep.no
+            AND q.next_attempt_at IS NOT NULL OFFSET 0))
+    ORDER BY ep.no";
+
 /// Deleted endpoints with pending deliveries, with the reason to cancel them.
 pub(super) async fn deleted_with_backlog(
     client: &mut Object,
 ) -> Result<Vec<(EndpointNo, CancelReason)>, Failed> {
-    let sql = "SELECT ep.no, a.deleted_at IS NOT NULL FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
-        WHERE ep.deleted_at IS NOT NULL AND (
-            EXISTS (SELECT FROM (SELECT no FROM nodes) n, queue q WHERE q.owner = n.no AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NULL)
-            OR EXISTS (SELECT FROM (SELECT no FROM nodes) n, queue q WHERE q.owner = n.no AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NOT NULL)
-            OR EXISTS (SELECT FROM queue q WHERE q.owner IS NULL AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NULL)
-            OR EXISTS (SELECT FROM queue q WHERE q.owner IS NULL AND q.endpoint_no = ep.no
-                AND q.next_attempt_at IS NOT NULL))
-        ORDER BY ep.no";
     let reason = |account_is_deleted: bool| match account_is_deleted {
         true => CancelReason::AccountDeleted,
         false => CancelReason::EndpointDeleted,
     };
-    let rows = client.query(sql, &[]).await?;
+    let rows = client.query(DELETED_WITH_BACKLOG, &[]).await?;
     Ok(rows.iter().map(|row| (EndpointNo(row.get(0)), reason(row.get(1)))).collect())
 }
 

@@ -51,6 +51,15 @@ pub(super) async fn oldest(client: &mut Object) -> Result<Option<Timestamp>, Fai
     Ok(row.map(|row| Timestamp::from_ms(row.get(0))))
 }
 
+/// Of these endpoints those with ready deliveries. `OFFSET 0` keeps each question a look into the index: without it the
+/// server may answer them all by one walk through the queue.
+pub(super) const WITH_READY: &str = "SELECT e.no FROM unnest($1::bigint[]) WITH ORDINALITY AS e(no, place)
+    WHERE EXISTS (SELECT FROM queue WHERE owner = $2 AND endpoint_no = e.no AND next_attempt_at IS NULL OFFSET 0)
+        OR EXISTS (SELECT FROM queue WHERE owner IS NULL AND endpoint_no = e.no AND next_attempt_at IS NULL OFFSET 0)
+        OR EXISTS (SELECT FROM unnest($3::bigint[]) g(no), queue q
+            WHERE q.owner = g.no AND q.endpoint_no = e.no AND q.next_attempt_at IS NULL OFFSET 0)
+    ORDER BY e.place";
+
 pub(super) async fn with_ready(
     client: &mut Object,
     me: i64,
@@ -58,16 +67,7 @@ pub(super) async fn with_ready(
     endpoints: Vec<EndpointNo>,
 ) -> Result<Vec<EndpointNo>, Failed> {
     let asked: Vec<i64> = endpoints.into_iter().map(|no| no.0).collect();
-    let select = client
-        .prepare_cached(
-            "SELECT e.no FROM unnest($1::bigint[]) WITH ORDINALITY AS e(no, place)
-             WHERE EXISTS (SELECT FROM queue WHERE owner = $2 AND endpoint_no = e.no AND next_attempt_at IS NULL)
-                OR EXISTS (SELECT FROM queue WHERE owner IS NULL AND endpoint_no = e.no AND next_attempt_at IS NULL)
-                OR EXISTS (SELECT FROM unnest($3::bigint[]) g(no), queue q
-                    WHERE q.owner = g.no AND q.endpoint_no = e.no AND q.next_attempt_at IS NULL)
-             ORDER BY e.place",
-        )
-        .await?;
+    let select = client.prepare_cached(WITH_READY).await?;
     let rows = client.query(&select, &[&asked, &me, &gone]).await?;
     Ok(rows.iter().map(|row| EndpointNo(row.get(0))).collect())
 }

@@ -72,12 +72,13 @@ async fn delete_replays(client: &impl GenericClient, before: Timestamp, limit: i
 }
 
 /// A slice of events, each with whether none of its deliveries, resent ones included, is pending or ended within the
-/// retention. The newest event of all stays: lists begin with it.
-const SLICE: &str = "SELECT e.seq, e.created_at, NOT EXISTS (SELECT FROM deliveries d
+/// retention. The newest event of all stays: lists begin with it. `OFFSET 0` keeps the question about each a look into the
+/// index.
+pub(super) const SLICE: &str = "SELECT e.seq, e.created_at, NOT EXISTS (SELECT FROM deliveries d
             WHERE d.seq >= e.first_delivery_seq AND d.seq <= e.last_delivery_seq AND d.event_seq = e.seq
                 AND (d.status = 0 OR d.updated_at >= $4))
         AND NOT EXISTS (SELECT FROM deliveries d
-            WHERE d.event_seq = e.seq AND d.resend_of IS NOT NULL AND (d.status = 0 OR d.updated_at >= $4))
+            WHERE d.event_seq = e.seq AND d.resend_of IS NOT NULL AND (d.status = 0 OR d.updated_at >= $4) OFFSET 0)
     FROM (
         SELECT seq, created_at, first_delivery_seq, last_delivery_seq FROM events
         WHERE seq > $1 AND seq < $2 AND seq < (SELECT seq FROM events ORDER BY seq DESC LIMIT 1)

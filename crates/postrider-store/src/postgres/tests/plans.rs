@@ -12,8 +12,11 @@ use crate::Store as _;
 use crate::conformance::world::Lane;
 use crate::model::{DeliveryFilter, EventFilter, PageRequest};
 use crate::postgres::PostgresStore;
+use crate::postgres::cancelling::DELETED_WITH_BACKLOG;
 use crate::postgres::listing::{Key, Listing, Source};
 use crate::postgres::lists::{delivery_source, event_listing, event_source};
+use crate::postgres::pending::WITH_READY;
+use crate::postgres::retention::SLICE;
 use crate::postgres::span::Span;
 
 /// Rows of the log: most are delivered; every hundredth is exhausted, and as many are pending, half of them nobody's.
@@ -181,6 +184,27 @@ async fn so_is_a_page_of_any_list_of_events() {
         let lines = of_rows(&client, &source, &event_listing(&filter), 500).await;
         let in_all = touched(&lines);
         assert!(in_all <= MOST_TOUCHED_IN_ALL, "{filter:?} touches {in_all} pages\n{}", lines.join("\n"));
+    }
+}
+
+/// A question about each of some rows is answered by a look into an index for each. The server may think better of it, and
+/// answer them all by one walk through all that is pending or has been resent.
+#[tokio::test]
+async fn nothing_is_asked_of_each_row_by_a_walk_through_all() {
+    let database = Database::new();
+    let node = database.node(NEVER).await;
+    filled(&database, &node).await;
+    let client = node.shared.pool.get().await.unwrap();
+    let me = number(node.shared.me());
+    let array = "ARRAY[1, 2, 3]::bigint[]".to_owned();
+    let (from, to) = (number(i64::MIN), number(i64::MAX));
+    for (sql, parameters) in [
+        (WITH_READY, vec![array.clone(), me, array]),
+        (DELETED_WITH_BACKLOG, Vec::new()),
+        (SLICE, vec![from, to.clone(), number(200), to]),
+    ] {
+        let lines = plan(&client, sql, &parameters).await;
+        assert!(!lines.iter().any(|line| line.contains("hashed SubPlan")), "{}", lines.join("\n"));
     }
 }
 
