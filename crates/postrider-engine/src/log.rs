@@ -37,9 +37,11 @@ impl Engine {
         Ok(self.0.store.delivery(id).await?)
     }
 
-    /// A delivery's attempts, oldest first.
+    /// The attempts that a delivery tells of, oldest first: not those that have ended since it was read.
     pub async fn attempts(&self, delivery: &Delivery) -> Result<Vec<Attempt>, EngineError> {
-        Ok(self.0.store.attempts(delivery.seq).await?)
+        let mut attempts = self.0.store.attempts(delivery.seq).await?;
+        attempts.retain(|attempt| attempt.number <= delivery.attempt_count);
+        Ok(attempts)
     }
 
     /// The last `limit` of a delivery's attempts whose numbers are below `before` (of all where that is none), oldest first.
@@ -49,7 +51,9 @@ impl Engine {
         before: Option<u32>,
         limit: usize,
     ) -> Result<Vec<Attempt>, EngineError> {
-        Ok(self.0.store.last_attempts(delivery.seq, before, limit).await?)
+        let told = delivery.attempt_count.saturating_add(1);
+        let before = before.map_or(told, |before| before.min(told));
+        Ok(self.0.store.last_attempts(delivery.seq, Some(before), limit).await?)
     }
 
     /// Whether events can be accepted just now: the store is writable, and the service is not stopping.

@@ -164,3 +164,26 @@ async fn a_place_survives_a_restart() {
     let mut feed = house.engine.follow_attempts(DeliveryFilter::default(), Some(place));
     assert_eq!(next(&mut feed).await.delivery, missed);
 }
+
+/// Another attempt may end between the two questions.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_has_the_attempts_that_it_tells_of() {
+    let house = House::build(config(), |_, before| Reply::Status(if before == 0 { 500 } else { 204 })).await;
+    house.endpoint("a.example", |_| {}).await;
+    let mut feed = house.engine.follow_attempts(DeliveryFilter::default(), None);
+    let id = house.send("policy.created").await.deliveries[0].0;
+    next(&mut feed).await;
+    let earlier = loop {
+        let delivery = house.engine.delivery(id).await.unwrap();
+        if delivery.attempt_count == 1 {
+            break delivery;
+        }
+        a_moment().await;
+    };
+    let later = house.until_status(id, Status::Delivered).await;
+    for (delivery, count) in [(&earlier, 1), (&later, 2)] {
+        assert_eq!(house.engine.attempts(delivery).await.unwrap().len(), count);
+        assert_eq!(house.engine.last_attempts(delivery, None, 40).await.unwrap().len(), count);
+    }
+    assert_eq!(house.engine.last_attempts(&later, Some(2), 40).await.unwrap().len(), 1);
+}
