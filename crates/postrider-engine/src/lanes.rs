@@ -213,7 +213,11 @@ impl Lanes {
     }
 
     /// A delivery resent by hand: of a failing endpoint it is the next probe, at once, wherever its lane's backlog is.
-    pub(crate) fn push_resend(&mut self, no: EndpointNo, mut item: Item, now: Timestamp) {
+    /// Its commit began in this term, see [`Self::enter`].
+    pub(crate) fn push_resend(&mut self, no: EndpointNo, mut item: Item, term: u64, now: Timestamp) {
+        if term != self.term {
+            return self.left(no);
+        }
         let Some(lane) = self.lanes.get_mut(&no) else { return self.stray = true };
         let is_cancelled = self.cancelled_elsewhere.has(item.seq);
         if lane.state != State::Enabled

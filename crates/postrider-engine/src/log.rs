@@ -40,7 +40,7 @@ impl Engine {
     /// The attempts that a delivery tells of, oldest first: not those that have ended since it was read.
     pub async fn attempts(&self, delivery: &Delivery) -> Result<Vec<Attempt>, EngineError> {
         let mut attempts = self.0.store.attempts(delivery.seq).await?;
-        attempts.retain(|attempt| attempt.number <= delivery.attempt_count);
+        attempts.retain(|attempt| attempt.number <= last_told_of(delivery));
         Ok(attempts)
     }
 
@@ -51,9 +51,9 @@ impl Engine {
         before: Option<u32>,
         limit: usize,
     ) -> Result<Vec<Attempt>, EngineError> {
-        let told = delivery.attempt_count.saturating_add(1);
-        let before = before.map_or(told, |before| before.min(told));
-        Ok(self.0.store.last_attempts(delivery.seq, Some(before), limit).await?)
+        let behind = last_told_of(delivery).saturating_add(1);
+        let before = Some(before.map_or(behind, |before| before.min(behind)));
+        Ok(self.0.store.last_attempts(delivery.seq, before, limit).await?)
     }
 
     /// Whether events can be accepted just now: the store is writable, and the service is not stopping.
@@ -101,10 +101,11 @@ impl Acting {
                 ..old
             });
             let deed = who.did(Action::DeliveryResent, old.account, new_id, now);
+            let term = inner.lanes().term();
             let row =
                 inner.store.resend(NewResend { id: new_id, of: id, created_at: now, deed, keep }).await?;
             let (no, item) = inner.item_of(row);
-            inner.pump_after(now, |lanes| lanes.push_resend(no, item, now));
+            inner.pump_after(now, |lanes| lanes.push_resend(no, item, term, now));
             Ok(new_id)
         })
         .await?;
@@ -128,4 +129,10 @@ impl Acting {
         .await?;
         self.delivery(id).await
     }
+}
+
+/// The number of the last attempt that a delivery tells of. After its end it has all that are logged: the request of one
+/// that was cancelled may have ended later.
+fn last_told_of(delivery: &Delivery) -> u32 {
+    if delivery.status == Status::Pending { delivery.attempt_count } else { u32::MAX }
 }

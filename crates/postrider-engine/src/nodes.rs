@@ -47,11 +47,6 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
             inner.store.news().await;
         unread.extend(changed);
         event_types_unread |= event_types;
-        if started_over || others_are_gone {
-            inner.due.notify_one();
-            // Whoever is gone may have committed something for an endpoint that was deleted meanwhile.
-            inner.cancel.notify_one();
-        }
         {
             let mut lanes = inner.lanes();
             if started_over {
@@ -64,6 +59,11 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
             cancelled.into_iter().for_each(|(no, seq)| lanes.cancelled_elsewhere(no, seq, now));
             free.into_iter().for_each(|no| lanes.is_free(no));
             inner.wake_for(&mut lanes);
+        }
+        if started_over || others_are_gone {
+            inner.due.notify_one();
+            // Whoever is gone may have committed something for an endpoint that was deleted meanwhile.
+            inner.cancel.notify_one();
         }
         while event_types_unread || !unread.is_empty() {
             match inner.read_what_changed(event_types_unread, &unread).await {

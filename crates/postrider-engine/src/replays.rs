@@ -255,13 +255,14 @@ async fn turn(
         reached: part.reached,
         at: now,
     };
+    let term = inner.lanes().term();
     match inner.store.step_replay(step).await {
         Ok(ReplayStepped { replay, made }) => {
             pace.made(u64::try_from(made.len()).unwrap_or(u64::MAX));
             inner.pump_after(now, |lanes| {
                 for row in made {
                     let (no, item) = inner.item_of(row);
-                    lanes.push(no, item, now);
+                    lanes.enter(no, item, term, now);
                 }
             });
             Ok(if replay.state == replay::State::Running { Turn::GoesOn(replay) } else { Turn::Ended })

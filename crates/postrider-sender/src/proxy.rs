@@ -62,7 +62,7 @@ impl Proxy {
                 Err(_late) if patience >= began + PROXY_FAIR_TRIAL => {
                     return Err(NoTunnel::Proxy("took no connection in time".to_owned()));
                 }
-                Err(_late) => return Err(NoTunnel::TimedOut),
+                Err(_late) => return Err(last),
             };
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(peers.len() - index).unwrap_or(u32::MAX);

@@ -238,7 +238,7 @@ impl Lanes {
                 if lane.state == State::Enabled && !lane.is_elsewhere() && !lane.known.is_lost(item.seq) =>
             {
                 if probe {
-                    lane.probe_next(item.seq);
+                    lane.probe_was_not_made(item.seq);
                 }
                 lane.insert_sorted(item);
                 self.settle(no, now);
@@ -264,6 +264,7 @@ impl Lanes {
         self.give_back(dispatch, now);
         if is_known && let Some(lane) = self.lanes.get_mut(&no) {
             lane.queue.retain(|item| item.seq != seq);
+            lane.forget_probe();
             lane.backlog -= 1;
             self.loaded = self.loaded.saturating_sub(usize::from(lane.known.forget(seq)));
         }

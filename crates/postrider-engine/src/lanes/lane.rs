@@ -109,6 +109,8 @@ pub(super) struct Lane {
     last_probed: Option<DeliverySeq>,
     /// A delivery resent by hand is the next probe.
     probe_first: Option<DeliverySeq>,
+    /// The last such probe that was begun.
+    probed_by_hand: Option<DeliverySeq>,
 }
 
 impl Lane {
@@ -143,6 +145,7 @@ impl Lane {
             probing: false,
             last_probed: None,
             probe_first: None,
+            probed_by_hand: None,
         }
     }
 
@@ -161,6 +164,7 @@ impl Lane {
         self.window = 1;
         self.slow = false;
         self.quick_at = None;
+        self.probe_first = None;
         // The store may be told of older failures after this; the next success is told in any case.
         self.persisted_success_at = None;
     }
@@ -183,7 +187,7 @@ impl Lane {
         if found.is_failing() != own.is_failing() {
             self.health = found.knowing(&own);
             self.window = 1;
-            self.last_probed = None;
+            (self.last_probed, self.probe_first) = (None, None);
         } else if found.closed_until > self.health.closed_until {
             self.health.closed_until = found.closed_until;
         }
@@ -272,6 +276,7 @@ impl Lane {
             });
         let item = self.queue.remove(index.unwrap_or(0))?;
         self.last_probed = Some(item.seq);
+        self.probed_by_hand = by_hand.filter(|seq| *seq == item.seq);
         Some(item)
     }
 
@@ -298,6 +303,13 @@ impl Lane {
             (self.last_probed, self.probe_first) = (None, None);
         }
         self.health = health;
+    }
+
+    /// A probe was not made after all: one that was asked for by hand is the next one again.
+    pub(super) fn probe_was_not_made(&mut self, seq: DeliverySeq) {
+        if self.probed_by_hand == Some(seq) && self.health.is_failing() {
+            self.probe_first = Some(seq);
+        }
     }
 
     /// Makes a delivery resent by hand the next probe, at once.

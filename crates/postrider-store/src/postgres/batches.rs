@@ -142,7 +142,7 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
             for AcceptJob { events, keep, reply, _space } in group {
                 let began = Instant::now();
                 let accepted = accept_alone(shared, events, keep).await;
-                let works = !matches!(accepted, Err(AcceptError::Unavailable(_)));
+                let works = !matches!(accepted, Err(AcceptError::Unavailable(_) | AcceptError::LeaseLost));
                 shared.figures.committed(began.elapsed(), 1, works);
                 drop(reply.send(accepted));
             }

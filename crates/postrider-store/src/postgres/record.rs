@@ -105,9 +105,9 @@ const HEALTH: &str = "WITH h AS (
                     ELSE '{}' END)::text
             ELSE now.health END,
         disabled_reason = CASE WHEN now.state IS NULL THEN ep.disabled_reason ELSE now.disabled_reason END,
-        updated_at = CASE WHEN now.state IS NULL THEN ep.updated_at ELSE coalesce($6, ep.updated_at) END
+        updated_at = CASE WHEN now.is_changed THEN coalesce($6, ep.updated_at) ELSE ep.updated_at END
     FROM now WHERE ep.no = now.no
-    RETURNING ep.account_no, now.state IS NOT NULL OR now.was_failing IS DISTINCT FROM ep.failing
+    RETURNING ep.account_no, now.is_changed OR now.was_failing IS DISTINCT FROM ep.failing
         OR now.closed_until IS DISTINCT FROM now.health::json ->> 'closed_until', ep.no, now.is_changed";
 
 /// Commits a batch, all or nothing.

@@ -39,9 +39,9 @@ fn a_failing_lane_probes_successive_deliveries_one_at_a_time_and_uses_up_no_atte
 
 /// Because the way out was missing, for instance: the receiver was not asked.
 #[test]
-fn a_probe_that_was_not_made_is_the_next_one_again() {
+fn a_probe_by_hand_that_was_not_made_is_the_next_one_again() {
     let mut lanes = failing_lane();
-    lanes.push_resend(EndpointNo(1), item(99), at(37_000));
+    lanes.push_resend(EndpointNo(1), item(99), 0, at(37_000));
     for now in [37_000, 37_100, 46_000] {
         lanes.advance(at(now));
         let probe = lanes.next(at(now)).unwrap();
@@ -77,7 +77,7 @@ fn a_success_heals_a_failing_lane_and_it_climbs_again_from_one() {
 #[test]
 fn a_resend_by_hand_is_the_next_probe_at_once() {
     let mut lanes = failing_lane();
-    lanes.push_resend(EndpointNo(1), item(500), at(37_000));
+    lanes.push_resend(EndpointNo(1), item(500), 0, at(37_000));
     let probe = lanes.next(at(37_000)).unwrap();
     assert!(probe.probe && probe.item.seq == DeliverySeq(500));
 }

@@ -171,7 +171,7 @@ fn a_resend_is_the_next_probe_even_of_a_lane_whose_backlog_has_spilled() {
     for seq in 13..=200 {
         lanes.push(EndpointNo(1), item(seq), now);
     }
-    lanes.push_resend(EndpointNo(1), item(201), now);
+    lanes.push_resend(EndpointNo(1), item(201), 0, now);
     assert_eq!(seqs(&drain(&mut lanes, now)), [201]);
 }
 
