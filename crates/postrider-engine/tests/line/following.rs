@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postrider_core::audit::Who;
 use postrider_core::delivery::{DeliverySeq, Status};
 use postrider_core::id::DeliveryId;
 use postrider_core::time::Timestamp;
@@ -186,4 +187,20 @@ async fn a_delivery_has_the_attempts_that_it_tells_of() {
         assert_eq!(house.engine.last_attempts(delivery, None, 40).await.unwrap().len(), count);
     }
     assert_eq!(house.engine.last_attempts(&later, Some(2), 40).await.unwrap().len(), 1);
+}
+
+/// Its request ends after the end of the delivery.
+#[tokio::test(start_paused = true)]
+async fn the_attempt_of_a_delivery_that_was_cancelled_meanwhile_is_shown() {
+    let house = House::build(config(), |_, _| Reply::StatusAfter(500, Duration::from_secs(5))).await;
+    house.endpoint("a.example", |_| {}).await;
+    let id = house.send("policy.created").await.deliveries[0].0;
+    house.until_seen(1).await;
+    let cancelled = house.engine.by(Who::SERVICE).cancel_delivery(id).await.unwrap();
+    assert_eq!((cancelled.status, cancelled.attempt_count), (Status::Cancelled, 0));
+    house.pass(Duration::from_secs(6)).await;
+    while house.engine.attempts(&cancelled).await.unwrap().is_empty() {
+        a_moment().await;
+    }
+    assert_eq!(house.engine.last_attempts(&cancelled, None, 40).await.unwrap().len(), 1);
 }
