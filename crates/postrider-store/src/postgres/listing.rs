@@ -9,7 +9,7 @@ use super::rows::{Failed, to_i64};
 use super::span::Span;
 use crate::model::Page;
 
-/// How many rows one page looks at.
+/// How many rows one page looks at, where one lookup tells of each whether it is wanted; with two of them half as many.
 pub(super) const MAX_SCANNED: usize = 10_000;
 /// How many rows are looked at first …
 const FIRST_CHUNK: usize = 500;
@@ -110,6 +110,12 @@ impl Listing {
         self.lookups.iter().flat_map(|lookup| &lookup.only)
     }
 
+    /// How many rows one page looks at.
+    fn most_scanned(&self) -> usize {
+        let judging = self.lookups.iter().rposition(|lookup| !lookup.only.is_empty());
+        MAX_SCANNED / judging.map_or(1, |last| last + 1)
+    }
+
     /// The query for the next rows: `$1` to `$3` and the source's keys are the source's, then come those of the conditions,
     /// and last how many rows there may be. Every row says how many numbers the source gave and which was the last; where
     /// no row is wanted there is one that says that alone.
@@ -152,7 +158,8 @@ pub(super) async fn page<T>(
     let statement = client.prepare_cached(&listing.sql(source)).await?;
     let (mut rows, mut below, mut bytes) = (Vec::new(), span.below, 0);
     let (mut scanned, mut chunk) = (0, limit.saturating_add(1).clamp(20, FIRST_CHUNK));
-    while scanned < MAX_SCANNED {
+    let most_scanned = listing.most_scanned();
+    while scanned < most_scanned {
         let (chunk_rows, most) = (to_i64(chunk), limit.saturating_sub(rows.len()).saturating_add(1));
         let most_rows = to_i64(most);
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&span.above, &below, &chunk_rows];
@@ -187,7 +194,7 @@ pub(super) async fn page<T>(
         chunk = chunk
             .saturating_mul(CHUNKS_GROW)
             .min(LARGEST_CHUNK)
-            .min(MAX_SCANNED.saturating_sub(scanned).max(1));
+            .min(most_scanned.saturating_sub(scanned).max(1));
     }
     Ok(Page { rows, next: Some(below) })
 }
