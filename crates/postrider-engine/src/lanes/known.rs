@@ -11,12 +11,12 @@ use postrider_core::delivery::DeliverySeq;
 pub(super) struct Known {
     loaded: HashSet<DeliverySeq>,
     unrecorded: HashMap<DeliverySeq, Unrecorded>,
-    /// Those that another node may have taken over while they were in flight, or while their outcome was on its way.
-    lost: HashSet<DeliverySeq>,
     /// How many of those are between memory and the store, see [`Self::has_one_between`] …
     between: usize,
     /// … and how many have come to their end.
     over: usize,
+    /// Deliveries that another node may have taken over while they were in flight, or while their outcome was on its way.
+    lost: HashSet<DeliverySeq>,
     /// Set while a refill reads: what was let go since the read began.
     let_go: Option<HashSet<DeliverySeq>>,
     /// Whether what that read brings may be another node's by now.
