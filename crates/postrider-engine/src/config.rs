@@ -93,6 +93,8 @@ pub(crate) const DUE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) const LOOK_AGAIN_ROUNDS: u64 = 6;
 /// Lanes asked about in one read, so that it is short however many there are.
 pub(crate) const LOOK_AGAIN_SLICE: usize = 200;
+/// How often lanes are compared with the store, so that a delivery of which memory does not know is sent within a minute.
+pub(crate) const STRANDED_EVERY: Duration = Duration::from_secs(25);
 /// How long a change of an endpoint's state by hand waits for one by the service to be committed.
 pub(crate) const STATE_WAIT: Duration = Duration::from_secs(10);
 /// How often a change by hand is made again where others change the same endpoint at that moment.

@@ -39,6 +39,7 @@ mod shutdown;
 mod sign;
 mod snapshot;
 mod start;
+mod stranded;
 mod testing;
 pub mod traces;
 
@@ -134,6 +135,8 @@ struct Inner {
     cancel: Notify,
     /// Lets the reading of due retries begin at once.
     due: Notify,
+    /// Wakes the task that looks for deliveries that this node has lost sight of.
+    stranded: Notify,
     /// Wakes the task that asks for endpoints that need one place.
     places: Notify,
     /// How often the store may yet be asked for what another node may have made.

@@ -28,6 +28,7 @@ pub(crate) struct Meters {
     probes: AtomicU64,
     delivered: AtomicU64,
     exhausted: AtomicU64,
+    stranded: AtomicU64,
     phases: [Histogram; PHASES.len()],
 }
 
@@ -40,6 +41,7 @@ impl Default for Meters {
             probes: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
+            stranded: AtomicU64::new(0),
             phases: [const { Histogram::new(TIMES_US) }; PHASES.len()],
         }
     }
@@ -49,6 +51,10 @@ impl Meters {
     pub(crate) fn accepted(&self, events: usize, deliveries: usize) {
         self.events.fetch_add(u64::try_from(events).unwrap_or(0), Ordering::Relaxed);
         self.deliveries.fetch_add(u64::try_from(deliveries).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn found_stranded(&self, deliveries: usize) {
+        self.stranded.fetch_add(u64::try_from(deliveries).unwrap_or(0), Ordering::Relaxed);
     }
 
     pub(crate) fn attempted(&self, outcome: &Outcome, timings: &Timings, probe: bool, next: Next) {
@@ -92,6 +98,8 @@ pub struct Figures {
     pub delivered: u64,
     /// Deliveries whose last attempt failed.
     pub exhausted: u64,
+    /// Deliveries that this node had in the store without knowing them, and found again.
+    pub stranded: u64,
     /// How long each of [`PHASES`] took, in microseconds.
     pub phases: Vec<(&'static str, Counted)>,
     /// The lanes as they stand.
@@ -124,6 +132,8 @@ pub struct Commits {
     pub size: Counted,
     /// How many came to nothing.
     pub failed: u64,
+    /// How many statements ended without an answer, so that their outcome had to be found out.
+    pub unknown_outcomes: u64,
 }
 
 /// How long the store is waited for where the service tells its figures: less than a scrape takes at most.
@@ -160,6 +170,7 @@ impl Engine {
             probes: read(&meters.probes),
             delivered: read(&meters.delivered),
             exhausted: read(&meters.exhausted),
+            stranded: read(&meters.stranded),
             phases: PHASES.into_iter().zip(meters.phases.iter().map(Histogram::read)).collect(),
             lanes,
             in_flight,
@@ -189,6 +200,7 @@ impl Commits {
             took_us: figures.commit_us.read(),
             size: figures.commit_size.read(),
             failed: figures.failed.load(Ordering::Relaxed),
+            unknown_outcomes: figures.unknown_outcomes.load(Ordering::Relaxed),
         }
     }
 }

@@ -150,7 +150,7 @@ impl Metric {
     }
 }
 
-fn of_the_line(figures: &Figures) -> [Metric; 6] {
+fn of_the_line(figures: &Figures) -> [Metric; 7] {
     const COUNTER: MetricKind = MetricKind::Counter;
     let phase = |(phase, read): &(&'static str, HistogramRead)| Point {
         label: Some(("phase", *phase)),
@@ -177,6 +177,12 @@ fn of_the_line(figures: &Figures) -> [Metric; 6] {
             "Attempts that ended, by what they came to.",
             "outcome",
             &figures.attempts,
+        ),
+        Metric::one(
+            "postrider_stranded_deliveries_total",
+            COUNTER,
+            "Deliveries that this node had in the store without knowing them, and found again.",
+            figures.stranded,
         ),
         Metric::one(
             "postrider_probes_total",
@@ -260,6 +266,12 @@ fn of_the_store(figures: &Figures) -> Vec<Metric> {
             MetricKind::Counter,
             "Commits that came to nothing.",
             commits.failed,
+        ),
+        Metric::one(
+            "postrider_store_unknown_outcomes_total",
+            MetricKind::Counter,
+            "Statements that ended without an answer, so that their outcome had to be found out.",
+            commits.unknown_outcomes,
         ),
     ]
 }

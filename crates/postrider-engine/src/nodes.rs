@@ -43,8 +43,16 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
     let mut unread: BTreeSet<AccountNo> = BTreeSet::new();
     let mut event_types_unread = false;
     loop {
-        let News { started_over, may_send_again, others_are_gone, changed, event_types, free, cancelled } =
-            inner.store.news().await;
+        let News {
+            started_over,
+            may_send_again,
+            others_are_gone,
+            may_be_stranded,
+            changed,
+            event_types,
+            free,
+            cancelled,
+        } = inner.store.news().await;
         unread.extend(changed);
         event_types_unread |= event_types;
         {
@@ -59,6 +67,9 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
             cancelled.into_iter().for_each(|(no, seq)| lanes.cancelled_elsewhere(no, seq, now));
             free.into_iter().for_each(|no| lanes.is_free(no));
             inner.wake_for(&mut lanes);
+        }
+        if may_be_stranded {
+            inner.stranded.notify_one();
         }
         if started_over || others_are_gone {
             inner.due.notify_one();

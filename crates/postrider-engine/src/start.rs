@@ -25,7 +25,7 @@ use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
 use crate::{
     Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, retention,
-    secrets,
+    secrets, stranded,
 };
 
 /// What the engine works with, so that a test can replace each.
@@ -104,6 +104,7 @@ impl Engine {
             timer_armed_ms: AtomicI64::new(i64::MAX),
             refill: Notify::new(),
             cancel: Notify::new(),
+            stranded: Notify::new(),
             places: Notify::new(),
             due: Notify::new(),
             replays: Notify::new(),
@@ -135,6 +136,7 @@ impl Inner {
             tokio::spawn(background::keep_time(self.clone())),
             tokio::spawn(background::find_due(self.clone())),
             tokio::spawn(background::cancel_deleted(self.clone())),
+            tokio::spawn(stranded::watch(self.clone())),
             tokio::spawn(retention::prune(self.clone())),
             tokio::spawn(replays::run(self.clone())),
             tokio::spawn(secrets::settle(self.clone())),

@@ -68,6 +68,7 @@ macro_rules! store_conformance {
             lanes::what_waits_for_a_time_is_due_then_and_paged,
             lanes::payloads_come_in_the_order_asked,
             lanes::backlogs_count_what_is_pending,
+            lanes::ready_numbers_are_the_lowest_of_each_endpoint,
             lanes::the_oldest_pending_delivery_is_found_wherever_it_waits,
             lanes::cancelling_goes_in_slices_from_the_oldest,
             lanes::one_pending_delivery_is_cancelled_and_no_other,

@@ -71,6 +71,8 @@ pub struct StoreFigures {
     pub commit_size: Histogram,
     /// How many came to nothing.
     pub failed: AtomicU64,
+    /// How many statements ended without an answer, so that their outcome had to be found out.
+    pub unknown_outcomes: AtomicU64,
     /// What reads took so far, in steps of SQLite's machine (some tens for each row that is looked at); a server of its own
     /// does not tell. It grows a thousand at a time.
     pub read_steps: AtomicU64,
@@ -82,6 +84,7 @@ impl Default for StoreFigures {
             commit_us: Histogram::new(TIMES_US),
             commit_size: Histogram::new(SIZES),
             failed: AtomicU64::new(0),
+            unknown_outcomes: AtomicU64::new(0),
             read_steps: AtomicU64::new(0),
         }
     }

@@ -235,6 +235,14 @@ pub trait Store: Send + Sync + 'static {
     /// endpoint, however many deliveries are pending.
     async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
 
+    /// Returns, for each endpoint, the lowest sequence numbers of this node's deliveries that are ready to send, as many as
+    /// are asked for beside it. One index lookup per endpoint and one entry per number; rows that other nodes own, or
+    /// none, are left out.
+    async fn ready_numbers(
+        &self,
+        endpoints: Vec<(EndpointNo, usize)>,
+    ) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError>;
+
     /// The oldest pending deliveries of an endpoint that wait for no point in time, by sequence number. Payloads
     /// come with them up to a budget of bytes; behind it they are left to [`Store::payloads`].
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;

@@ -21,6 +21,7 @@ mod listing;
 mod lists;
 mod migrations;
 mod nodes;
+mod outcome;
 mod pages;
 mod pending;
 mod portal_links;
@@ -29,6 +30,7 @@ mod replaying;
 mod replays;
 mod retention;
 mod rows;
+mod session;
 mod shared;
 mod size;
 mod span;
@@ -107,13 +109,14 @@ impl PostgresStore {
     /// where there are none, brings their schema up to date, and joins as a new node.
     pub async fn connect(url: &str, key: &MasterKey, options: PostgresOptions) -> Result<Self, ConnectError> {
         let (config, tls) = connect::config(url, &options)?;
-        let pool = connect::pool(config.clone(), tls.clone(), &options)?;
-        connect::migrate(&pool).await?;
-        let sealer = connect::check_key(&pool, key).await?;
+        connect::check_pooling(&config, &tls, options.patience).await?;
+        let pools = connect::pools(&config, &tls, &options)?;
+        connect::migrate(&pools.work).await?;
+        let sealer = connect::check_key(&pools.work, key).await?;
         // Before the configuration is loaded for the first time: nothing that changes after that is missed.
-        let version = configuration::version(&pool.get().await?).await?;
-        let me = nodes::join(&pool, &options.node_name).await?;
-        let shared = Arc::new(Shared::new(pool, sealer, options.patience, me));
+        let version = configuration::version(&pools.work.get().await?).await?;
+        let me = nodes::join(&pools.work, &options.node_name, options.patience).await?;
+        let shared = Arc::new(Shared::new(pools, sealer, options.patience, me));
         nodes::beat(&shared, options.lapse).await?;
         let (accepts, accept_jobs) = mpsc::unbounded_channel();
         tokio::spawn(batches::accepting(Arc::clone(&shared), accept_jobs));
@@ -150,7 +153,7 @@ impl PostgresStore {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "this node could not say that it leaves; others will notice");
         }
-        self.shared.pool.close();
+        self.shared.close();
     }
 
     fn end_tasks(&self) {
@@ -161,7 +164,7 @@ impl PostgresStore {
     pub async fn migrate(url: &str) -> Result<Migrated, ConnectError> {
         let options = PostgresOptions::default();
         let (config, tls) = connect::config(url, &options)?;
-        let pool = connect::pool(config, tls, &options)?;
-        connect::migrate(&pool).await
+        connect::check_pooling(&config, &tls, options.patience).await?;
+        connect::migrate(&connect::pools(&config, &tls, &options)?.work).await
     }
 }

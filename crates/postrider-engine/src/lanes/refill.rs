@@ -3,6 +3,7 @@
 //! A refill takes the lowest pending sequence numbers that are not loaded yet. There is no cursor that a late
 //! commit could slip behind. See [`Spilled`] for how a lane finds its way back to fresh deliveries.
 
+use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::{EndpointNo, State};
 use postrider_core::time::Timestamp;
 
@@ -123,6 +124,36 @@ impl Lanes {
             lane.spilled = Spilled::Yes;
             self.want_refill(no);
         }
+    }
+
+    /// The lanes, of those named, whose deliveries memory should know, each with one more than it knows: among so many of
+    /// the lane's lowest numbers in the store is one that it does not know, if there is any.
+    ///
+    /// Left out are lanes that read from the store anyway, because they hold only a part of their backlog.
+    pub(crate) fn audited(&self, endpoints: &[EndpointNo]) -> Vec<(EndpointNo, usize)> {
+        let audited = |no: &EndpointNo| {
+            let lane = self.lanes.get(no)?;
+            let holds_all = lane.spilled == Spilled::No || lane.is_elsewhere();
+            (lane.state == State::Enabled && holds_all).then(|| (*no, lane.known.len() + 1))
+        };
+        endpoints.iter().filter_map(audited).collect()
+    }
+
+    /// Whether memory does not know this delivery of an enabled lane, and has no reason to.
+    pub(crate) fn has_lost_sight_of(&self, no: EndpointNo, seq: DeliverySeq) -> bool {
+        self.lanes.get(&no).is_some_and(|lane| {
+            lane.state == State::Enabled
+                && (lane.spilled == Spilled::No || lane.is_elsewhere())
+                && !lane.known.knows(seq)
+        })
+    }
+
+    /// Lets a lane read its deliveries from the store again, or leave them to the node that may send to its endpoint.
+    pub(crate) fn reload(&mut self, no: EndpointNo) {
+        let Some(lane) = self.lanes.get_mut(&no) else { return };
+        lane.asked = false;
+        lane.spilled = Spilled::Yes;
+        self.want_refill(no);
     }
 
     /// Whether [`Self::take_refill`] has something.

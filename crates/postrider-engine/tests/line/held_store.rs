@@ -186,6 +186,7 @@ hands_on! {
     replays(filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError>;
     backlogs() -> Result<Vec<LaneBacklog>, StoreError>;
     with_ready(endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
+    ready_numbers(endpoints: Vec<(EndpointNo, usize)>) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError>;
     ready(endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;
     due(until: Timestamp, after: Option<(Timestamp, DeliverySeq)>, limit: usize)
         -> Result<Vec<PendingDelivery>, StoreError>;

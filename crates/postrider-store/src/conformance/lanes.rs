@@ -5,7 +5,7 @@ use std::time::Duration;
 use postrider_core::delivery::{CancelReason, DeliverySeq, Next, Progress, Status};
 
 use super::Backend;
-use super::world::{Accepted, World, deed_at};
+use super::world::{Accepted, Lane, World, deed_at};
 use crate::StoreError;
 use crate::model::{LaneBacklog, NewResend, PendingDelivery};
 
@@ -127,6 +127,28 @@ pub async fn backlogs_count_what_is_pending(backend: &dyn Backend) {
     let mut backlogs = world.store.backlogs().await.unwrap();
     backlogs.sort_by_key(|lane| lane.endpoint_no);
     assert_eq!(backlogs, expected);
+}
+
+/// The lowest of each endpoint, up to what is asked for; what has ended or waits for a time is not among them.
+pub async fn ready_numbers_are_the_lowest_of_each_endpoint(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let (first, second, idle) = (world.lane().await, world.lane().await, world.lane().await);
+    let accepted = world.accept_many(&first, 5).await;
+    world.record(accepted[0], 1, Next::Delivered).await;
+    world.record(accepted[2], 1, Next::RetryAt(world.now())).await;
+    let beside = world.accept(&second).await;
+    let of = |lane: &Lane, wanted| (lane.endpoint.no, wanted);
+    let asked = vec![of(&first, 2), of(&idle, 3), of(&second, 3)];
+    let mut found = world.store.ready_numbers(asked).await.unwrap();
+    found.sort();
+    let mut expected = vec![
+        (first.endpoint.no, accepted[1].seq),
+        (first.endpoint.no, accepted[3].seq),
+        (second.endpoint.no, beside.seq),
+    ];
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(world.store.ready_numbers(Vec::new()).await.unwrap(), []);
 }
 
 /// Oldest first, so many at a time, whether they wait for a turn or a time.

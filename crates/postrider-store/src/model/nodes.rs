@@ -17,6 +17,8 @@ pub struct News {
     pub may_send_again: bool,
     /// Nodes are gone, and what they had waiting for a time is nobody's now.
     pub others_are_gone: bool,
+    /// A statement whose outcome was unknown has ended: deliveries may be this node's without its memory knowing them.
+    pub may_be_stranded: bool,
     /// Accounts in which something has changed, deleted ones included.
     pub changed: BTreeSet<AccountNo>,
     /// Event types were made or changed.

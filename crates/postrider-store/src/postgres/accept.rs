@@ -5,7 +5,8 @@
 //! alive: whoever declares a node dead waits for that lock and sees what was committed under it, and after that no
 //! statement of the dead node commits anything.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Object};
 use postrider_core::delivery::DeliverySeq;
@@ -17,6 +18,9 @@ use super::wake;
 use crate::error::{AcceptError, StoreError};
 use crate::kept_answers;
 use crate::model::NewEvent;
+
+/// How long a caller waits until it is known whether its events were accepted, once their connection was given up.
+const FIND_OUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// What became of a request.
 pub(super) type Accepted = Result<Vec<DeliverySeq>, AcceptError>;
@@ -192,21 +196,72 @@ fn place(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// Accepts requests, each all or nothing; an error has accepted none of them.
+/// Accepts requests, each all or nothing. An error has accepted none of them, unless it is [`Failed::Unknown`].
 pub(super) async fn accept(shared: &Shared, requests: &[Request<'_>]) -> Result<Vec<Accepted>, Failed> {
     if requests.iter().all(Request::is_empty) {
         return Ok(requests.iter().map(|_| Ok(Vec::new())).collect());
     }
     // From here on until the commit nothing else becomes this node's.
-    let _numbering = shared.numbering().await;
-    let client = shared.pool.get().await?;
-    match tokio::time::timeout(shared.patience, accept_in(&client, shared.me(), requests)).await {
-        Ok(done) => done,
-        Err(_elapsed) => {
-            drop(Object::take(client));
-            Err(Failed::TooSlow)
-        }
+    let _numbering = shared.numbering().await?;
+    let mut lent = shared.lend().await?;
+    let (backend, client) = (lent.backend(), lent.client());
+    let done = shared.outcomes.of(backend, shared.patience, accept_in(client, shared.me(), requests)).await;
+    lent.give_back(&done);
+    match done {
+        Err(failed) if failed.is_unknown() => find_out(shared, requests, failed).await,
+        done => done,
     }
+}
+
+/// Asks whether requests were accepted whose answer did not come: the server process that had them is ended first, so that
+/// the answer holds. Gives `unknown` back where nobody can say yet; whatever is found later goes to its lanes by a look of
+/// the engine.
+pub(super) async fn find_out(
+    shared: &Shared,
+    requests: &[Request<'_>],
+    unknown: Failed,
+) -> Result<Vec<Accepted>, Failed> {
+    if !shared.outcomes.all_known(FIND_OUT_WITHIN).await {
+        return Err(unknown);
+    }
+    let new = || requests.iter().flat_map(|request| request.events);
+    let events: Vec<Uuid> = new().map(|new| uuid(new.event.id.to_bytes())).collect();
+    let of_event = |new: &NewEvent| -> Vec<Uuid> {
+        new.deliveries.iter().map(|delivery| uuid(delivery.id.to_bytes())).collect()
+    };
+    let deliveries: Vec<Uuid> = new().flat_map(of_event).collect();
+    let found = shared.run(move |client| Box::pin(async move { stored(client, &events, &deliveries).await }));
+    let Ok((events, deliveries)) = found.await else { return Err(unknown) };
+    if events.is_empty() {
+        // Every request has events, but for one whose call is only kept; that one is told the same.
+        return Err(Failed::TooSlow);
+    }
+    // The process may have been ended after its commit and before a standby had it.
+    if shared.outcomes.barrier().await.is_err() {
+        return Err(unknown);
+    }
+    let accepted = |request: &Request<'_>| {
+        let is_there = request.events.iter().all(|new| events.contains(&uuid(new.event.id.to_bytes())));
+        // It was refused before the others were accepted; matched again, it learns why.
+        if !is_there || request.events.is_empty() {
+            return Err(AcceptError::ConfigChanged);
+        }
+        let of_request = request.events.iter().flat_map(of_event);
+        of_request.map(|id| deliveries.get(&id).copied().ok_or(AcceptError::ConfigChanged)).collect()
+    };
+    Ok(requests.iter().map(accepted).collect())
+}
+
+/// Which of these events are stored, and the numbers of which of these deliveries.
+async fn stored(
+    client: &Object,
+    events: &[Uuid],
+    deliveries: &[Uuid],
+) -> Result<(HashSet<Uuid>, HashMap<Uuid, DeliverySeq>), Failed> {
+    let rows = client.query("SELECT id FROM events WHERE id = ANY($1)", &[&events]).await?;
+    let events = rows.iter().map(|row| row.get(0)).collect();
+    let rows = client.query("SELECT id, seq FROM deliveries WHERE id = ANY($1)", &[&deliveries]).await?;
+    Ok((events, rows.iter().map(|row| (row.get(0), DeliverySeq(row.get(1)))).collect()))
 }
 
 /// Accepts requests on this connection, or in this transaction.
@@ -238,7 +293,7 @@ pub(super) async fn accept_in(
             continue;
         }
         if columns.deliveries.are_own.contains(&false) {
-            wake::others(client).await?;
+            wake_others(client).await;
         }
         let mut seqs = seqs.into_iter();
         let mut give = |request: &Request<'_>| match refused(request) {
@@ -249,6 +304,14 @@ pub(super) async fn accept_in(
             }
         };
         return Ok(requests.iter().map(&mut give).collect());
+    }
+}
+
+/// Tells other nodes that there is something for them. It is committed already: a notification that fails costs a
+/// heartbeat's time, and must not look like a commit that failed.
+async fn wake_others(client: &impl GenericClient) {
+    if let Err(error) = wake::others(client).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "other nodes could not be notified");
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Every change takes the next version of the whole configuration as its last step and tells all nodes.
 
+use std::sync::Arc;
+
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::Object;
 use postrider_core::account::{Account, AccountKey, AccountNo};
@@ -48,21 +50,18 @@ fn account_key(row: &Row) -> Result<AccountKey, Unreadable> {
 /// Accounts, keys and endpoints that are not deleted, as of one moment: all, and event types; or those of these accounts.
 pub(super) async fn load(shared: &Shared, accounts: Option<&[AccountNo]>) -> Result<Configuration, Failed> {
     let accounts: Option<Vec<i64>> = accounts.map(|only| only.iter().map(|account| account.0).collect());
-    let mut client = shared.pool.get().await?;
-    let read = async {
-        let transaction =
-            client.build_transaction().isolation_level(REPEATABLE).read_only(true).start().await?;
-        let read = load_in(&transaction, &shared.sealer, accounts.as_deref()).await?;
-        transaction.commit().await?;
-        Ok(read)
-    };
-    match tokio::time::timeout(shared.patience.saturating_mul(LOAD_TAKES), read).await {
-        Ok(done) => done,
-        Err(_elapsed) => {
-            drop(Object::take(client));
-            Err(Failed::TooSlow)
-        }
-    }
+    let sealer = Arc::clone(&shared.sealer);
+    shared
+        .run_for(shared.patience.saturating_mul(LOAD_TAKES), move |client| {
+            Box::pin(async move {
+                let transaction =
+                    client.build_transaction().isolation_level(REPEATABLE).read_only(true).start().await?;
+                let read = load_in(&transaction, &sealer, accounts.as_deref()).await?;
+                transaction.commit().await?;
+                Ok(read)
+            })
+        })
+        .await
 }
 
 const REPEATABLE: tokio_postgres::IsolationLevel = tokio_postgres::IsolationLevel::RepeatableRead;

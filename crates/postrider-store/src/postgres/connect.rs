@@ -1,12 +1,15 @@
 //! Connecting: the pool, the schema, and whether the master key fits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
-use tokio_postgres::Config;
+use deadpool_postgres::{HookError, Pool, PoolError};
+use tokio_postgres::{Client, Config};
 
 use super::PostgresOptions;
 use super::migrations::{self, Migrated};
+use super::session;
+use super::shared::Pools;
 use super::tls::{self, Tls};
 use crate::seal::{MasterKey, Place, Sealer};
 
@@ -48,6 +51,9 @@ pub enum ConnectError {
         "the master key does not fit this database; give the key file that it was made with (--master-key-file)"
     )]
     WrongKey,
+    /// The server, the database or a pooler before them can't be used as it is; the text says why and what would be right.
+    #[error("{0}")]
+    Unfit(String),
     /// Anything else.
     #[error("the database can't be used ({0})")]
     Other(String),
@@ -62,8 +68,8 @@ impl From<tokio_postgres::Error> for ConnectError {
 impl From<PoolError> for ConnectError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => Self::Unreachable(chain(&error)),
-            other => Self::Unreachable(chain(&other)),
+            PoolError::PostCreateHook(HookError::Message(why)) => Self::Unfit(why.into_owned()),
+            other => Self::Unreachable(session::pool_error(&other)),
         }
     }
 }
@@ -79,22 +85,11 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     line
 }
 
-/// What every connection is told. A commit has reached the disk when it returns, whatever the server's default is; and
-/// every query here is led by an index, which a plan made while the tables were still empty might not see.
-const SETTINGS: &str = "-c synchronous_commit=on -c statement_timeout=60s \
-    -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
-
-/// How the server is reached.
+/// How the server is reached. What the connection string says of the session goes along; our own settings are made once
+/// the connection is there, see [`super::session`].
 pub(super) fn config(url: &str, options: &PostgresOptions) -> Result<(Config, Tls), ConnectError> {
     let wanted = tls::wanted(url).map_err(ConnectError::Url)?;
     let mut config: Config = wanted.url.parse().map_err(|error| ConnectError::Url(chain(&error)))?;
-    let given = config.get_options().unwrap_or_default().to_owned();
-    // A node that freezes within a transaction must not hold its locks until it is taken over, nor for as long as others
-    // wait for them.
-    let idle = (options.lapse / 2).min(options.patience / 2);
-    let idle_ms = idle.clamp(Duration::from_millis(500), Duration::from_secs(60)).as_millis();
-    let idle = format!("-c idle_in_transaction_session_timeout={idle_ms}");
-    config.options(format!("{given} {SETTINGS} {idle}").trim());
     if config.get_hosts().len() > 1 {
         // Of several hosts it is the one that can be written.
         config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
@@ -105,19 +100,44 @@ pub(super) fn config(url: &str, options: &PostgresOptions) -> Result<(Config, Tl
     Ok((config, Tls::new(&wanted).map_err(ConnectError::Url)?))
 }
 
-/// A pool that makes its connections when they are needed.
-pub(super) fn pool(config: Config, tls: Tls, options: &PostgresOptions) -> Result<Pool, ConnectError> {
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    Pool::builder(Manager::from_config(config, tls, recycling))
-        .max_size(options.connections.max(3))
-        .timeouts(Timeouts {
-            wait: Some(options.patience),
-            create: Some(options.patience),
-            recycle: Some(options.patience),
-        })
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|error| ConnectError::Other(chain(&error)))
+/// Makes one connection as the server gives it: without our settings and outside the pool. It ends when the client is
+/// dropped.
+pub(super) async fn plain(config: &Config, tls: &Tls, patience: Duration) -> Result<Client, ConnectError> {
+    let connecting = tokio::time::timeout(patience, config.connect(tls.clone())).await;
+    let too_slow = || ConnectError::Unreachable("it did not answer in time".to_owned());
+    let connected = connecting.map_err(|_elapsed| too_slow())?;
+    let (client, connection) = connected.map_err(|error| ConnectError::Unreachable(chain(&error)))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a connection to the database has ended"
+            );
+        }
+    });
+    Ok(client)
+}
+
+/// Refuses a pooler that does not keep a session together.
+pub(super) async fn check_pooling(
+    config: &Config,
+    tls: &Tls,
+    patience: Duration,
+) -> Result<(), ConnectError> {
+    let first = plain(config, tls, patience).await?;
+    let second = plain(config, tls, patience).await?;
+    match tokio::time::timeout(patience, session::refuse_transaction_pooling(&first, &second)).await {
+        Ok(checked) => Ok(checked?),
+        Err(_elapsed) => Err(ConnectError::Unreachable("it did not answer in time".to_owned())),
+    }
+}
+
+/// The pools of a node; they connect when something is asked of them.
+pub(super) fn pools(config: &Config, tls: &Tls, options: &PostgresOptions) -> Result<Pools, ConnectError> {
+    let sessions = Arc::default();
+    let pool = |size| session::pool(config.clone(), tls.clone(), options, size, &sessions);
+    let (work, control) = (pool(options.connections.max(3))?, pool(1)?);
+    Ok(Pools { work, control, sessions })
 }
 
 /// Looks at the server and brings the schema up to date.

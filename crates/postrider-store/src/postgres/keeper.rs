@@ -146,14 +146,15 @@ impl Keeper {
     /// This node was taken for dead. It begins anew under another number.
     async fn start_over(&mut self) -> Result<(), Failed> {
         let before = self.shared.me();
-        let now = nodes::join(&self.shared.pool, &self.name).await?;
-        {
+        let now = {
             // Nothing is half accepted under the old number while the new one begins to hold.
-            let _numbering = self.shared.numbering().await;
+            let _numbering = self.shared.numbering().await?;
+            let now = nodes::join(&self.shared.pool, &self.name, self.shared.patience).await?;
             self.shared.become_node(now);
             // Whoever hears of it finds what the old number had.
             self.shared.knows_gone(before);
-        }
+            now
+        };
         self.steady_since = None;
         tracing::warn!(before, now, "this node was taken for dead; it starts over under a new number");
         // Told at once: what follows may fail, and the next time only that is made good for.
@@ -166,6 +167,9 @@ impl Keeper {
     /// Looks for changes of the configuration, for deliveries that are nobody's, and for those of this node that others
     /// have cancelled.
     async fn look(&mut self) -> Result<(), Failed> {
+        if self.shared.outcomes.take_resolved() {
+            self.shared.tell(|news| news.may_be_stranded = true);
+        }
         let (me, known) = (self.shared.me(), self.config_version);
         let (from, (due_at, due_seq)) = (self.free_from, self.due_from);
         let gone = self.shared.membership().gone;

@@ -59,9 +59,19 @@ pub(super) async fn forget_outdated(shared: &Shared, rows: &[&Row]) -> Result<()
 
 /// Accepts the events of a call with an idempotency key, in a transaction of its own.
 pub(super) async fn accept_once(shared: &Shared, events: Vec<NewEvent>, row: Row) -> Accepted {
-    let _numbering = shared.numbering().await;
-    let me = shared.me();
-    shared.run(move |client| Box::pin(async move { accept_in_one(client, me, &events, &row).await })).await?
+    let _numbering = shared.numbering().await?;
+    let mut lent = shared.lend().await?;
+    let (backend, client) = (lent.backend(), lent.client());
+    let work = accept_in_one(client, shared.me(), &events, &row);
+    let done = shared.outcomes.of(backend, shared.patience, work).await;
+    lent.give_back(&done);
+    match done {
+        Err(failed) if failed.is_unknown() => {
+            let found = accept::find_out(shared, &[Request { events: &events, keep: None }], failed).await?;
+            found.into_iter().next().unwrap_or(Err(AcceptError::ConfigChanged))
+        }
+        done => done?,
+    }
 }
 
 async fn accept_in_one(

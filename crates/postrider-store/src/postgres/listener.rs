@@ -5,15 +5,16 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::{AsyncMessage, Config};
+use tokio_postgres::{AsyncMessage, Client, Config};
 
 use super::rows::Failed;
+use super::session;
 use super::shared::Shared;
 use super::tls::Tls;
 use super::wake;
 
-/// How often the connection is asked whether it still works.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How often the connection is asked whether it still works, and still leads to a server that can be written.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// How long to wait before another connection is tried, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -36,6 +37,12 @@ pub(super) async fn run(shared: Arc<Shared>, config: Config, tls: Tls) {
     }
 }
 
+/// A server that can't be written does not hear what others notify.
+async fn refuse_read_only(shared: &Shared, client: &Client) -> Result<(), Failed> {
+    let asked = tokio::time::timeout(shared.patience, session::is_read_only(client));
+    if asked.await.or(Err(Failed::TooSlow))?? { Err(Failed::ReadOnly) } else { Ok(()) }
+}
+
 async fn listen(
     shared: &Arc<Shared>,
     config: &Config,
@@ -56,6 +63,7 @@ async fn listen(
         Ok(())
     });
     let check = async {
+        refuse_read_only(shared, &client).await?;
         let listening = tokio::time::timeout(shared.patience, client.batch_execute(wake::LISTEN));
         listening.await.or(Err(Failed::TooSlow))??;
         *pause = PAUSES.0;
@@ -63,8 +71,7 @@ async fn listen(
         shared.look.notify_one();
         loop {
             tokio::time::sleep(CHECK_EVERY).await;
-            let asked = tokio::time::timeout(shared.patience, client.batch_execute("SELECT 1"));
-            asked.await.or(Err(Failed::TooSlow))??;
+            refuse_read_only(shared, &client).await?;
         }
     };
     let ended = tokio::select! {

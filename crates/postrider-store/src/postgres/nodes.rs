@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
@@ -23,10 +23,18 @@ const HAND_OVER_ROWS: i64 = 5_000;
 const MARGIN: u32 = 4;
 
 /// Joins under a new number.
-pub(super) async fn join(pool: &Pool, name: &str) -> Result<i64, Failed> {
+pub(super) async fn join(pool: &Pool, name: &str, patience: Duration) -> Result<i64, Failed> {
     let client = pool.get().await?;
     let sql = "INSERT INTO nodes (name, version, state) VALUES ($1, $2, 'alive') RETURNING no";
-    Ok(client.query_one(sql, &[&name, &env!("CARGO_PKG_VERSION")]).await?.get(0))
+    // A node that joins twice, because it did not hear of the first time, has left nothing behind there.
+    let joined = async { Ok(client.query_one(sql, &[&name, &env!("CARGO_PKG_VERSION")]).await?.get(0)) };
+    match tokio::time::timeout(patience, joined).await {
+        Ok(joined) => joined,
+        Err(_elapsed) => {
+            drop(Object::take(client));
+            Err(Failed::TooSlow)
+        }
+    }
 }
 
 impl From<Failed> for ConnectError {
@@ -40,7 +48,7 @@ impl From<Failed> for ConnectError {
 pub(super) async fn beat(shared: &Shared, lapse: Duration) -> Result<(Vec<i64>, bool), Failed> {
     let (me, sent_at, lapse_s) = (shared.me(), Instant::now(), lapse.as_secs_f64());
     let (membership, lapsed) = shared
-        .run(move |client| {
+        .run_at_once(move |client| {
             Box::pin(async move {
                 let beat = "UPDATE nodes SET beat_at = clock_timestamp() WHERE no = $1 AND state = 'alive'";
                 if client.execute(&client.prepare_cached(beat).await?, &[&me]).await? == 0 {

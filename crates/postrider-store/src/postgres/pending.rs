@@ -72,6 +72,24 @@ pub(super) async fn with_ready(
     Ok(rows.iter().map(|row| EndpointNo(row.get(0))).collect())
 }
 
+/// The lowest numbers of this node's ready deliveries, for each endpoint as many as are asked for.
+pub(super) const READY_NUMBERS: &str =
+    "SELECT e.no, q.seq FROM unnest($1::bigint[], $2::bigint[]) AS e(no, wanted),
+    LATERAL (SELECT seq FROM queue WHERE owner = $3 AND endpoint_no = e.no AND next_attempt_at IS NULL
+        ORDER BY seq LIMIT e.wanted) q";
+
+pub(super) async fn ready_numbers(
+    client: &mut Object,
+    me: i64,
+    endpoints: Vec<(EndpointNo, usize)>,
+) -> Result<Vec<(EndpointNo, DeliverySeq)>, Failed> {
+    let (nos, wanted): (Vec<i64>, Vec<i64>) =
+        endpoints.into_iter().map(|(no, wanted)| (no.0, to_i64(wanted))).unzip();
+    let select = client.prepare_cached(READY_NUMBERS).await?;
+    let rows = client.query(&select, &[&nos, &wanted, &me]).await?;
+    Ok(rows.iter().map(|row| (EndpointNo(row.get(0)), DeliverySeq(row.get(1)))).collect())
+}
+
 /// What of an endpoint is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
@@ -104,7 +122,7 @@ pub(super) async fn of_endpoint(
     };
     if is_free && !shared.is_leaving() {
         // From here on until the commit nothing else becomes this node's.
-        let _numbering = shared.numbering().await;
+        let _numbering = shared.numbering().await?;
         shared.run(move |client| Box::pin(async move { take(client, me, no, which, limit).await })).await?;
     }
     shared.run(move |client| Box::pin(async move { read(client, me, no, which, limit).await })).await
@@ -194,7 +212,7 @@ pub(super) async fn due(
         .run(move |client| Box::pin(async move { is_any_due(client, until.as_ms(), &gone).await }))
         .await?;
     if is_free && !shared.is_leaving() {
-        let _numbering = shared.numbering().await;
+        let _numbering = shared.numbering().await?;
         shared
             .run(move |client| {
                 Box::pin(async move {

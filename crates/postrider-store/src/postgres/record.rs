@@ -119,23 +119,20 @@ pub(super) async fn record(shared: &Shared, batch: &RecordBatch) -> Result<(), F
 }
 
 async fn record_in_time(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
-    let mut client = shared.pool.get().await?;
-    let in_time = tokio::time::timeout(shared.patience, async {
+    let mut lent = shared.lend().await?;
+    let (backend, client) = (lent.backend(), lent.client());
+    let work = async {
         for _ in 1..TRIES {
-            match record_once(&mut client, shared.me(), batch).await {
+            match record_once(client, shared.me(), batch).await {
                 Err(failed) if failed.is_worth_repeating() => {}
                 done => return done,
             }
         }
-        record_once(&mut client, shared.me(), batch).await
-    });
-    match in_time.await {
-        Ok(done) => done,
-        Err(_elapsed) => {
-            drop(Object::take(client));
-            Err(Failed::TooSlow)
-        }
-    }
+        record_once(client, shared.me(), batch).await
+    };
+    let done = shared.outcomes.of(backend, shared.patience, work).await;
+    lent.give_back(&done);
+    done
 }
 
 async fn record_once(client: &mut Object, me: i64, batch: &RecordBatch) -> Result<(), Failed> {

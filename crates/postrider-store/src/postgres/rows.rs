@@ -1,11 +1,14 @@
 //! Rows to core's types and back, and what a failure of the database means.
 
+use std::error::Error as _;
+
 use deadpool_postgres::PoolError;
 use postrider_core::time::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use super::session;
 use crate::columns::Unreadable;
 use crate::error::{AcceptError, StoreError};
 
@@ -19,14 +22,26 @@ pub(super) enum Failed {
     #[error("the database said no")]
     Database(#[from] tokio_postgres::Error),
     /// There is no connection.
-    #[error("no connection to the database")]
-    Pool(#[from] PoolError),
-    /// The database has not answered in time. What was asked of it may be done or not.
+    #[error("no connection to the database: {}", session::pool_error(.0))]
+    Pool(PoolError),
+    /// The database has not answered in time, and nothing was done.
     #[error("the database did not answer in time")]
     TooSlow,
+    /// The answer did not come. What was asked of it may be done, and may still be going on.
+    #[error("the database's answer did not come; what was asked of it may have been done")]
+    Unknown(#[source] Option<Box<tokio_postgres::Error>>),
+    /// The server can't be written.
+    #[error("the server is read-only")]
+    ReadOnly,
     /// A row is not one that we write.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+}
+
+impl From<PoolError> for Failed {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
 }
 
 impl Failed {
@@ -48,11 +63,66 @@ impl Failed {
         self.state() == Some(&SqlState::UNIQUE_VIOLATION)
     }
 
+    /// The answer did not come at all.
+    pub(super) fn unanswered() -> Self {
+        Self::Unknown(None)
+    }
+
+    /// The same failure, as `Unknown` where it is the connection's and not the server's answer: what was sent over it may
+    /// have been done.
+    pub(super) fn with_doubt(self) -> Self {
+        match self {
+            Self::Database(error) if is_of_connection(&error) => Self::Unknown(Some(Box::new(error))),
+            other => other,
+        }
+    }
+
+    /// Whether what was asked may have been done all the same.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
+    /// Whether the server ended the statement because it was told to cancel it. It has done nothing then.
+    pub(super) fn was_cancelled(&self) -> bool {
+        self.state() == Some(&SqlState::QUERY_CANCELED)
+    }
+
+    /// Whether the server refuses every write.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.state() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+    }
+
+    /// Whether the connection should not be used again: it leads to a server or a schema that is not the right one any more,
+    /// or has lost what was prepared on it.
+    pub(super) fn makes_unfit(&self) -> bool {
+        let Some(state) = self.state() else { return false };
+        let lost = [
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            SqlState::UNDEFINED_TABLE,
+            SqlState::INVALID_SCHEMA_NAME,
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
+            SqlState::FEATURE_NOT_SUPPORTED,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        ];
+        lost.contains(state) || state.code().starts_with("57P") || state.code().starts_with("08")
+    }
+
     /// Whether the same may work at once: the server ended it in favour of another.
     pub(super) fn is_worth_repeating(&self) -> bool {
         matches!(self.state(), Some(state) if *state == SqlState::T_R_DEADLOCK_DETECTED
             || *state == SqlState::T_R_SERIALIZATION_FAILURE)
     }
+}
+
+/// Whether an error is no answer to the statement: the connection broke, or the server ended the session.
+fn is_of_connection(error: &tokio_postgres::Error) -> bool {
+    let is_broken =
+        || error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>());
+    error.code().map_or_else(is_broken, |state| {
+        let code = state.code();
+        code.starts_with("57P") || code.starts_with("08") || code == "40003"
+    })
 }
 
 impl From<Failed> for StoreError {

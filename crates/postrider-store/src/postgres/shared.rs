@@ -8,7 +8,9 @@ use deadpool_postgres::{Object, Pool};
 use futures_util::future::BoxFuture;
 use tokio::sync::{MutexGuard, Notify};
 
+use super::outcome::{Lent, Outcomes};
 use super::rows::Failed;
+use super::session::Sessions;
 use crate::figures::StoreFigures;
 use crate::model::News;
 use crate::seal::Sealer;
@@ -27,7 +29,10 @@ pub(super) struct Membership {
 /// What all parts share.
 pub(super) struct Shared {
     pub(super) pool: Pool,
-    pub(super) sealer: Sealer,
+    pub(super) sessions: Arc<Sessions>,
+    /// Finds out what became of statements whose answer did not come.
+    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) sealer: Arc<Sealer>,
     /// How long one call to the database may take before its connection is given up.
     pub(super) patience: Duration,
     pub(super) figures: Arc<StoreFigures>,
@@ -43,7 +48,7 @@ pub(super) struct Shared {
     alive_until_ms: AtomicU64,
     begun: Instant,
     /// Lets the keeper look at once for what there is.
-    pub(super) look: Notify,
+    pub(super) look: Arc<Notify>,
     /// What the keeper has found and the engine has not asked for yet.
     news: Mutex<News>,
     /// Wakes who waits for news.
@@ -51,20 +56,24 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(pool: Pool, sealer: Sealer, patience: Duration, me: i64) -> Self {
+    pub(super) fn new(pools: Pools, sealer: Sealer, patience: Duration, me: i64) -> Self {
         let membership = Membership { rank: 0, alive: 1, gone: Arc::from([]) };
+        let (look, figures) = (Arc::new(Notify::new()), Arc::new(StoreFigures::default()));
+        let outcomes = Outcomes::new(pools.control, patience, Arc::clone(&look), Arc::clone(&figures));
         Self {
-            pool,
-            sealer,
+            pool: pools.work,
+            sessions: pools.sessions,
+            outcomes,
+            sealer: Arc::new(sealer),
             patience,
-            figures: Arc::default(),
+            figures,
             me: AtomicI64::new(me),
             numbering: tokio::sync::Mutex::new(()),
             membership: Mutex::new(membership),
             is_leaving: AtomicBool::new(false),
             alive_until_ms: AtomicU64::new(0),
             begun: Instant::now(),
-            look: Notify::new(),
+            look,
             news: Mutex::new(News::default()),
             told: Notify::new(),
         }
@@ -115,8 +124,9 @@ impl Shared {
         }
     }
 
-    pub(super) async fn numbering(&self) -> MutexGuard<'_, ()> {
-        self.numbering.lock().await
+    /// Holds the order of numbers, within the time that the database has for one call.
+    pub(super) async fn numbering(&self) -> Result<MutexGuard<'_, ()>, Failed> {
+        tokio::time::timeout(self.patience, self.numbering.lock()).await.or(Err(Failed::TooSlow))
     }
 
     pub(super) fn membership(&self) -> Membership {
@@ -133,19 +143,65 @@ impl Shared {
         membership.gone = membership.gone.iter().copied().chain([no]).collect();
     }
 
-    /// Does something with a connection, within the time that the database has for it. A connection that has not
-    /// answered by then is not used again.
+    /// A connection, once no statement of this node may still commit something of which it does not know.
+    pub(super) async fn lend(&self) -> Result<Lent, Failed> {
+        if !self.outcomes.all_known(self.patience).await {
+            return Err(Failed::TooSlow);
+        }
+        self.lend_at_once().await
+    }
+
+    async fn lend_at_once(&self) -> Result<Lent, Failed> {
+        Ok(Lent::new(self.pool.get().await?, &self.outcomes, &self.sessions))
+    }
+
+    /// Does something with a connection, within the time that the database has for it, and finds out what became of it:
+    /// only after [`Failed::Unknown`] it may be done all the same.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Failed>
     where
         F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
     {
-        let mut client = self.pool.get().await?;
-        match tokio::time::timeout(self.patience, work(&mut client)).await {
-            Ok(done) => done,
-            Err(_elapsed) => {
-                drop(Object::take(client));
-                Err(Failed::TooSlow)
-            }
-        }
+        self.run_on(self.lend().await?, self.patience, work).await
     }
+
+    /// The same for what may take longer.
+    pub(super) async fn run_for<T, F>(&self, patience: Duration, work: F) -> Result<T, Failed>
+    where
+        F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
+    {
+        self.run_on(self.lend().await?, patience, work).await
+    }
+
+    /// The same for what does no harm beside a statement with an unknown outcome, and must not wait for it: heartbeats.
+    pub(super) async fn run_at_once<T, F>(&self, work: F) -> Result<T, Failed>
+    where
+        F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
+    {
+        self.run_on(self.lend_at_once().await?, self.patience, work).await
+    }
+
+    async fn run_on<T, F>(&self, mut lent: Lent, patience: Duration, work: F) -> Result<T, Failed>
+    where
+        F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
+    {
+        let done = self.outcomes.of(lent.backend(), patience, work(lent.client())).await;
+        lent.give_back(&done);
+        done
+    }
+
+    /// Closes all connections.
+    pub(super) fn close(&self) {
+        self.pool.close();
+        self.outcomes.close();
+    }
+}
+
+/// The connections of a node.
+pub(super) struct Pools {
+    /// For everything.
+    pub(super) work: Pool,
+    /// For questions about the others, so that they are never in each other's way.
+    pub(super) control: Pool,
+    /// What is known of all of them.
+    pub(super) sessions: Arc<Sessions>,
 }

@@ -191,7 +191,7 @@ impl Store for PostgresStore {
     }
 
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
-        let _numbering = self.shared.numbering().await;
+        let _numbering = self.shared.numbering().await?;
         let me = self.shared.me();
         let shared = Arc::clone(&self.shared);
         run!(self, client => replays::resend(client, &shared.sealer, me, resend))
@@ -220,7 +220,7 @@ impl Store for PostgresStore {
     }
 
     async fn step_replay(&self, step: ReplayStep) -> Result<ReplayStepped, StoreError> {
-        let _numbering = self.shared.numbering().await;
+        let _numbering = self.shared.numbering().await?;
         let me = self.shared.me();
         run!(self, client => replays::step(client, me, step))
     }
@@ -267,6 +267,14 @@ impl Store for PostgresStore {
     async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError> {
         let (me, gone) = (self.shared.me(), self.shared.membership().gone);
         run!(self, client => pending::with_ready(client, me, &gone, endpoints))
+    }
+
+    async fn ready_numbers(
+        &self,
+        endpoints: Vec<(EndpointNo, usize)>,
+    ) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError> {
+        let me = self.shared.me();
+        run!(self, client => pending::ready_numbers(client, me, endpoints))
     }
 
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {

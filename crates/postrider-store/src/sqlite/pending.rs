@@ -1,6 +1,6 @@
 //! What the engine reads: configuration, backlogs, and pending deliveries to fill lanes and timers with.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use postrider_core::account::{AccountKey, AccountNo};
@@ -129,6 +129,37 @@ pub(super) fn with_ready(
         if unlisted.contains(&no.0) || select.query_row([no.0, listed], |row| row.get(0))? {
             found.push(no);
         }
+    }
+    Ok(found)
+}
+
+/// The lowest numbers of an endpoint's ready deliveries that are listed …
+pub(super) const READY_NUMBERS: &str =
+    "SELECT d.seq FROM ready_listed r CROSS JOIN deliveries d ON d.seq = r.seq
+    WHERE r.endpoint_no = ?1 AND r.seq <= ?2 AND d.status = 0 AND d.next_attempt_at IS NULL
+    ORDER BY r.seq LIMIT ?3";
+/// … and those of all endpoints that are not listed yet.
+pub(super) const UNLISTED_NUMBERS: &str = "SELECT endpoint_no, seq FROM deliveries
+    WHERE seq > ?1 AND status = 0 AND next_attempt_at IS NULL ORDER BY seq";
+
+pub(super) fn ready_numbers(
+    connection: &Connection,
+    endpoints: Vec<(EndpointNo, usize)>,
+) -> rusqlite::Result<Vec<(EndpointNo, DeliverySeq)>> {
+    let listed = ready_list::listed(connection)?;
+    let mut unlisted = HashMap::<i64, Vec<i64>>::new();
+    let mut select = connection.prepare_cached(UNLISTED_NUMBERS)?;
+    let mut rows = select.query([listed])?;
+    while let Some(row) = rows.next()? {
+        unlisted.entry(row.get(0)?).or_default().push(row.get(1)?);
+    }
+    let mut select = connection.prepare_cached(READY_NUMBERS)?;
+    let mut found = Vec::new();
+    for (no, wanted) in endpoints {
+        let numbers = select.query_map(params![no.0, listed, to_limit(wanted)], |row| row.get(0))?;
+        let mut numbers = numbers.collect::<rusqlite::Result<Vec<i64>>>()?;
+        numbers.extend(unlisted.remove(&no.0).unwrap_or_default());
+        found.extend(numbers.into_iter().take(wanted).map(|seq| (no, DeliverySeq(seq))));
     }
     Ok(found)
 }

@@ -271,6 +271,13 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| pending::with_ready(connection, endpoints)).await
     }
 
+    async fn ready_numbers(
+        &self,
+        endpoints: Vec<(EndpointNo, usize)>,
+    ) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError> {
+        self.readers.read(move |connection| pending::ready_numbers(connection, endpoints)).await
+    }
+
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {
         self.readers.read(move |connection| pending::ready(connection, endpoint, limit)).await
     }
