@@ -57,6 +57,15 @@ impl Cluster {
     /// # Errors
     /// If none is installed, or it can't be started; the message says what is missing.
     pub fn start(settings: Settings) -> Result<Self, ClusterError> {
+        let cluster = Self::start_with(settings, Self::make_data_folder)?;
+        cluster.sql("postgres", &format!("CREATE ROLE {OWNER} LOGIN"))?;
+        Ok(cluster)
+    }
+
+    fn start_with(
+        settings: Settings,
+        make_data_folder: impl FnOnce(&Self) -> Result<(), ClusterError>,
+    ) -> Result<Self, ClusterError> {
         let installation = Installation::find()?;
         let parent = settings.parent.clone().unwrap_or_else(std::env::temp_dir);
         let folder = tempfile::Builder::new().prefix("postrider-pg-").tempdir_in(&parent);
@@ -67,7 +76,7 @@ impl Cluster {
         let janitor = Mutex::new(Janitor::hire(&installation, &folder)?);
         let (server, databases) = (Mutex::new(None), AtomicU32::new(0));
         let mut cluster = Self { installation, folder, port: 0, settings, server, databases, janitor };
-        cluster.make_data_folder()?;
+        make_data_folder(&cluster)?;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -77,8 +86,56 @@ impl Cluster {
                 started => break started?,
             }
         }
-        cluster.sql("postgres", &format!("CREATE ROLE {OWNER} LOGIN"))?;
         Ok(cluster)
+    }
+
+    /// Its programs, and as whom they run.
+    pub(crate) fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// Makes a copy of this server that follows it as a standby, and starts it.
+    ///
+    /// # Errors
+    /// If the copy can't be made, or does not start.
+    pub fn standby(&self) -> Result<Self, ClusterError> {
+        let from = self.port.to_string();
+        Self::start_with(self.settings.clone(), |standby| {
+            let mut copy = standby.installation.program("pg_basebackup", &standby.folder);
+            copy.args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &from,
+                "-U",
+                SUPERUSER,
+                "-R",
+                "-c",
+                "fast",
+                "--no-sync",
+                "-D",
+            ]);
+            copy.arg(standby.folder.join("data"));
+            output_of(copy).map(drop)
+        })
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn promote(&self) -> Result<(), ClusterError> {
+        self.sql("postgres", "SELECT pg_promote()").map(drop)
+    }
+
+    /// Lets the next start follow another server, or none, as a standby would.
+    ///
+    /// # Errors
+    /// If the folder can't be written.
+    pub fn become_standby(&self) -> Result<(), ClusterError> {
+        let signal = self.folder.join("data/standby.signal");
+        std::fs::write(&signal, "").map_err(ClusterError::io("can't write standby.signal"))?;
+        self.installation.hand_over(&signal)
     }
 
     /// The cluster that all tests of this process share: quick settings, for tests that need a database and leave the

@@ -7,16 +7,20 @@
 //! [`Proxy`] stands between a service and its server, and makes the network's faults: delays, cuts, half-closed
 //! connections, silence.
 //!
+//! [`Pooler`] runs PgBouncer before a server.
+//!
 //! For tests, and for the bench. It speaks no SQL of its own: what it needs goes through `psql`.
 
 mod cluster;
 mod error;
 mod installation;
 mod janitor;
+mod pooler;
 mod port;
 mod processes;
 mod proxy;
 
 pub use cluster::{Cluster, Settings};
 pub use error::ClusterError;
+pub use pooler::{PoolMode, Pooler};
 pub use proxy::{Proxy, Way};

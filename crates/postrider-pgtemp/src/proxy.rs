@@ -7,7 +7,7 @@ mod pump;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ struct Faults {
 pub struct Proxy {
     port: u16,
     faults: watch::Sender<Faults>,
+    /// Where new connections lead.
+    server: Arc<AtomicU16>,
     /// How many connections there are; and whether the listener listens.
     counts: Arc<Counts>,
     thread: Option<JoinHandle<()>>,
@@ -66,12 +68,12 @@ impl Proxy {
         let runtime = runtime.map_err(ClusterError::io("the proxy's runtime can't start"))?;
         let (faults, seen) = watch::channel(Faults::default());
         let counts = Arc::new(Counts::default());
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, server_port));
-        let work = Listening { port, server, faults: seen, counts: counts.clone() };
+        let server = Arc::new(AtomicU16::new(server_port));
+        let work = Listening { port, server: server.clone(), faults: seen, counts: counts.clone() };
         let thread = std::thread::Builder::new().name("fault proxy".to_owned());
         let thread = thread.spawn(move || runtime.block_on(work.run(listener)));
         let thread = Some(thread.map_err(ClusterError::io("the proxy's thread can't start"))?);
-        Ok(Self { port, faults, counts, thread })
+        Ok(Self { port, faults, server, counts, thread })
     }
 
     /// The port that it listens on.
@@ -84,6 +86,12 @@ impl Proxy {
         let (before, after) = database_url.rsplit_once(':').unwrap_or((database_url, ""));
         let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
         format!("{before}:{}{rest}", self.port)
+    }
+
+    /// From now on new connections lead to the server on another port, as when an address moves to a new primary. Those
+    /// there are stay.
+    pub fn lead_to(&self, server_port: u16) {
+        self.server.store(server_port, Ordering::SeqCst);
     }
 
     /// From now on bytes need so much longer, in each direction.
@@ -176,7 +184,7 @@ fn listen(port: u16) -> std::io::Result<StdListener> {
 /// The listener's side: takes connections, unless it is to refuse them.
 struct Listening {
     port: u16,
-    server: SocketAddr,
+    server: Arc<AtomicU16>,
     faults: watch::Receiver<Faults>,
     counts: Arc<Counts>,
 }
@@ -219,7 +227,8 @@ impl Listening {
     }
 
     fn begin(&self, node: TcpStream) {
-        let (server, faults, counts) = (self.server, self.faults.clone(), self.counts.clone());
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, self.server.load(Ordering::SeqCst)));
+        let (faults, counts) = (self.faults.clone(), self.counts.clone());
         // What happens once happens to this connection from here on, before its server is reached too.
         let at_begin = *faults.borrow();
         counts.accepted.fetch_add(1, Ordering::SeqCst);

@@ -1,11 +1,14 @@
 //! What holds between nodes, told with several stores on one database.
 
 mod configuration;
+mod failover;
 mod fencing;
 mod once;
 mod outages;
+mod outcomes;
 mod pages;
 mod plans;
+mod poolers;
 mod sharing;
 
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use postrider_pgtemp::Cluster;
 use super::{PostgresOptions, PostgresStore};
 use crate::Store;
 use crate::conformance::Backend;
-use crate::conformance::world::World;
+use crate::conformance::world::{Lane, World};
 use crate::model::News;
 use crate::seal::MasterKey;
 

@@ -9,7 +9,7 @@ use super::{Database, SOON, hear, until, world};
 use crate::conformance::world::batch;
 use crate::{AcceptError, Store as _, StoreError};
 
-fn proxy(database: &Database) -> Proxy {
+pub(super) fn proxy(database: &Database) -> Proxy {
     let port = database.url.rsplit_once(':').unwrap().1.split('/').next().unwrap();
     Proxy::start(port.parse().unwrap()).unwrap()
 }
