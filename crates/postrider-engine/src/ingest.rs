@@ -117,6 +117,7 @@ impl Inner {
                 None => self.store.accept(events).await,
                 Some(once) => self.store.accept_once(events, once.keep(&accepted, now)).await,
             };
+            self.readiness.accepted(&committed, || self.now().as_ms());
             match committed {
                 Ok(seqs) => {
                     self.meters.accepted(accepted.len(), seqs.len());

@@ -29,6 +29,7 @@ mod observe;
 mod once;
 mod payloads;
 mod portal;
+mod readiness;
 mod recorder;
 mod replays;
 mod retention;
@@ -80,6 +81,7 @@ use crate::lanes::bucket::Bucket;
 use crate::meters::Meters;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
+use crate::readiness::Readiness;
 use crate::recorder::Outcomes;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
@@ -117,6 +119,8 @@ struct Inner {
     outcomes: mpsc::Sender<Outcomes>,
     observers: Observers,
     meters: Meters,
+    /// Whether the store accepts.
+    readiness: Readiness,
     /// What pruning came to.
     prunings: Mutex<Prunings>,
     /// Operational events on their way to be accepted.

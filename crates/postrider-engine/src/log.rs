@@ -55,14 +55,6 @@ impl Engine {
         let before = Some(before.map_or(behind, |before| before.min(behind)));
         Ok(self.0.store.last_attempts(delivery.seq, before, limit).await?)
     }
-
-    /// Whether events can be accepted just now: the store is writable, and the service is not stopping.
-    pub async fn check_ready(&self) -> Result<(), EngineError> {
-        if self.0.stopping.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(EngineError::ShuttingDown);
-        }
-        Ok(self.0.store.check_writable().await?)
-    }
 }
 
 impl Acting {

@@ -21,6 +21,7 @@ use crate::lanes::bucket::Bucket;
 use crate::meters::Meters;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
+use crate::readiness::Readiness;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
 use crate::{
@@ -96,6 +97,7 @@ impl Engine {
             outcomes,
             observers: Observers::default(),
             meters: Meters::default(),
+            readiness: Readiness::default(),
             prunings: Mutex::default(),
             announcements,
             stopping: AtomicBool::new(false),

@@ -398,7 +398,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets up to `limit` entries of the audit log from before this time, and says how many.
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
-    /// Whether the store can be written just now.
+    /// Whether an event could be accepted just now: does what [`Store::accept`] does, takes it back, and commits a row of
+    /// its own.
     async fn check_writable(&self) -> Result<(), StoreError>;
 
     /// Finishes what was handed in and closes; nothing may be called afterwards.

@@ -25,6 +25,7 @@ mod outcome;
 mod pages;
 mod pending;
 mod portal_links;
+mod readiness;
 mod record;
 mod replaying;
 mod replays;

@@ -20,6 +20,7 @@ use postrider_engine::environment::{Chance, Clock};
 use postrider_engine::model::{Accepted, EndpointDraft, EndpointView, Submission};
 use postrider_engine::{Engine, EngineConfig, PageRequest, Parts, key_sha256};
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
+use postrider_store::Store as _;
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
 
@@ -323,8 +324,8 @@ impl House {
         let end = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < end {
             tokio::time::advance(Duration::from_millis(100)).await;
-            // A read of the store lets its own threads, which no paused clock holds, come to their turn.
-            drop(self.engine.check_ready().await);
+            // A write of the store lets its own threads, which no paused clock holds, come to their turn.
+            drop(self.store.check_writable().await);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -59,6 +60,8 @@ pub(crate) struct HeldStore {
     refused: Mutex<HashSet<DeliverySeq>>,
     /// While this is so, outcomes wait to be written.
     records_wait: watch::Sender<bool>,
+    /// While it is not zero, commits take their time on either side: the state of a small generator.
+    delays: AtomicU64,
 }
 
 impl HeldStore {
@@ -71,6 +74,25 @@ impl HeldStore {
             refuses_outcome: AtomicBool::new(false),
             refused: Mutex::default(),
             records_wait: watch::Sender::new(false),
+            delays: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets commits take up to three seconds before they begin and after they are made, by this seed; 0 ends it.
+    pub(crate) fn delay_commits(&self, seed: u64) {
+        self.delays.store(seed, Ordering::Relaxed);
+    }
+
+    /// One such delay: none for half of the commits.
+    async fn dawdle(&self) {
+        let state = self.delays.load(Ordering::Relaxed);
+        if state == 0 {
+            return;
+        }
+        let next = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.delays.store(next.max(1), Ordering::Relaxed);
+        if next >> 63 == 0 {
+            tokio::time::sleep(Duration::from_millis((next >> 33) % 3_000)).await;
         }
     }
 
@@ -134,7 +156,35 @@ macro_rules! hands_on {
                 if batch.records.iter().any(|record| self.refuses(record)) {
                     return Err(StoreError::Refused("not this one".into()));
                 }
-                self.store.record(batch).await
+                self.dawdle().await;
+                let recorded = self.store.record(batch).await;
+                self.dawdle().await;
+                recorded
+            }
+
+            async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
+                self.dawdle().await;
+                let accepted = self.store.accept(events).await;
+                self.dawdle().await;
+                accepted
+            }
+
+            async fn cancel_delivery(
+                &self,
+                id: DeliveryId,
+                deed: Deed,
+            ) -> Result<(EndpointNo, DeliverySeq), StoreError> {
+                self.dawdle().await;
+                let cancelled = self.store.cancel_delivery(id, deed).await;
+                self.dawdle().await;
+                cancelled
+            }
+
+            async fn step_replay(&self, step: ReplayStep) -> Result<ReplayStepped, StoreError> {
+                self.dawdle().await;
+                let stepped = self.store.step_replay(step).await;
+                self.dawdle().await;
+                stepped
             }
 
             async fn close(&self) {
@@ -170,8 +220,6 @@ hands_on! {
     deleted_with_backlog() -> Result<Vec<(EndpointNo, CancelReason)>, StoreError>;
     cancel_pending(endpoint: EndpointNo, reason: CancelReason, now: Timestamp, limit: usize)
         -> Result<usize, StoreError>;
-    cancel_delivery(id: DeliveryId, deed: Deed) -> Result<(EndpointNo, DeliverySeq), StoreError>;
-    accept(events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError>;
     accept_once(events: Vec<NewEvent>, keep: Keep) -> Result<Vec<DeliverySeq>, AcceptError>;
     answered_before(claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError>;
     forget_answers(before: Timestamp, limit: usize) -> Result<usize, StoreError>;
@@ -179,7 +227,6 @@ hands_on! {
     replay_range(endpoint: EndpointNo, selection: Selection) -> Result<ReplayRange, StoreError>;
     look_through(range: ReplayRange, selection: Selection, limit: usize) -> Result<ReplayPart, StoreError>;
     create_replay(replay: NewReplay) -> Result<Replay, StoreError>;
-    step_replay(step: ReplayStep) -> Result<ReplayStepped, StoreError>;
     cancel_replay(id: ReplayId, reason: replay::CancelReason, deed: Deed) -> Result<Replay, StoreError>;
     running_replays() -> Result<Vec<(EndpointNo, Replay)>, StoreError>;
     replay(id: ReplayId) -> Result<Replay, StoreError>;

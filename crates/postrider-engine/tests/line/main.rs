@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod clock;
+mod commits;
 #[cfg(test)]
 mod crowds;
 mod event_types;

@@ -15,7 +15,7 @@ use postrider_core::health::HealthRules;
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_engine::environment::{SystemChance, SystemClock};
 use postrider_engine::model::{Accepted, EndpointDraft, Submission};
-use postrider_engine::{Acting, Engine, EngineConfig, Parts, key_sha256};
+use postrider_engine::{Acting, Engine, EngineConfig, EngineError, Parts, key_sha256};
 use postrider_pgtemp::{Cluster, Proxy};
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
@@ -182,10 +182,55 @@ impl Database {
         tokio::task::spawn_blocking(run).await.unwrap()
     }
 
+    /// One behind a proxy that waits so long for its database.
+    pub(crate) async fn node_of_patience(
+        &self,
+        lapse: Duration,
+        patience: Duration,
+        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Node {
+        let port = self.url.rsplit_once(':').unwrap().1.split('/').next().unwrap().parse().unwrap();
+        let proxy = Proxy::start(port).unwrap();
+        let url = proxy.url(&self.url);
+        let (script, rules) = (Box::new(script), HealthRules::default());
+        self.start_with(&url, (lapse, patience), script, Some(proxy), rules).await
+    }
+
+    /// The same as [`Self::sql`], where it may fail.
+    pub(crate) async fn try_sql(&self, statements: &str) {
+        let (name, statements) = (self.url.rsplit('/').next().unwrap().to_owned(), statements.to_owned());
+        let run = move || drop(Cluster::shared().sql(&name, &statements));
+        tokio::task::spawn_blocking(run).await.unwrap();
+    }
+
+    /// Waits until statements say this.
+    pub(crate) async fn until_sql(&self, statements: &str, said: &str) {
+        looking(async || {
+            let is_said = self.sql(statements).await == said;
+            if !is_said {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            is_said
+        })
+        .await;
+    }
+
     async fn start(
         &self,
         url: &str,
         lapse: Duration,
+        script: Script,
+        proxy: Option<Proxy>,
+        health_rules: HealthRules,
+    ) -> Node {
+        let patience = if lapse == NEVER { Duration::from_secs(60) } else { lapse };
+        self.start_with(url, (lapse, patience), script, proxy, health_rules).await
+    }
+
+    async fn start_with(
+        &self,
+        url: &str,
+        (lapse, patience): (Duration, Duration),
         script: Script,
         proxy: Option<Proxy>,
         health_rules: HealthRules,
@@ -195,7 +240,6 @@ impl Database {
             *nodes += 1;
             *nodes
         };
-        let patience = if lapse == NEVER { Duration::from_secs(60) } else { lapse };
         let options = PostgresOptions { connections: 6, lapse, patience, ..PostgresOptions::default() };
         let store = Arc::new(PostgresStore::connect(url, &self.key, options).await.unwrap());
         let transport = Scripted { node, script, receivers: Arc::clone(&self.receivers) };
@@ -266,10 +310,14 @@ impl Node {
     }
 
     pub(crate) async fn send(&self, account: AccountId) -> Accepted {
+        self.try_send(account).await.unwrap()
+    }
+
+    pub(crate) async fn try_send(&self, account: AccountId) -> Result<Accepted, EngineError> {
         let payload = Bytes::from_static(br#"{"livemode": true}"#);
         let event_type = self.engine.catalogue().get("policy.created").cloned().unwrap();
         let submission = Submission { account, event_type, livemode: true, payload };
-        self.engine.ingest(vec![submission]).await.unwrap().remove(0)
+        Ok(self.engine.ingest(vec![submission]).await?.remove(0))
     }
 
     /// Waits until this node knows an account that was made elsewhere.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests: a panic is how they fail")]
 
 mod cancelling;
+mod commits;
 mod harness;
 mod health;
 mod settings;

@@ -224,11 +224,11 @@ pub(super) async fn set_operator_key(client: &mut Object, sha256: [u8; 32]) -> R
 }
 
 /// Writes one row, so that a full disk or a read-only server shows.
-pub(super) async fn write_something(client: &mut Object) -> Result<(), Failed> {
+pub(super) async fn write_something(client: &impl GenericClient) -> Result<(), Failed> {
     put_meta(client, "writable", b"yes").await
 }
 
-async fn put_meta(client: &Object, name: &str, value: &[u8]) -> Result<(), Failed> {
+async fn put_meta(client: &impl GenericClient, name: &str, value: &[u8]) -> Result<(), Failed> {
     let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2";
     client.execute(sql, &[&name, &value]).await?;
     Ok(())

@@ -15,6 +15,8 @@ use crate::seal::{MasterKey, Place, Sealer};
 
 /// The oldest server that is known to work.
 const OLDEST_SERVER: i32 = 140_000;
+/// How long the checks at the start wait for a server at least: whoever starts is in less of a hurry than an event.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 /// What a sealed text must open to for a key to be the right one.
 pub(super) const KEY_CHECK: &[u8] = b"postrider";
 /// Where that text stands.
@@ -124,6 +126,7 @@ pub(super) async fn check_pooling(
     tls: &Tls,
     patience: Duration,
 ) -> Result<(), ConnectError> {
+    let patience = patience.max(START_PATIENCE);
     let first = plain(config, tls, patience).await?;
     let second = plain(config, tls, patience).await?;
     match tokio::time::timeout(patience, session::refuse_transaction_pooling(&first, &second)).await {

@@ -25,11 +25,18 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// Cancels what a process is doing, unless it has committed and waits for a standby to have it too: to interrupt that
 /// wait would pass off as replicated what is not.
-const CANCEL: &str = "SELECT wait_event = 'SyncRep', CASE WHEN wait_event IS DISTINCT FROM 'SyncRep'
-        THEN pg_cancel_backend(pid) END
-    FROM pg_stat_activity WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::bigint = $2";
+/// Tells who holds the lock that it waits for, where it waits for one.
+const CANCEL: &str = "WITH waiting AS MATERIALIZED (
+        SELECT pid, wait_event = 'SyncRep' AS awaits_standby, (pg_blocking_pids(pid))[1] AS blocker
+        FROM pg_stat_activity WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::bigint = $2
+    )
+    SELECT awaits_standby, 'process ' || blocker || coalesce((
+            SELECT ' (' || coalesce(nullif(b.application_name, ''), b.usename, b.backend_type) || ')'
+            FROM pg_stat_activity b WHERE b.pid = blocker), ''),
+        CASE WHEN awaits_standby IS NOT TRUE THEN pg_cancel_backend(pid) END
+    FROM waiting";
 /// Ends a process on the same condition; no row once it has ended.
-const TERMINATE: &str = "SELECT wait_event = 'SyncRep', CASE WHEN wait_event IS DISTINCT FROM 'SyncRep'
+const TERMINATE: &str = "SELECT wait_event = 'SyncRep', NULL::text, CASE WHEN wait_event IS DISTINCT FROM 'SyncRep'
         THEN pg_terminate_backend(pid) END
     FROM pg_stat_activity WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::bigint = $2";
 /// Commits something, so that everything that was committed before has reached the disk and the standbys when it returns.
@@ -92,16 +99,18 @@ impl Outcomes {
         if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
             return done.map_err(Failed::with_doubt);
         }
-        if !matches!(self.ask(CANCEL, backend).await, Ok(Process::Told | Process::Ended)) {
-            return Err(Failed::unanswered());
-        }
+        let blocker = match self.ask(CANCEL, backend).await {
+            Ok(Process::Told { blocker }) => blocker,
+            Ok(Process::Ended) => None,
+            Ok(Process::AwaitsStandby) | Err(_) => return Err(Failed::unanswered()),
+        };
         match tokio::time::timeout(CONFIRM_WITHIN, work).await {
             // The cancellation came too late. The commit may have been on its way to a standby when it came.
             Ok(Ok(done)) => match self.barrier().await {
                 Ok(()) => Ok(done),
                 Err(_) => Err(Failed::unanswered()),
             },
-            Ok(Err(failed)) if failed.was_cancelled() => Err(Failed::TooSlow),
+            Ok(Err(failed)) if failed.was_cancelled() => Err(blocker.map_or(Failed::TooSlow, Failed::Blocked)),
             Ok(Err(failed)) => Err(failed.with_doubt()),
             Err(_elapsed) => Err(Failed::unanswered()),
         }
@@ -137,7 +146,7 @@ impl Outcomes {
         while !self.control.is_closed() {
             match self.ask(TERMINATE, backend).await {
                 Ok(Process::Ended) => return,
-                Ok(Process::Told | Process::AwaitsStandby) => {}
+                Ok(Process::Told { .. } | Process::AwaitsStandby) => {}
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "asking about a backend failed")
                 }
@@ -164,10 +173,10 @@ impl Outcomes {
             let client = self.control.get().await?;
             let statement = client.prepare_cached(query).await?;
             let row = client.query_opt(&statement, &[&pid, &started_us]).await?;
-            Ok(match row.map(|row| row.get::<_, Option<bool>>(0)) {
+            Ok(match row {
                 None => Process::Ended,
-                Some(Some(true)) => Process::AwaitsStandby,
-                Some(_) => Process::Told,
+                Some(row) if row.get::<_, Option<bool>>(0) == Some(true) => Process::AwaitsStandby,
+                Some(row) => Process::Told { blocker: row.get(1) },
             })
         })
         .await
@@ -185,8 +194,8 @@ impl Outcomes {
 enum Process {
     /// It is not there any more.
     Ended,
-    /// It was told to cancel or to end.
-    Told,
+    /// It was told to cancel or to end. It waited for a lock that this one holds, if it waited for one.
+    Told { blocker: Option<String> },
     /// It has committed, and waits for a standby.
     AwaitsStandby,
 }

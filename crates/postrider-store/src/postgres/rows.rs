@@ -27,6 +27,9 @@ pub(super) enum Failed {
     /// The database has not answered in time, and nothing was done.
     #[error("the database did not answer in time")]
     TooSlow,
+    /// The statement waited for a lock of another session, and was cancelled. Nothing was done.
+    #[error("the statement waited for a lock that {0} holds, and was cancelled")]
+    Blocked(String),
     /// The answer did not come. What was asked of it may be done, and may still be going on.
     #[error("the database's answer did not come; what was asked of it may have been done")]
     Unknown(#[source] Option<Box<tokio_postgres::Error>>),

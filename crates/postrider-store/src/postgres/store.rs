@@ -21,7 +21,7 @@ use super::pending::Which;
 use super::rows::to_i64;
 use super::{
     PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, event_types, kept,
-    lists, nodes, pending, portal_links, record, replaying, replays, retention, size,
+    lists, nodes, pending, portal_links, readiness, record, replaying, replays, retention, size,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
@@ -399,7 +399,7 @@ impl Store for PostgresStore {
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        run!(self, client => configuration::write_something(client))
+        Ok(readiness::check(&self.shared).await?)
     }
 
     async fn close(&self) {

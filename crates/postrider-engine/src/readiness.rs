@@ -1,0 +1,114 @@
+//! Readiness: whether events can be accepted just now, for load balancers and people.
+//!
+//! The store is asked by doing what an accept does. That costs it a commit and needs no key, so however often the question
+//! comes, it is asked once a second at most, and one answer serves everyone who waits for it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_store::{AcceptError, StoreError};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::{Engine, EngineError};
+
+/// How long an answer holds.
+const HOLDS_FOR: Duration = Duration::from_secs(1);
+/// How long the store has to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a refused event says that events are refused: the probe is small, and may find room where an event does not.
+const REFUSAL_HOLDS_MS: i64 = 5_000;
+/// No event was refused since the last one that was accepted.
+const NEVER: i64 = i64::MIN;
+
+type Checked = Result<(), Arc<StoreError>>;
+
+/// What is known of the store's readiness.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    checks: Mutex<Checks>,
+    /// When the store last failed to accept an event, since it accepted one (milliseconds since 1970).
+    refused_at_ms: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Checks {
+    last: Option<(Instant, Checked)>,
+    /// A question that the store has not answered in time.
+    pending: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { checks: Mutex::default(), refused_at_ms: AtomicI64::new(NEVER) }
+    }
+}
+
+impl Readiness {
+    /// The store has accepted events, or has failed to.
+    pub(crate) fn accepted<T>(&self, result: &Result<T, AcceptError>, now_ms: impl FnOnce() -> i64) {
+        match result {
+            Ok(_) if self.refused_at_ms.load(Ordering::Relaxed) != NEVER => {
+                self.refused_at_ms.store(NEVER, Ordering::Relaxed);
+            }
+            Err(AcceptError::Unavailable(_) | AcceptError::LeaseLost) => {
+                self.refused_at_ms.store(now_ms(), Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    fn refuses(&self, now_ms: i64) -> bool {
+        let at = self.refused_at_ms.load(Ordering::Relaxed);
+        at != NEVER && now_ms.saturating_sub(at) < REFUSAL_HOLDS_MS
+    }
+}
+
+/// An answer that several callers share.
+#[derive(Debug, thiserror::Error)]
+#[error("the store can't accept events")]
+struct NotReady(#[source] Arc<StoreError>);
+
+impl Engine {
+    /// Whether events can be accepted just now: the service is not stopping, the store does what an accept needs, and it has
+    /// not just failed to accept one. Takes two seconds at most.
+    pub async fn check_ready(&self) -> Result<(), EngineError> {
+        let inner = &self.0;
+        if inner.stopping.load(Ordering::Relaxed) {
+            return Err(EngineError::ShuttingDown);
+        }
+        let unavailable = |why: &'static str| EngineError::Unavailable(why.into());
+        let Ok(checked) = tokio::time::timeout(ANSWER_WITHIN, self.check_store()).await else {
+            return Err(unavailable("the store did not answer in time"));
+        };
+        checked.map_err(|error| EngineError::Unavailable(Box::new(NotReady(error))))?;
+        if inner.readiness.refuses(inner.now().as_ms()) {
+            return Err(unavailable("the store has just failed to accept an event"));
+        }
+        Ok(())
+    }
+
+    async fn check_store(&self) -> Checked {
+        let mut checks = self.0.readiness.checks.lock().await;
+        if let Some((at, checked)) = &checks.last
+            && at.elapsed() < HOLDS_FOR
+        {
+            return checked.clone();
+        }
+        let store = Arc::clone(&self.0.store);
+        // One that was given up before goes on to its end, and is the next one's.
+        let check = checks.pending.get_or_insert_with(|| {
+            let check = async move { store.check_writable().await };
+            tokio::spawn(check)
+        });
+        let checked = match check.await {
+            Ok(checked) => checked.map_err(Arc::new),
+            Err(panicked) => Err(Arc::new(StoreError::Unavailable(Box::new(panicked)))),
+        };
+        checks.pending = None;
+        checks.last = Some((Instant::now(), checked.clone()));
+        checked
+    }
+}
