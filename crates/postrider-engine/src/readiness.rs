@@ -3,8 +3,8 @@
 //! The store is asked by doing what an accept does. That costs it a commit and needs no key, so however often the question
 //! comes, it is asked once a second at most, and one answer serves everyone who waits for it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use postrider_store::{AcceptError, StoreError};

@@ -15,7 +15,9 @@ use postrider_core::health::HealthRules;
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_engine::environment::{SystemChance, SystemClock};
 use postrider_engine::model::{Accepted, EndpointDraft, Submission};
-use postrider_engine::{Acting, Engine, EngineConfig, EngineError, Parts, key_sha256};
+use postrider_engine::{
+    Acting, Before, Claim, Engine, EngineConfig, EngineError, KeptAnswer, Once, Parts, key_sha256,
+};
 use postrider_pgtemp::{Cluster, Proxy};
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
@@ -318,6 +320,24 @@ impl Node {
         let event_type = self.engine.catalogue().get("policy.created").cloned().unwrap();
         let submission = Submission { account, event_type, livemode: true, payload };
         Ok(self.engine.ingest(vec![submission]).await?.remove(0))
+    }
+
+    /// Hands an event in with an idempotency key, and gives the guid that the call was answered with, now or before.
+    pub(crate) async fn send_once(&self, account: AccountId, scope: [u8; 32]) -> Option<String> {
+        let payload = Bytes::from_static(br#"{"livemode": true}"#);
+        let event_type = self.engine.catalogue().get("policy.created").cloned().unwrap();
+        let submission = Submission { account, event_type, livemode: true, payload };
+        let claim = Claim { scope, body_sha256: [0; 32] };
+        let answer =
+            |accepted: &[Accepted]| KeptAnswer { status: 202, body: accepted[0].id.to_string().into() };
+        match self.engine.ingest_call(vec![submission], Some(Once::new(claim, answer)), None).await {
+            Ok(accepted) => Some(accepted[0].id.to_string()),
+            Err(EngineError::AnsweredBefore) => match self.engine.answered_before(claim).await {
+                Ok(Some(Before::Answered(answer))) => String::from_utf8(answer.body.to_vec()).ok(),
+                _ => None,
+            },
+            Err(_) => None,
+        }
     }
 
     /// Waits until this node knows an account that was made elsewhere.

@@ -192,7 +192,10 @@ fn say_whether_it_works(is_failing: &mut bool, failed: Option<&Failed>) {
     let was_failing = std::mem::replace(is_failing, failed.is_some());
     match failed {
         Some(error) if !was_failing => {
-            tracing::error!(error = error as &dyn std::error::Error, "group commit failed; events are refused until one succeeds");
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "group commit failed; events are refused until one succeeds"
+            );
         }
         None if was_failing => tracing::info!("group commit succeeds again"),
         _ => {}

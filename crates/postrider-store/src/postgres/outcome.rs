@@ -36,7 +36,8 @@ const CANCEL: &str = "WITH waiting AS MATERIALIZED (
         CASE WHEN awaits_standby IS NOT TRUE THEN pg_cancel_backend(pid) END
     FROM waiting";
 /// Ends a process on the same condition; no row once it has ended.
-const TERMINATE: &str = "SELECT wait_event = 'SyncRep', NULL::text, CASE WHEN wait_event IS DISTINCT FROM 'SyncRep'
+const TERMINATE: &str =
+    "SELECT wait_event = 'SyncRep', NULL::text, CASE WHEN wait_event IS DISTINCT FROM 'SyncRep'
         THEN pg_terminate_backend(pid) END
     FROM pg_stat_activity WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::bigint = $2";
 /// Commits something, so that everything that was committed before has reached the disk and the standbys when it returns.
@@ -110,7 +111,9 @@ impl Outcomes {
                 Ok(()) => Ok(done),
                 Err(_) => Err(Failed::unanswered()),
             },
-            Ok(Err(failed)) if failed.was_cancelled() => Err(blocker.map_or(Failed::TooSlow, Failed::Blocked)),
+            Ok(Err(failed)) if failed.was_cancelled() => {
+                Err(blocker.map_or(Failed::TooSlow, Failed::Blocked))
+            }
             Ok(Err(failed)) => Err(failed.with_doubt()),
             Err(_elapsed) => Err(Failed::unanswered()),
         }

@@ -12,9 +12,9 @@ use postrider_core::id::{AccountId, DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 
 use super::accept::{self, Request};
+use super::configuration;
 use super::rows::Failed;
 use super::shared::Shared;
-use super::configuration;
 use crate::error::AcceptError;
 use crate::model::{NewDelivery, NewEvent};
 
