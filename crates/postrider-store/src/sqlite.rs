@@ -18,6 +18,7 @@ mod open;
 mod pending;
 #[cfg(test)]
 mod plans;
+mod preflight;
 mod readers;
 mod ready_list;
 mod replaying;
@@ -36,6 +37,7 @@ use tokio::sync::Semaphore;
 
 pub use self::examine::Examined;
 pub use self::migrations::Migrated;
+pub use self::preflight::PathState;
 
 use self::checkpoint::Copier;
 use self::inbox::{AcceptLimits, Inbox};

@@ -47,7 +47,7 @@ fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Find
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't start")?;
     match &config.store {
-        StoreUrl::Sqlite(path) => file::examine(path, key.as_ref(), findings),
+        StoreUrl::Sqlite(path) => file::examine(config, path, key.as_ref(), findings),
         StoreUrl::Postgres(url) => {
             runtime.block_on(database::examine(config, url, key.as_ref(), findings));
         }

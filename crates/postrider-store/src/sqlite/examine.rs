@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::open::{self, check_ours, sqlite_error, with_ending};
-use super::{BUSY_PATIENCE, SqliteStore, migrations};
+use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
 use crate::error::OpenError;
 use crate::seal::{MasterKey, Sealer};
 
@@ -25,6 +25,7 @@ pub struct Examined {
 impl SqliteStore {
     /// Looks at the file at `path`, which must be there, and whether `key`, where one is given, fits it.
     pub fn examine(path: &Path, key: Option<&MasterKey>) -> Result<Examined, OpenError> {
+        preflight::check_place(path)?;
         // The operating system's own word on whether it could be written.
         drop(OpenOptions::new().write(true).open(path).map_err(|error| open::io_error(path, &error))?);
         let is_served = is_served(path)?;
@@ -35,6 +36,12 @@ impl SqliteStore {
         }
         Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served })
     }
+}
+
+/// The version of the schema; 0 where the database has no table. Refuses a database of another program.
+pub(super) fn schema(path: &Path) -> Result<i64, OpenError> {
+    let connection = connect(path, is_served(path)?).map_err(|error| sqlite_error(path, error))?;
+    check_ours(path, &connection)
 }
 
 /// A connection that only reads.
@@ -71,7 +78,7 @@ fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<(), Ope
 }
 
 /// Whether somebody holds the lock beside the file. A shared lock, and for a moment only.
-fn is_served(path: &Path) -> Result<bool, OpenError> {
+pub(super) fn is_served(path: &Path) -> Result<bool, OpenError> {
     let file = match File::open(with_ending(path, ".lock")) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

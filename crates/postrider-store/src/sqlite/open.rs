@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
+use super::SqliteStore;
 use super::migrations::{self, Migrated};
 use crate::error::OpenError;
 use crate::figures::StoreFigures;
 use crate::seal::{MasterKey, Place, Sealer};
 
 /// Marks a file as one of ours (`PRAGMA application_id`): "PSTR".
-const APPLICATION_ID: i64 = 0x5053_5452;
+pub(super) const APPLICATION_ID: i64 = 0x5053_5452;
 /// Bytes per page of a new file.
 const PAGE_BYTES: i64 = 4_096;
 /// How many steps of SQLite's machine are counted at a time.
@@ -43,6 +44,7 @@ pub(super) struct Opened {
 /// Takes the lock, opens the file, refuses what is not ours and brings the schema up to date. Another program
 /// that holds the file is waited for as long as `patience`, now and for every later write.
 pub(super) fn open(path: &Path, patience: Duration) -> Result<Opened, OpenError> {
+    SqliteStore::check_path(path)?;
     let lock = take_lock(path)?;
     touch(path)?;
     let connection = connect(path, patience).map_err(|e| sqlite_error(path, e))?;

@@ -2,36 +2,29 @@
 
 use std::path::Path;
 
+use postrider_store::error::OpenError;
 use postrider_store::seal::MasterKey;
-use postrider_store::sqlite::SqliteStore;
+use postrider_store::sqlite::{PathState, SqliteStore};
 
 use super::findings::Findings;
+use crate::config::Config;
 
 /// Less room than this on the disk is soon full.
 const LITTLE_SPACE_MIB: u64 = 1_024;
 
-/// Looks at the file without a change.
-pub(super) fn examine(path: &Path, key: Option<&MasterKey>, findings: &mut Findings) {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+/// Examines the file without a change.
+pub(super) fn examine(config: &Config, path: &Path, key: Option<&MasterKey>, findings: &mut Findings) {
+    let state = match SqliteStore::check_path(path) {
+        Ok(state) => state,
+        Err(error) => return findings.problem("store", error.to_string(), advice(&error)),
     };
-    // The write-ahead log and the lock are files of their own, so the folder must be writable too.
-    if let Err(why) = tempfile::tempfile_in(folder) {
-        let found = format!("{} can't be written to ({why})", folder.display());
-        return findings.problem(
-            "store",
-            found,
-            "the service's user must be able to make files in that folder",
-        );
-    }
-    space(folder, findings);
+    space(path, findings);
     let shown = path.display();
-    if !path.exists() {
-        return findings.good("store", format!("there is no {shown} yet; the first start makes it"));
+    if state == PathState::New {
+        return new_database(config, path, key.is_some(), findings);
     }
     match SqliteStore::examine(path, key) {
-        Err(error) => findings.problem("store", error.to_string(), "the line above says what would be right"),
+        Err(error) => findings.problem("store", error.to_string(), advice(&error)),
         Ok(_) if key.is_none() => findings.problem(
             "store",
             format!("{shown} is there, but not the key that its secrets were encrypted with"),
@@ -48,8 +41,35 @@ pub(super) fn examine(path: &Path, key: Option<&MasterKey>, findings: &mut Findi
     }
 }
 
+/// What to do about a path that can't hold a store.
+fn advice(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::FolderNotWritable { .. } => "the service's user must be able to make files in that folder",
+        _ => "the line above says what would be right",
+    }
+}
+
+/// Reports that there is no database yet. A master key without one is a trace of a database that is elsewhere or lost,
+/// unless a setting names the key: then it was made first, as packages do.
+fn new_database(config: &Config, path: &Path, has_key: bool, findings: &mut Findings) {
+    let found = format!("there is no {} yet; the first start makes it", path.display());
+    if has_key && !config.is_master_key_named {
+        let key_file = config.master_key_file.display();
+        return findings.warning(
+            "store",
+            format!("{found}. But its master key {key_file} exists"),
+            "if there was a database, name it with --store or restore it from a backup: the next start creates a new one",
+        );
+    }
+    findings.good("store", found);
+}
+
 /// How much room the disk has.
-fn space(folder: &Path, findings: &mut Findings) {
+fn space(path: &Path, findings: &mut Findings) {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
     let Ok(disk) = rustix::fs::statvfs(folder) else { return };
     let free_mib = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
     let found = format!("{free_mib} MiB free beside the store");
