@@ -34,7 +34,7 @@ impl SqliteStore {
         check_place(path)?;
         // The service that holds the lock has checked the content. Closing the file here would drop its locks, if the
         // service is this process.
-        if examine::is_served(path)? { Ok(PathState::Database) } else { check_content(path) }
+        if examine::is_served(&open::resolved(path))? { Ok(PathState::Database) } else { check_content(path) }
     }
 }
 

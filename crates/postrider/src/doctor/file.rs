@@ -3,21 +3,24 @@
 use std::path::Path;
 
 use postrider_store::error::OpenError;
-use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{PathState, SqliteStore};
 
 use super::findings::Findings;
+use super::here;
 use crate::config::Config;
 
 /// Less room than this on the disk is soon full.
 const LITTLE_SPACE_MIB: u64 = 1_024;
 
 /// Examines the file without a change.
-pub(super) fn examine(config: &Config, path: &Path, key: Option<&MasterKey>, findings: &mut Findings) {
+pub(super) fn examine(config: &Config, path: &Path, findings: &mut Findings) {
     let state = match SqliteStore::check_path(path) {
         Ok(state) => state,
+        // Beside a wrong path there is no key either, which would only be a consequence.
         Err(error) => return findings.problem("store", error.to_string(), advice(&error)),
     };
+    let key = here::master_key(config, findings);
+    let key = key.as_ref();
     space(path, findings);
     let shown = path.display();
     if state == PathState::New {
