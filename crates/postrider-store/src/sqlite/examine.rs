@@ -64,7 +64,7 @@ impl SqliteStore {
         if !is_served(path)? {
             return Ok(None);
         }
-        let service = file_users::service(path).map(|user| user.pid);
+        let service = file_users::service(path);
         let others = |users: Vec<FileUser>| {
             users.into_iter().filter(|user| Some(user.pid) != service).collect::<Vec<_>>()
         };
@@ -85,6 +85,7 @@ impl SqliteStore {
 
 /// Compares what the service has open with what is at the paths, as far as the system lets us see it.
 fn fault(path: &Path, service: Option<u32>) -> Option<FileFault> {
+    let service = service.filter(|pid| file_users::can_be_examined(*pid));
     let is_other = |path: &Path| service.is_some_and(|pid| !file_users::has_open(pid, path));
     if !path.exists() {
         return Some(FileFault::DatabaseMissing(path.into()));

@@ -61,13 +61,25 @@ pub(super) fn having_open(path: &Path) -> Vec<FileUser> {
     pids().filter(|pid| *pid != std::process::id() && has_one(*pid)).map(FileUser::of).collect()
 }
 
-/// The process that serves the database: it has the lock beside it open.
-pub(super) fn service(path: &Path) -> Option<FileUser> {
-    let lock = with_ending(path, ".lock");
-    pids().find(|pid| *pid != std::process::id() && has_open(*pid, &lock)).map(FileUser::of)
+/// The process that serves the database: it holds the lock beside it.
+pub(super) fn service(path: &Path) -> Option<u32> {
+    let lock = std::fs::metadata(with_ending(path, ".lock")).ok()?;
+    let inode = Identity::of(&lock).inode();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, file, ..] = fields.as_slice() else { return None };
+        let is_same = file.rsplit(':').next()?.parse() == Ok(inode);
+        if is_same { pid.parse().ok() } else { None }
+    })
 }
 
-/// Whether a process has the file open that is at this path now.
+/// Whether the files that a process has open can be listed.
+pub(super) fn can_be_examined(pid: u32) -> bool {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).is_ok()
+}
+
+/// Whether a process has the file open that is at this path now; false where it can't be examined.
 pub(super) fn has_open(pid: u32, path: &Path) -> bool {
     let Ok(wanted) = std::fs::metadata(path) else { return false };
     let is_same = |open: PathBuf| {

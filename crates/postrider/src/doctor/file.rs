@@ -1,14 +1,19 @@
 //! A SQLite store: whether it can be written, is ours, and opens with the key.
 
 use std::path::Path;
+use std::time::Duration;
 
 use postrider_store::error::OpenError;
-use postrider_store::sqlite::{PathState, SqliteStore};
+use postrider_store::sqlite::{FileReport, FileUser, PathState, SqliteStore};
 
 use super::findings::Findings;
 use super::here;
 use crate::config::Config;
 
+/// A write-ahead log that is longer than this was not reset for a while; usually it has 16 MiB, and 64 at most.
+const LONG_LOG_BYTES: u64 = 80 << 20;
+/// Commits are copied into the database after five minutes at the latest.
+const LONG_AHEAD: Duration = Duration::from_secs(900);
 /// Less room than this on the disk is soon full.
 const LITTLE_SPACE_MIB: u64 = 1_024;
 
@@ -19,6 +24,17 @@ pub(super) fn examine(config: &Config, path: &Path, findings: &mut Findings) {
         // Beside a wrong path there is no key either, which would only be a consequence.
         Err(error) => return findings.problem("store", error.to_string(), advice(&error)),
     };
+    match SqliteStore::report_files(path) {
+        Ok(Some(report)) => {
+            if let Some(fault) = report.fault {
+                let advice = "events are refused with 503 until then";
+                return findings.problem("store", fault.to_string(), advice);
+            }
+            write_ahead_log(&report, findings);
+        }
+        Ok(None) => {}
+        Err(error) => return findings.problem("store", error.to_string(), advice(&error)),
+    }
     let key = here::master_key(config, findings);
     let key = key.as_ref();
     space(path, findings);
@@ -65,6 +81,26 @@ fn new_database(config: &Config, path: &Path, has_key: bool, findings: &mut Find
         );
     }
     findings.good("store", found);
+}
+
+/// How long the write-ahead log of a running service is, and who may keep it from starting over.
+fn write_ahead_log(report: &FileReport, findings: &mut Findings) {
+    let names = |users: &[FileUser]| users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut found = format!("{} MiB", report.log_bytes >> 20);
+    if report.log_ahead > LONG_AHEAD {
+        let minutes = report.log_ahead.as_secs() / 60;
+        found.push_str(&format!(", copied into the database {minutes} minutes before the last commit"));
+    }
+    match (report.readers.as_slice(), report.having_open.as_slice()) {
+        ([], []) => {}
+        ([], users) => found.push_str(&format!("; other processes have the database open: {}", names(users))),
+        (users, _) => found.push_str(&format!("; other processes read the database now: {}", names(users))),
+    }
+    if report.log_bytes > LONG_LOG_BYTES || report.log_ahead > LONG_AHEAD {
+        let advice = "a reader keeps it from being reset, and it grows until the reader ends: end that program, or its transaction";
+        return findings.warning("write-ahead log", found, advice);
+    }
+    findings.good("write-ahead log", found);
 }
 
 /// How much room the disk has.

@@ -45,3 +45,44 @@ impl PostgresStore {
         Ok(read(&client).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use postrider_pgtemp::Cluster;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_oldest_transaction_of_the_database_is_named_with_its_process_and_application() {
+        let url = Cluster::shared().database().unwrap();
+        assert_eq!(PostgresStore::server_state(&url).await.unwrap().oldest_transaction, None);
+        let options = PostgresOptions::default();
+        let (mut config, tls) = connect::config(&url, &options).unwrap();
+        config.application_name("a forgotten shell");
+        let other = connect::pool(config, tls, &options).unwrap().get().await.unwrap();
+        other.batch_execute("BEGIN; SELECT txid_current()").await.unwrap();
+        let pid: i32 = other.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        let oldest = PostgresStore::server_state(&url).await.unwrap().oldest_transaction.unwrap();
+        assert!(oldest.holder.starts_with(&format!("pid {pid} (a forgotten shell, user ")), "{oldest:?}");
+        assert!(oldest.age < Duration::from_secs(60), "{oldest:?}");
+        other.batch_execute("COMMIT").await.unwrap();
+        assert_eq!(PostgresStore::server_state(&url).await.unwrap().oldest_transaction, None);
+    }
+
+    #[tokio::test]
+    async fn rows_that_were_deleted_are_counted_until_they_are_vacuumed() {
+        let url = Cluster::shared().database().unwrap();
+        let options = PostgresOptions::default();
+        let (config, tls) = connect::config(&url, &options).unwrap();
+        let client = connect::pool(config, tls, &options).unwrap().get().await.unwrap();
+        let made = "CREATE TABLE made AS SELECT generate_series(1, 1000) AS n; DELETE FROM made";
+        client.batch_execute(made).await.unwrap();
+        // The server gathers its statistics behind the commits.
+        loop {
+            client.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+            if read(&client).await.unwrap().dead_rows == 1_000 {
+                break;
+            }
+        }
+    }
+}
