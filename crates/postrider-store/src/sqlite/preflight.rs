@@ -87,7 +87,7 @@ fn folder_of(path: &Path) -> &Path {
 fn check_link(path: &Path) -> Result<(), OpenError> {
     match std::fs::read_link(path) {
         Ok(target) => {
-            Err(OpenError::DanglingLink { path: path.to_owned(), target: folder_of(path).join(target) })
+            Err(OpenError::DanglingLink { path: path.to_owned(), target: path.with_file_name(target) })
         }
         Err(_not_a_link) => Ok(()),
     }
