@@ -17,6 +17,7 @@ mod error;
 mod event_types;
 mod feed;
 mod going_on;
+mod growth;
 mod ingest;
 mod keys;
 mod lanes;

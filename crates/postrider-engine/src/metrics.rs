@@ -1,8 +1,11 @@
 //! Every metric of the service by its name, with its values at one moment: the one list behind `/metrics` and what is
 //! pushed to a collector. How it is written is for those who write it.
 
+mod storage;
+
+use std::time::Duration;
+
 use postrider_core::time::Timestamp;
-use postrider_store::model::StoreSize;
 
 use crate::meters::Figures;
 use crate::{Engine, HistogramRead};
@@ -113,7 +116,9 @@ impl Engine {
                 self.now(),
             )
         }));
-        metrics.extend(figures.size.iter().flat_map(|size| of_the_room(size, self.now())));
+        metrics.extend(
+            figures.size.iter().flat_map(|size| storage::metrics(size, self.now(), self.0.config.retention)),
+        );
         metrics.extend(of_traces(&figures));
         metrics
     }
@@ -141,6 +146,26 @@ impl Metric {
     fn age(name: &'static str, help: &'static str, at: Option<Timestamp>, now: Timestamp) -> Self {
         let seconds = at.map_or(0.0, |at| now.since(at).as_secs_f64());
         let points = vec![Point { label: None, value: Value::Real(seconds) }];
+        Self { name, help, kind: MetricKind::Gauge, points }
+    }
+
+    /// A metric with an age for each of a few words; a word without a time has the age 0.
+    fn ages(
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        times: &[(&'static str, Option<Timestamp>)],
+        now: Timestamp,
+    ) -> Self {
+        let point = |(word, at): &(&'static str, Option<Timestamp>)| Point {
+            label: Some((label, *word)),
+            value: Value::Real(at.map_or(0.0, |at| now.since(at).as_secs_f64())),
+        };
+        Self { name, help, kind: MetricKind::Gauge, points: times.iter().map(point).collect() }
+    }
+
+    fn seconds(name: &'static str, help: &'static str, time: Duration) -> Self {
+        let points = vec![Point { label: None, value: Value::Real(time.as_secs_f64()) }];
         Self { name, help, kind: MetricKind::Gauge, points }
     }
 
@@ -274,27 +299,6 @@ fn of_the_store(figures: &Figures) -> Vec<Metric> {
             commits.unknown_outcomes,
         ),
     ]
-}
-
-/// How much room the store takes: what it is made of, never its tables, so that there are always as many values.
-fn of_the_room(size: &StoreSize, now: Timestamp) -> Vec<Metric> {
-    const GAUGE: MetricKind = MetricKind::Gauge;
-    let mut parts = vec![("database", size.database_bytes)];
-    parts.extend(size.write_ahead_bytes.map(|bytes| ("write_ahead_log", bytes)));
-    let mut metrics = vec![
-        Metric::each("postrider_store_bytes", GAUGE, "How much room the store takes.", "part", &parts),
-        Metric::age(
-            "postrider_oldest_event_age_seconds",
-            "How long ago the oldest event of the log was accepted; 0 where there is none.",
-            size.oldest_event_at,
-            now,
-        ),
-    ];
-    metrics.extend(size.free_bytes.map(|free| {
-        let help = "How much of the database is free, and used again before it grows.";
-        Metric::one("postrider_store_free_bytes", GAUGE, help, free)
-    }));
-    metrics
 }
 
 fn of_traces(figures: &Figures) -> [Metric; 2] {

@@ -8,7 +8,7 @@ use postrider_store::StoreError;
 use postrider_store::model::{Pruned, StoreSize};
 
 use crate::config::{PRUNE_EVERY, PRUNE_PAUSE, PRUNE_SLICE};
-use crate::{Engine, EngineError, Inner};
+use crate::{Engine, EngineError, Inner, growth};
 
 /// How much room the store takes, and how its log is kept short.
 #[derive(Debug, Clone)]
@@ -100,6 +100,9 @@ pub(crate) async fn prune(inner: Arc<Inner>) {
         }
         if let Err(error) = inner.forget_audit().await {
             tracing::error!(error = &error as &dyn std::error::Error, "the audit log could not be shortened");
+        }
+        if let Err(error) = growth::report(&inner).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "failed to read the store's size");
         }
         let next_at = Some(inner.now().plus(PRUNE_EVERY));
         *inner.prunings() = Prunings { running_since: None, last: Some(last), next_at };

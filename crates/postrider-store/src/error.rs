@@ -63,7 +63,67 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// The file or its folder can't be written.
+    /// The path names a folder.
+    #[error("{path} is a folder; name a file in it, such as {}", .path.join("postrider.db").display())]
+    IsFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The path names a FIFO, a socket or a device.
+    #[error("{path} is a {kind}, not a file; name another with --store")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The path is a symbolic link to a file that doesn't exist.
+    #[error(
+        "{path} is a symbolic link to {target}, which doesn't exist; restore that file, or name it with --store to create it"
+    )]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// The file that it names.
+        target: PathBuf,
+    },
+    /// The file's folder doesn't exist.
+    #[error("the folder {folder} doesn't exist; create it, or name another file with --store")]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A part of the path that must be a folder is none.
+    #[error("{folder} is not a folder, so {path} can't be in it; name another file with --store")]
+    FolderIsAFile {
+        /// The file.
+        path: PathBuf,
+        /// The part that must be a folder.
+        folder: PathBuf,
+    },
+    /// No file can be created in the folder, where the write-ahead log and the lock must be.
+    #[error(
+        "the folder {folder} can't be written ({reason}); the database, its write-ahead log and its lock are created in it"
+    )]
+    FolderNotWritable {
+        /// The folder.
+        folder: PathBuf,
+        /// The operating system's reason.
+        reason: String,
+    },
+    /// The database is missing although its write-ahead log is there. Creating a database would delete that log, and
+    /// with it the commits that only it holds.
+    #[error(
+        "{path} is missing, but its write-ahead log {log} is there and may hold events; put the database back beside it, or \
+         move the log away to start with a new one"
+    )]
+    LogWithoutDatabase {
+        /// The database.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+    },
+    /// The file can't be written.
     #[error("{path} can't be written ({reason}); check its owner and mode")]
     NotWritable {
         /// The file.
@@ -71,7 +131,13 @@ pub enum OpenError {
         /// The operating system's word.
         reason: String,
     },
-    /// The file is no SQLite database, or a damaged one.
+    /// The file is not a SQLite database: its first bytes say so.
+    #[error("{path} is not a SQLite database; name another file with --store")]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is a damaged SQLite database.
     #[error(
         "{path} is damaged or not a SQLite database ({reason}); restore it from a backup or name another file"
     )]

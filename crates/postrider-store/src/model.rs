@@ -25,7 +25,7 @@ mod size;
 pub use self::filters::{AuditFilter, DeliveryFilter, EventFilter};
 pub use self::nodes::{Named, News, Node};
 use self::once::Keep;
-pub use self::size::{AboutRows, StoreSize, TableSize};
+pub use self::size::{AboutRows, OldTransaction, ServerState, StoreSize, TableSize};
 
 /// Everything that is kept in memory.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ mod changes;
 mod checkpoint;
 mod endpoint_row;
 mod examine;
+mod file_users;
 mod hot;
 mod inbox;
 mod kept;
@@ -15,9 +16,11 @@ mod late_lists;
 mod log;
 mod migrations;
 mod open;
+mod open_files;
 mod pending;
 #[cfg(test)]
 mod plans;
+mod preflight;
 mod readers;
 mod ready_list;
 mod replaying;
@@ -26,7 +29,7 @@ mod size;
 mod store;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -34,12 +37,16 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-pub use self::examine::Examined;
+pub use self::examine::{Examined, FileReport};
+pub use self::file_users::FileUser;
 pub use self::migrations::Migrated;
+pub use self::preflight::PathState;
 
-use self::checkpoint::Copier;
+use self::checkpoint::{CheckpointOptions, CheckpointStatus, Checkpoints, Copier};
 use self::inbox::{AcceptLimits, Inbox};
 use self::open::{FileLock, Opened};
+pub use self::open_files::FileFault;
+use self::open_files::OpenFiles;
 use self::readers::Readers;
 use self::writer::Writer;
 use crate::error::OpenError;
@@ -48,6 +55,9 @@ use crate::seal::{MasterKey, Sealer};
 
 /// How long another program may hold the file before a write is refused, unless the options say otherwise.
 const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long commits wait for a checkpoint at most, unless the options say otherwise.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(300);
 
 /// How a SQLite store is run. The defaults suit one service on one machine.
 #[derive(Debug, Clone)]
@@ -68,6 +78,8 @@ pub struct SqliteOptions {
     pub reader_cache_kib: u32,
     /// How many pages of 4 KiB the write-ahead log collects before they are copied into the file.
     pub checkpoint_pages: u32,
+    /// How long a commit waits in the write-ahead log at most before it is copied into the file, however few there are.
+    pub checkpoint_wait: Duration,
     /// How many events or deliveries the log may be ahead of the lists of accounts and endpoints.
     pub list_after: u32,
     /// How many deliveries the log may be ahead of the list of what is ready. More leave more of them out of it, since they
@@ -90,6 +102,7 @@ impl Default for SqliteOptions {
             writer_cache_kib: 8 * 1024,
             reader_cache_kib: 1024,
             checkpoint_pages: 4_000,
+            checkpoint_wait: CHECKPOINT_WAIT,
             list_after: 2_048,
             list_ready_after: 8_192,
             busy_patience: BUSY_PATIENCE,
@@ -108,6 +121,7 @@ pub struct SqliteStore {
     sealer: Arc<Sealer>,
     figures: Arc<StoreFigures>,
     path: Arc<Path>,
+    checkpoints: Arc<CheckpointStatus>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Notified when the writer has closed its connection and let go of the file.
     writer_is_gone: Arc<Semaphore>,
@@ -117,9 +131,12 @@ impl SqliteStore {
     /// Opens the file at `path`, makes it where there is none, and brings its schema up to date. The file that
     /// `<path>.lock` names is locked for as long as the store lives.
     pub fn open(path: &Path, key: MasterKey, options: SqliteOptions) -> Result<Self, OpenError> {
-        let Opened { lock, connection, .. } = open::open(path, options.busy_patience)?;
+        let Opened { path, lock, connection, .. } = open::open(path, options.busy_patience)?;
+        let path = path.as_path();
         let sealer = Arc::new(open::check_key(path, &connection, &key)?);
-        let configured = open::configure_writer(&connection, options.writer_cache_kib, options.max_pages);
+        let log_limit = checkpoint::log_limit(options.checkpoint_pages);
+        let configured =
+            open::configure_writer(&connection, options.writer_cache_kib, options.max_pages, log_limit);
         configured.map_err(|e| open::sqlite_error(path, e))?;
         let figures = Arc::new(StoreFigures::default());
         let connect =
@@ -128,11 +145,21 @@ impl SqliteStore {
         let inbox =
             Inbox::new(AcceptLimits { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes });
         let writer_is_gone = Arc::new(Semaphore::new(0));
+        let status = Arc::<CheckpointStatus>::default();
+        let checkpoints = CheckpointOptions {
+            pages: options.checkpoint_pages,
+            longest_wait: options.checkpoint_wait,
+            patience: options.busy_patience,
+            status: Arc::clone(&status),
+        };
+        let left = checkpoints.left_to_writer();
+        let copier = Copier::start(path, options.busy_patience, left, Arc::clone(&inbox))?;
         let thread = Thread {
             inbox: Arc::clone(&inbox),
             sealer: Arc::clone(&sealer),
             is_gone: Arc::clone(&writer_is_gone),
-            checkpoints: (Copier::start(path, options.busy_patience)?, options.checkpoint_pages),
+            path: path.to_owned(),
+            checkpoints: (copier, checkpoints),
             list_after: (options.list_after, options.list_ready_after),
             figures: Arc::clone(&figures),
         };
@@ -147,6 +174,7 @@ impl SqliteStore {
             readers: Readers::new(readers),
             sealer,
             path: path.into(),
+            checkpoints: status,
             writer: Mutex::new(Some(writer)),
             writer_is_gone,
         })
@@ -175,7 +203,8 @@ struct Thread {
     inbox: Arc<Inbox>,
     sealer: Arc<Sealer>,
     is_gone: Arc<Semaphore>,
-    checkpoints: (Copier, u32),
+    path: PathBuf,
+    checkpoints: (Copier, CheckpointOptions),
     list_after: (u32, u32),
     figures: Arc<StoreFigures>,
 }
@@ -186,15 +215,22 @@ impl Thread {
         let (tell, hear) = std::sync::mpsc::sync_channel(1);
         let run = move || {
             // The guard goes last, when connection and lock are gone, also where the writer panics.
-            let _gone = Gone { inbox: Arc::clone(&self.inbox), is_gone: Arc::clone(&self.is_gone) };
+            let inbox = Arc::clone(&self.inbox);
+            let _gone = Gone { inbox: Arc::clone(&inbox), is_gone: Arc::clone(&self.is_gone) };
             let _lock = lock;
             let connection = connection;
-            match Writer::new(&connection, self.sealer, self.checkpoints, self.list_after, self.figures) {
+            let mut is_replaced = false;
+            match self.writer(&connection) {
                 Ok(mut writer) => {
                     drop(tell.send(Ok(())));
-                    writer.run(&self.inbox);
+                    writer.run(&inbox);
+                    is_replaced = writer.files_are_replaced();
                 }
                 Err(error) => drop(tell.send(Err(error))),
+            }
+            if is_replaced {
+                // Closed, it would delete the log at its path, which is not ours any more.
+                std::mem::forget(connection);
             }
         };
         let named = std::thread::Builder::new().name("store-writer".to_owned());
@@ -204,6 +240,13 @@ impl Thread {
             Ok(Err(error)) => Err(open::sqlite_error(path, error)),
             Err(_gone) => Err(other("the store's writer did not start".to_owned())),
         }
+    }
+
+    fn writer(self, connection: &Connection) -> rusqlite::Result<Writer<'_>> {
+        let (copier, options) = self.checkpoints;
+        let checkpoints = Checkpoints::new(connection, &self.path, copier, options)?;
+        let files = OpenFiles::remember(&self.path);
+        Writer::new(connection, self.sealer, checkpoints, files, self.list_after, self.figures)
     }
 }
 
@@ -215,6 +258,9 @@ struct Gone {
 
 impl Drop for Gone {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the store's writer panicked; refusing events until the service is restarted");
+        }
         self.inbox.abandon();
         self.is_gone.close();
     }

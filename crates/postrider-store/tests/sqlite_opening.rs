@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postrider_store::error::OpenError;
 use postrider_store::seal::MasterKey;
-use postrider_store::sqlite::{Examined, Migrated, SqliteOptions, SqliteStore};
+use postrider_store::sqlite::{Examined, Migrated, PathState, SqliteOptions, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -138,8 +138,8 @@ fn what_is_no_database_is_refused_and_unchanged() {
     let text = "just some notes, and nothing else\n".repeat(200);
     std::fs::write(&path, &text).unwrap();
     let error = open(&path).err().unwrap();
-    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
-    assert!(line(&error, &path).contains("is damaged or not a SQLite database"));
+    assert!(matches!(error, OpenError::NotADatabase { .. }), "{error:?}");
+    assert_eq!(line(&error, &path), "FILE is not a SQLite database; name another file with --store");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -186,20 +186,84 @@ fn a_folder_that_cannot_be_written_is_refused() {
     let is_bound = std::fs::write(folder.path().join("probe"), "").is_err();
     let path = if is_bound { path } else { PathBuf::from("/sys/kernel/postrider.db") };
     let error = open(&path).err().unwrap();
-    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+    assert!(matches!(error, OpenError::FolderNotWritable { .. }), "{error:?}");
     assert!(line(&error, &path).contains("can't be written"));
 }
 
+/// What each path that can't hold a database is refused with, `DIR` standing for the folder.
+#[cfg(unix)]
 #[test]
-fn a_path_that_is_no_file_is_refused() {
+fn a_path_that_can_not_hold_a_database_is_refused_for_its_own_reason_and_nothing_is_made() {
     let (folder, _) = folder();
-    let missing = folder.path().join("missing/postrider.db");
-    let error = open(&missing).err().unwrap();
-    assert!(matches!(error, OpenError::Other { .. }), "{error:?}");
-    assert!(line(&error, &missing).starts_with("FILE can't be opened ("));
-    let directory = folder.path().join("directory");
-    std::fs::create_dir(&directory).unwrap();
-    assert!(matches!(open(&directory), Err(OpenError::Other { .. })));
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("sub")).unwrap();
+    std::fs::write(at("notes.txt"), "just some notes\n").unwrap();
+    std::os::unix::fs::symlink("gone.db", at("link.db")).unwrap();
+    std::os::unix::fs::symlink(at("sub"), at("link-to-sub")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+    std::fs::write(at("lost.db-wal"), "a log of another life").unwrap();
+    let before = std::fs::read_dir(folder.path()).unwrap().count();
+    for (name, expected) in [
+        ("sub", "FILE is a folder; name a file in it, such as FILE/postrider.db"),
+        ("link-to-sub", "FILE is a folder; name a file in it, such as FILE/postrider.db"),
+        (".", "FILE is a folder; name a file in it, such as FILE/postrider.db"),
+        ("notes.txt", "FILE is not a SQLite database; name another file with --store"),
+        (
+            "missing/x.db",
+            "the folder DIR/missing doesn't exist; create it, or name another file with --store",
+        ),
+        ("a/b/x.db", "the folder DIR/a/b doesn't exist; create it, or name another file with --store"),
+        (
+            "notes.txt/x.db",
+            "DIR/notes.txt is not a folder, so FILE can't be in it; name another file with --store",
+        ),
+        (
+            "notes.txt/a/x.db",
+            "DIR/notes.txt is not a folder, so FILE can't be in it; name another file with --store",
+        ),
+        (
+            "link.db",
+            "FILE is a symbolic link to DIR/gone.db, which doesn't exist; restore that file, or name it with --store to \
+             create it",
+        ),
+        ("fifo", "FILE is a FIFO, not a file; name another with --store"),
+        ("socket", "FILE is a socket, not a file; name another with --store"),
+        (
+            "lost.db",
+            "FILE is missing, but its write-ahead log FILE-wal is there and may hold events; put the database back beside \
+             it, or move the log away to start with a new one",
+        ),
+    ] {
+        let path = at(name);
+        for error in [
+            SqliteStore::check_path(&path).unwrap_err(),
+            open(&path).err().unwrap(),
+            SqliteStore::migrate(&path).unwrap_err(),
+        ] {
+            let said = line(&error, &path).replace(&folder.path().display().to_string(), "DIR");
+            assert_eq!(said, expected, "{name}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before, "nothing was made");
+    let device = SqliteStore::check_path(Path::new("/dev/null")).unwrap_err();
+    assert!(device.to_string().contains("is a device"), "{device}");
+}
+
+#[test]
+fn a_path_that_can_hold_a_database_is_told_apart_from_one_that_does() {
+    let (folder, path) = folder();
+    assert_eq!(SqliteStore::check_path(&path).unwrap(), PathState::New);
+    assert_eq!(SqliteStore::check_path(Path::new("postrider-nowhere.db")).unwrap(), PathState::New);
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(SqliteStore::check_path(&path).unwrap(), PathState::New);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was made");
+    let store = open(&path).unwrap();
+    assert_eq!(SqliteStore::check_path(&path).unwrap(), PathState::Database);
+    drop(store);
+    assert_eq!(SqliteStore::check_path(&path).unwrap(), PathState::Database);
+    Connection::open(&path).unwrap().pragma_update(None, "application_id", 42).unwrap();
+    assert!(matches!(SqliteStore::check_path(&path), Err(OpenError::Foreign { .. })));
 }
 
 #[test]

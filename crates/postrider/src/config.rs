@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) store: StoreUrl,
     pub(crate) operator_key: Option<String>,
     pub(crate) master_key_file: PathBuf,
+    /// Whether a setting names the master key file; by default it is beside the SQLite file.
+    pub(crate) is_master_key_named: bool,
     pub(crate) guard: AddressGuard,
     pub(crate) retry_schedule: RetrySchedule,
     pub(crate) header_prefix: String,
@@ -71,6 +73,7 @@ impl Config {
             listen: read("listen", layers, "an address such as 127.0.0.1:8040")?,
             operator_key: Some(layers.get("operator_key").text.clone()).filter(|key| !key.is_empty()),
             master_key_file: master_key_file(layers, &store)?,
+            is_master_key_named: !layers.get("master_key_file").text.is_empty(),
             guard: AddressGuard {
                 allow_nets: list("allow_nets", layers, "networks such as 127.0.0.0/8,10.1.0.0/16")?,
                 allow_ports: list("allow_ports", layers, "ports such as 443,8443")?,

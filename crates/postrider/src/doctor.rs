@@ -43,12 +43,12 @@ fn read_config(args: &DoctorArgs, files: usize, findings: &mut Findings) -> anyh
 
 fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Findings) -> anyhow::Result<()> {
     here::open_files(files, config.max_in_flight, findings);
-    let key = here::master_key(config, findings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't start")?;
     match &config.store {
-        StoreUrl::Sqlite(path) => file::examine(path, key.as_ref(), findings),
+        StoreUrl::Sqlite(path) => file::examine(config, path, findings),
         StoreUrl::Postgres(url) => {
+            let key = here::master_key(config, findings);
             runtime.block_on(database::examine(config, url, key.as_ref(), findings));
         }
     }

@@ -7,16 +7,32 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use postrider_store::seal::MasterKey;
+use postrider_store::sqlite::{PathState, SqliteStore};
 
 use crate::store_url::StoreUrl;
 
 /// How a key is made by hand.
 pub(crate) const HOW_TO_MAKE: &str = "(umask 077; head -c 32 /dev/urandom | base64 > postrider.key)";
 
-/// The key for a store: with SQLite made at the first start, with PostgreSQL the one that all nodes have.
-pub(crate) fn of_store(key_file: &Path, store: &StoreUrl) -> anyhow::Result<MasterKey> {
+/// Returns the key for a store: SQLite's is created at the first start, PostgreSQL's is the one that all nodes have.
+///
+/// The store's path is checked first: whoever names a wrong one reads that, and no key is created for it. `is_named` tells
+/// whether a setting names the key file.
+pub(crate) fn of_store(key_file: &Path, is_named: bool, store: &StoreUrl) -> anyhow::Result<MasterKey> {
     match store {
-        StoreUrl::Sqlite(path) => read_or_make(key_file, path),
+        StoreUrl::Sqlite(path) => {
+            let state = SqliteStore::check_path(path)?;
+            let key = read_or_make(key_file, path, state)?;
+            if key.is_without_its_store && !is_named {
+                tracing::warn!(
+                    master_key_file = %key_file.display(),
+                    store = %path.display(),
+                    "the master key exists but its database doesn't; creating a new database. If there was one, stop, and name \
+                     it with --store or restore it from a backup"
+                );
+            }
+            Ok(key.key)
+        }
         // Made here, each node would have another.
         StoreUrl::Postgres(_) => read(key_file)?.with_context(|| {
             format!(
@@ -41,22 +57,28 @@ pub(crate) fn read(key_file: &Path) -> anyhow::Result<Option<MasterKey>> {
     }
 }
 
-/// Reads the key file; makes one, with mode 0600, only where the store does not exist yet either.
-fn read_or_make(key_file: &Path, store: &Path) -> anyhow::Result<MasterKey> {
+/// A SQLite store's key.
+struct StoreKey {
+    key: MasterKey,
+    /// Whether the key was there before the database.
+    is_without_its_store: bool,
+}
+
+/// Reads the key file; creates one, with mode 0600, only where the store does not exist yet either.
+fn read_or_make(key_file: &Path, store: &Path, state: PathState) -> anyhow::Result<StoreKey> {
     let shown = key_file.display();
-    match read(key_file)? {
-        Some(key) => Ok(key),
-        None if has_content(store) => bail!(
+    match (read(key_file)?, state) {
+        (Some(key), state) => Ok(StoreKey { key, is_without_its_store: state == PathState::New }),
+        (None, PathState::Database) => bail!(
             "the master key file {shown} is missing, and without it the secrets in {} can't be read; put it back or \
              name it with --master-key-file",
             store.display()
         ),
-        None => make(key_file).with_context(|| format!("the master key file {shown} can't be made")),
+        (None, PathState::New) => {
+            let key = make(key_file).with_context(|| format!("the master key file {shown} can't be made"))?;
+            Ok(StoreKey { key, is_without_its_store: false })
+        }
     }
-}
-
-fn has_content(store: &Path) -> bool {
-    std::fs::metadata(store).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// Writes a new key whole or not at all: a full disk must not leave an empty file behind, and of two starts at once
@@ -91,10 +113,12 @@ mod tests {
     fn a_key_is_made_once_readable_by_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (key_file, store) = (folder.path().join("postrider.key"), folder.path().join("postrider.db"));
-        let made = read_or_make(&key_file, &store).unwrap();
+        let made = read_or_make(&key_file, &store, PathState::New).unwrap();
         assert_eq!(std::fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
-        let read = read_or_make(&key_file, &store).unwrap();
-        assert_eq!(read.to_base64().as_str(), made.to_base64().as_str());
+        let read = read_or_make(&key_file, &store, PathState::Database).unwrap();
+        assert_eq!(read.key.to_base64().as_str(), made.key.to_base64().as_str());
+        assert!(!made.is_without_its_store && !read.is_without_its_store);
+        assert!(read_or_make(&key_file, &store, PathState::New).unwrap().is_without_its_store);
     }
 
     #[test]
@@ -111,8 +135,8 @@ mod tests {
     fn a_store_without_its_key_is_not_opened_with_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("postrider.db");
-        std::fs::write(&store, "something").unwrap();
-        let refused = read_or_make(&folder.path().join("postrider.key"), &store).unwrap_err().to_string();
+        let refused = read_or_make(&folder.path().join("postrider.key"), &store, PathState::Database).err();
+        let refused = refused.unwrap().to_string();
         assert!(refused.contains("is missing"), "{refused}");
     }
 
@@ -121,7 +145,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let key_file = folder.path().join("postrider.key");
         std::fs::write(&key_file, "not base64\n").unwrap();
-        let refused = read_or_make(&key_file, &folder.path().join("x.db")).unwrap_err().to_string();
+        let refused = read_or_make(&key_file, &folder.path().join("x.db"), PathState::New).err();
+        let refused = refused.unwrap().to_string();
         assert!(refused.contains("is wrong"), "{refused}");
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use postrider_store::postgres::PostgresStore;
-use postrider_store::sqlite::SqliteStore;
+use postrider_store::sqlite::{PathState, SqliteStore};
 
 use crate::cli::MigrateArgs;
 use crate::store_url::{self, StoreUrl};
@@ -17,10 +17,10 @@ pub(crate) fn run(args: &MigrateArgs) -> anyhow::Result<ExitCode> {
         anyhow!("--store is {:?}; it must be {}", store_url::masked(&args.store), store_url::RIGHT)
     })?;
     let (from, to) = match &store {
-        StoreUrl::Sqlite(path) if !path.exists() => {
-            bail!("there is no store at {}; postrider serve makes one", path.display());
-        }
         StoreUrl::Sqlite(path) => {
+            if SqliteStore::check_path(path)? == PathState::New && !path.exists() {
+                bail!("there is no store at {}; postrider serve makes one", path.display());
+            }
             let migrated = SqliteStore::migrate(path)?;
             (migrated.from, migrated.to)
         }

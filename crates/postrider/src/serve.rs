@@ -39,7 +39,7 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
         format!("can't listen on {}; is it in use? (choose another with --listen)", config.listen)
     })?;
     let address = listener.local_addr().context("the listener has no address")?;
-    let key = master_key::of_store(&config.master_key_file, &config.store)?;
+    let key = master_key::of_store(&config.master_key_file, config.is_master_key_named, &config.store)?;
     let mut stop = Stop::listen()?;
     survive_file_limits()?;
     let (traces, collector) = collector::prepare(&config)?;

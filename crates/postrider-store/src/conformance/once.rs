@@ -227,10 +227,12 @@ pub async fn an_answer_is_kept_for_a_day_and_then_forgotten(backend: &dyn Backen
     // What is as old as it may be gives way, forgotten or not.
     world.store.accept_once(vec![world.event(&lane, "{}")], keep(1, "new", a_day_later)).await.unwrap();
     assert_eq!(at(1, a_day_later).await.unwrap(), Some(Before::Answered(answer("new"))));
+    assert_eq!(world.store.size().await.unwrap().oldest_idempotency_at, Some(then));
     assert_eq!(world.store.forget_answers(then, 10).await.unwrap(), 0);
     for (limit, forgotten) in [(1, 1), (10, 1), (10, 0)] {
         assert_eq!(world.store.forget_answers(almost, limit).await.unwrap(), forgotten);
     }
+    assert_eq!(world.store.size().await.unwrap().oldest_idempotency_at, Some(a_day_later));
     assert_eq!(at(2, then).await.unwrap(), None);
     assert_eq!(at(1, a_day_later).await.unwrap(), Some(Before::Answered(answer("new"))));
 }

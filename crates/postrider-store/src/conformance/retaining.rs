@@ -150,7 +150,8 @@ pub async fn a_store_tells_its_size_and_how_far_back_it_goes(backend: &dyn Backe
     let lane = world.lane().await;
     let empty = world.store.size().await.unwrap();
     assert!(empty.database_bytes > 0);
-    assert_eq!(empty.oldest_event_at, None);
+    assert_eq!((empty.oldest_event_at, empty.oldest_idempotency_at), (None, None));
+    assert!(empty.oldest_audit_at.is_some(), "the account was made by somebody");
     let large = format!("\"{}\"", "x".repeat(1_000_000));
     let mut accepted = Vec::new();
     for _ in 0..3 {

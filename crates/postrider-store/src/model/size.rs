@@ -1,5 +1,7 @@
 //! How much room a store takes, and how far back its log goes.
 
+use std::time::Duration;
+
 use postrider_core::time::Timestamp;
 
 /// How much room a store takes and how far back its log goes, as far as the database knows it without walking a table.
@@ -17,6 +19,34 @@ pub struct StoreSize {
     pub oldest_event_at: Option<Timestamp>,
     /// About how many rows the log has.
     pub about: AboutRows,
+    /// When the oldest entry of the audit log was written; `None` if there is none.
+    pub oldest_audit_at: Option<Timestamp>,
+    /// When the oldest response to a request with an idempotency key was stored; `None` if there is none.
+    pub oldest_idempotency_at: Option<Timestamp>,
+    /// How long the oldest commit that only the write-ahead log holds has waited for a complete checkpoint, zero if every
+    /// commit is in the database; `None` if the store has no checkpoints of its own.
+    pub checkpoint_age: Option<Duration>,
+    /// What only a database server has; `None` if the store is no server.
+    pub server: Option<ServerState>,
+}
+
+/// What makes the tables of a database server grow although rows are deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerState {
+    /// The transaction of any session in this database that has been open for longest, prepared ones included; `None` if
+    /// there is none that this user may see.
+    pub oldest_transaction: Option<OldTransaction>,
+    /// About how many deleted or superseded rows the tables hold.
+    pub dead_rows: u64,
+}
+
+/// An open transaction. Vacuum keeps every row that was deleted since it began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldTransaction {
+    /// How long it has been open.
+    pub age: Duration,
+    /// Who holds it: the process at the server with its application and user, or the name of a prepared transaction.
+    pub holder: String,
 }
 
 /// About how many rows the log has, each none where the database keeps no estimate.

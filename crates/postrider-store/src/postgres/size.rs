@@ -1,5 +1,7 @@
 //! How much room the database takes: what the server keeps of its own files, and its estimates of rows. Nothing is counted.
 
+mod growth;
+
 use std::collections::HashMap;
 
 use deadpool_postgres::Object;
@@ -26,6 +28,9 @@ pub(super) async fn read(client: &mut Object) -> Result<StoreSize, Failed> {
     let whole = client.query_one("SELECT pg_database_size(current_database())", &[]).await?;
     let tables = client.query(LARGEST, &[&to_i64(TOLD_TABLES)]).await?;
     let oldest = client.query_opt("SELECT created_at FROM events ORDER BY seq LIMIT 1", &[]).await?;
+    let oldest_audit = client.query_opt("SELECT at FROM audit ORDER BY no LIMIT 1", &[]).await?;
+    let oldest_idempotency =
+        client.query_opt("SELECT kept_at FROM kept_answers ORDER BY kept_at LIMIT 1", &[]).await?;
     let about: HashMap<String, Option<f64>> =
         client.query(ABOUT, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect();
     let rows = |name: &str| about.get(name).copied().flatten().map(whole_number);
@@ -43,6 +48,10 @@ pub(super) async fn read(client: &mut Object) -> Result<StoreSize, Failed> {
             deliveries: rows("deliveries"),
             attempts: rows("attempts"),
         },
+        oldest_audit_at: oldest_audit.map(|row| time(&row, 0)),
+        oldest_idempotency_at: oldest_idempotency.map(|row| time(&row, 0)),
+        checkpoint_age: None,
+        server: Some(growth::read(client).await?),
     })
 }
 

@@ -72,6 +72,11 @@ struct Asked<F, T> {
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
+/// The transaction of a change was undone.
+#[derive(Debug, thiserror::Error)]
+#[error("the change was undone with others that failed")]
+struct Undone;
+
 /// A change made of a function that runs once, and where its answer arrives.
 pub(super) fn ask<F, T>(work: F) -> (Box<dyn Change>, oneshot::Receiver<Result<T, StoreError>>)
 where
@@ -88,7 +93,13 @@ where
     T: Send,
 {
     fn run(&mut self, context: &mut Context<'_>) -> rusqlite::Result<Verdict> {
-        let Some(work) = self.work.take() else { return Ok(Verdict::Undo) };
+        let Some(work) = self.work.take() else {
+            // It runs once: a first transaction has made it and was undone for another job's fault.
+            if matches!(self.result, Some(Ok(_))) {
+                self.result = Some(Err(StoreError::Unavailable(Box::new(Undone))));
+            }
+            return Ok(Verdict::Undo);
+        };
         let refused = match work(context) {
             Ok(made) => {
                 self.result = Some(Ok(made));

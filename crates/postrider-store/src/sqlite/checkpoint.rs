@@ -1,136 +1,233 @@
-//! When the write-ahead log is copied back into the file: by a thread of its own, so that no commit waits for it.
+//! Checkpoints: when the write-ahead log is copied into the database, and when it starts over.
 //!
-//! The thread copies while the writer goes on, and so never reaches the end; it goes over it twice, since the second time
-//! is short. When it is through, the writer copies the little that has come meanwhile, between two batches; then SQLite starts over at the log's beginning, unless a reader
-//! still looks at it. The log file is never made smaller.
+//! A thread copies (`copier.rs`). When it is nearly through, the writer copies the little that has come since, between two
+//! batches, and the log starts over at its beginning, unless a reader still needs it. The file is reused and stays as long
+//! as it usually gets; only a file that a reader has made much longer is cut back. An idle writer does the same after a
+//! while, and sleeps for good once everything is in the database.
+
+mod copier;
+mod log_state;
+mod status;
+mod warning;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Statement};
+use rusqlite::Connection;
 
-use super::open;
-use crate::error::OpenError;
+use self::copier::Copied;
+pub(super) use self::copier::Copier;
+use self::log_state::{LogState, NOOP, PASSIVE, RESTART, TRUNCATE, checkpoint};
+pub(super) use self::status::CheckpointStatus;
+use self::warning::Warning;
 
-/// After how many commits the log's length is looked at; asking costs a few microseconds.
-const LOOK_EVERY: u32 = 8;
-/// A log that is so many times longer than it should be is copied whole by the writer: the thread does not keep up.
+/// After how many commits the log's length is examined, which costs a few microseconds.
+const EXAMINE_EVERY: u32 = 8;
+/// A log that is so many times longer than it should be is cut back, and what keeps it from starting over is logged.
 const TOO_LONG: i64 = 4;
+/// The thread leaves this part of the pages after which it begins to the writer.
+const LEFT_TO_WRITER: u32 = 4;
+/// The next try after one that a reader has blocked: after a part of the time for which it does already, within these.
+const RETRY: (u32, Duration, Duration) = (4, Duration::from_millis(100), Duration::from_secs(5));
+/// Bytes of a page in the log: its header and the page.
+const FRAME_BYTES: i64 = 24 + 4_096;
 
-/// The thread that copies; it ends when this is dropped.
-pub(super) struct Copier {
-    wake: Option<SyncSender<()>>,
-    is_through: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+/// How checkpoints are run.
+pub(super) struct CheckpointOptions {
+    /// Pages that the log collects before they are copied.
+    pub(super) pages: u32,
+    /// How long commits wait for a complete checkpoint at most, however few they are.
+    pub(super) longest_wait: Duration,
+    /// How long other statements of the writer wait for another process.
+    pub(super) patience: Duration,
+    pub(super) status: Arc<CheckpointStatus>,
 }
 
-impl Copier {
-    /// Starts the thread with a connection of its own.
-    pub(super) fn start(path: &Path, patience: std::time::Duration) -> Result<Self, OpenError> {
-        let connection = open::connect_copier(path, patience)?;
-        let (wake, woken) = sync_channel(1);
-        let is_through = Arc::new(AtomicBool::new(false));
-        let tell = Arc::clone(&is_through);
-        let thread = std::thread::Builder::new()
-            .name("store-copier".to_owned())
-            .spawn(move || copy_when_woken(&connection, &woken, &tell))
-            .map_err(|e| OpenError::Other { path: path.to_owned(), reason: e.to_string() })?;
-        Ok(Self { wake: Some(wake), is_through, thread: Some(thread) })
-    }
-
-    /// Has the thread begin, unless it is at it already.
-    fn begin(&self) {
-        if let Some(Err(TrySendError::Disconnected(()))) = self.wake.as_ref().map(|wake| wake.try_send(())) {
-            // Then the writer itself copies once the log is too long.
-            tracing::error!("the thread that copies the write-ahead log has ended");
-        }
-    }
-
-    /// Whether the thread has copied all that it found since this was last asked.
-    fn take_through(&self) -> bool {
-        self.is_through.swap(false, Ordering::AcqRel)
+impl CheckpointOptions {
+    /// Pages that the thread leaves to the writer.
+    pub(super) fn left_to_writer(&self) -> u32 {
+        self.pages / LEFT_TO_WRITER
     }
 }
 
-impl Drop for Copier {
-    fn drop(&mut self) {
-        self.wake = None;
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that copies the write-ahead log had panicked");
-        }
-    }
-}
-
-fn copy_when_woken(connection: &Connection, woken: &Receiver<()>, is_through: &AtomicBool) {
-    let mut is_failing = false;
-    while woken.recv().is_ok() {
-        // A failure loses nothing: the log stays, and the next one tries again. It is told once.
-        let copied = (0..PASSES).try_for_each(|_| copy(connection));
-        match &copied {
-            Ok(()) => is_through.store(true, Ordering::Release),
-            Err(error) if !is_failing => tracing::warn!(%error, "a checkpoint failed"),
-            Err(_) => {}
-        }
-        is_failing = copied.is_err();
-    }
-}
-
-/// How often the thread goes over the log: what comes during the first, long time is copied in the second, so that the
-/// writer is left with what came during that.
-const PASSES: u32 = 2;
-
-/// Copies what can be copied without waiting for anyone.
-fn copy(connection: &Connection) -> rusqlite::Result<()> {
-    connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))
+/// The size to which a log is cut back when it starts over, in bytes.
+pub(super) fn log_limit(pages: u32) -> i64 {
+    i64::from(pages).saturating_mul(TOO_LONG).saturating_mul(FRAME_BYTES)
 }
 
 /// The writer's side: decides when.
 pub(super) struct Checkpoints<'c> {
     connection: &'c Connection,
     copier: Copier,
-    look: Statement<'c>,
     pages: i64,
+    longest_wait: Duration,
+    patience: Duration,
+    status: Arc<CheckpointStatus>,
     commits: u32,
+    /// The length at the last look; a shorter one means that the log has started over.
+    frames: i64,
+    /// Since when a reader keeps the log from starting over, and when the next try is due.
+    blocked: Option<Blocked>,
+    warning: Warning,
     is_failing: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Blocked {
+    since: Instant,
+    retry_at: Instant,
+}
+
 impl<'c> Checkpoints<'c> {
-    /// Checkpoints once the log holds `pages` pages.
-    pub(super) fn new(connection: &'c Connection, copier: Copier, pages: u32) -> rusqlite::Result<Self> {
-        let look = connection.prepare("PRAGMA wal_checkpoint(NOOP)")?;
-        Ok(Self { connection, copier, look, pages: i64::from(pages), commits: 0, is_failing: false })
+    pub(super) fn new(
+        connection: &'c Connection,
+        path: &Path,
+        copier: Copier,
+        options: CheckpointOptions,
+    ) -> rusqlite::Result<Self> {
+        let found = checkpoint(connection, NOOP)?;
+        let pages = i64::from(options.pages);
+        if found.frames > 0 {
+            // The last run left them, or the migrations of this start.
+            options.status.committed();
+        }
+        if found.frames >= pages {
+            copier.begin();
+        }
+        Ok(Self {
+            connection,
+            copier,
+            pages,
+            longest_wait: options.longest_wait,
+            patience: options.patience,
+            status: options.status,
+            commits: 0,
+            frames: found.frames,
+            blocked: None,
+            warning: Warning::new(path),
+            is_failing: false,
+        })
     }
 
     /// Called after every transaction.
     pub(super) fn after_commit(&mut self) {
+        self.status.committed();
         self.commits += 1;
-        let is_through = self.copier.take_through();
-        if self.commits < LOOK_EVERY && !is_through {
+        let result = self.copier.take_result();
+        if self.commits < EXAMINE_EVERY && result.is_none() {
             return;
         }
         self.commits = 0;
-        // With next to nothing left to copy the log can start over.
-        let done = if is_through { copy(self.connection) } else { self.checkpoint_if_long() };
-        if let Err(error) = &done
+        self.advance(result);
+    }
+
+    /// Called where the writer has nothing to do and [`Self::wake_at`] has come, or the copier has ended a run.
+    pub(super) fn when_idle(&mut self) {
+        let result = self.copier.take_result();
+        self.advance(result);
+    }
+
+    /// When an idle writer has something to do here; `None` if everything is in the database, or the copier will wake it.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let waiting_since = self.status.waiting_since()?;
+        match self.blocked {
+            _ if self.copier.is_running() => None,
+            Some(blocked) => Some(blocked.retry_at),
+            None => Some(waiting_since + self.longest_wait),
+        }
+    }
+
+    /// Copies everything that the log holds at once, however long that takes: its file may be lost.
+    pub(super) fn rescue(&mut self) {
+        let done = checkpoint(self.connection, PASSIVE).map(drop);
+        self.tell(&done);
+    }
+
+    fn advance(&mut self, result: Option<Copied>) {
+        let done = self.go_on(result);
+        if done.is_err() {
+            self.is_blocked(Instant::now());
+        }
+        self.tell(&done);
+    }
+
+    fn tell(&mut self, done: &rusqlite::Result<()>) {
+        if let Err(error) = done
             && !self.is_failing
         {
-            tracing::warn!(%error, "a checkpoint failed");
+            tracing::warn!(%error, "checkpoint failed");
         }
         self.is_failing = done.is_err();
     }
 
-    fn checkpoint_if_long(&mut self) -> rusqlite::Result<()> {
-        let pages: i64 = self.look.query_row([], |row| row.get(1))?;
-        if pages < self.pages {
-            return Ok(());
+    fn go_on(&mut self, result: Option<Copied>) -> rusqlite::Result<()> {
+        match result {
+            Some(Copied::Nearly | Copied::Behind) => self.finish()?,
+            Some(Copied::Blocked | Copied::Failed) => self.is_blocked(Instant::now()),
+            None => {}
         }
-        if pages >= self.pages.saturating_mul(TOO_LONG) {
-            return copy(self.connection);
+        let log = checkpoint(self.connection, NOOP)?;
+        if log.frames < self.frames {
+            // A commit has begun at the beginning of the log: the readers have let it go.
+            self.is_complete(log.frames > 0);
         }
-        self.copier.begin();
+        self.frames = log.frames;
+        self.warn(log);
+        if self.wants_copying(log, Instant::now()) && !self.copier.begin() {
+            // Without the thread the writer copies by itself.
+            self.finish()?;
+        }
         Ok(())
+    }
+
+    fn wants_copying(&self, log: LogState, now: Instant) -> bool {
+        let Some(waiting_since) = self.status.waiting_since() else { return false };
+        match self.blocked {
+            Some(blocked) => now >= blocked.retry_at,
+            None => {
+                (log.frames >= self.pages && log.uncopied() > 0) || now >= waiting_since + self.longest_wait
+            }
+        }
+    }
+
+    /// Copies what is left and lets the log start over, without waiting for a reader.
+    fn finish(&mut self) -> rusqlite::Result<()> {
+        let is_too_long = self.frames > self.pages.saturating_mul(TOO_LONG);
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let done = checkpoint(self.connection, if is_too_long { TRUNCATE } else { RESTART });
+        self.connection.busy_timeout(self.patience)?;
+        let log = done?;
+        if log.is_busy {
+            self.is_blocked(Instant::now());
+        } else {
+            self.is_complete(false);
+            self.frames = log.frames;
+        }
+        Ok(())
+    }
+
+    fn is_complete(&mut self, has_commits: bool) {
+        self.blocked = None;
+        self.status.complete();
+        self.warning.end();
+        if has_commits {
+            self.status.committed();
+        }
+    }
+
+    /// Something keeps the log from starting over: tries again later, and less often the longer it lasts.
+    fn is_blocked(&mut self, now: Instant) {
+        let since = self.blocked.map_or(now, |blocked| blocked.since);
+        let (part, least, most) = RETRY;
+        let pause = (now.duration_since(since) / part).clamp(least, most);
+        self.blocked = Some(Blocked { since, retry_at: now + pause });
+    }
+
+    fn warn(&mut self, log: LogState) {
+        if let Some(blocked) = self.blocked {
+            let is_too_long = log.frames > self.pages.saturating_mul(TOO_LONG);
+            self.warning.consider(blocked.since, is_too_long);
+        }
     }
 }

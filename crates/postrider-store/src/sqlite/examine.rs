@@ -1,13 +1,16 @@
 //! A look at a file from outside, for a diagnosis: it changes nothing and disturbs no service that runs on it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
+use super::file_users::{self, FileUser};
 use super::open::{self, check_ours, sqlite_error, with_ending};
-use super::{BUSY_PATIENCE, SqliteStore, migrations};
+use super::open_files::FileFault;
+use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
 use crate::error::OpenError;
 use crate::seal::{MasterKey, Sealer};
 
@@ -25,6 +28,8 @@ pub struct Examined {
 impl SqliteStore {
     /// Looks at the file at `path`, which must be there, and whether `key`, where one is given, fits it.
     pub fn examine(path: &Path, key: Option<&MasterKey>) -> Result<Examined, OpenError> {
+        let path = &open::resolved(path);
+        preflight::check_place(path)?;
         // The operating system's own word on whether it could be written.
         drop(OpenOptions::new().write(true).open(path).map_err(|error| open::io_error(path, &error))?);
         let is_served = is_served(path)?;
@@ -35,6 +40,71 @@ impl SqliteStore {
         }
         Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served })
     }
+}
+
+/// A database's files beside a running service, and who uses them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileReport {
+    /// What happened to the files since the service opened them; `None` if nothing, or nobody can tell.
+    pub fault: Option<FileFault>,
+    /// The size of the write-ahead log.
+    pub log_bytes: u64,
+    /// How long the log has been ahead of the database, as their times of change say it; zero if it is not.
+    pub log_ahead: Duration,
+    /// Processes other than the service that read the database at this moment.
+    pub readers: Vec<FileUser>,
+    /// Processes other than the service that have the database open.
+    pub having_open: Vec<FileUser>,
+}
+
+impl SqliteStore {
+    /// Reports on the files of a database that a service runs on; `None` if none does. Opens nothing.
+    pub fn report_files(path: &Path) -> Result<Option<FileReport>, OpenError> {
+        let path = &open::resolved(path);
+        if !is_served(path)? {
+            return Ok(None);
+        }
+        let service = file_users::service(path);
+        let others = |users: Vec<FileUser>| {
+            users.into_iter().filter(|user| Some(user.pid) != service).collect::<Vec<_>>()
+        };
+        let log = std::fs::metadata(with_ending(path, "-wal")).ok();
+        let changed = |found: &Metadata| found.modified().ok();
+        let log_changed = log.as_ref().filter(|log| log.len() > 0).and_then(changed);
+        let database_changed = std::fs::metadata(path).ok().as_ref().and_then(changed);
+        let ahead = log_changed.zip(database_changed).map(|(log, database)| log.duration_since(database));
+        Ok(Some(FileReport {
+            fault: fault(path, service),
+            log_bytes: log.map_or(0, |log| log.len()),
+            log_ahead: ahead.and_then(Result::ok).unwrap_or_default(),
+            readers: others(file_users::readers(path)),
+            having_open: others(file_users::having_open(path)),
+        }))
+    }
+}
+
+/// Compares what the service has open with what is at the paths, as far as the system lets us see it.
+fn fault(path: &Path, service: Option<u32>) -> Option<FileFault> {
+    let service = service.filter(|pid| file_users::can_be_examined(*pid));
+    let is_other = |path: &Path| service.is_some_and(|pid| !file_users::has_open(pid, path));
+    if !path.exists() {
+        return Some(FileFault::DatabaseMissing(path.into()));
+    }
+    if is_other(path) {
+        return Some(FileFault::DatabaseReplaced(path.into()));
+    }
+    [with_ending(path, "-wal"), with_ending(path, "-shm")].into_iter().find_map(|path| {
+        if !path.exists() {
+            return Some(FileFault::LogMissing(path.into()));
+        }
+        is_other(&path).then(|| FileFault::LogReplaced(path.into()))
+    })
+}
+
+/// The version of the schema; 0 where the database has no table. Refuses a database of another program.
+pub(super) fn schema(path: &Path) -> Result<i64, OpenError> {
+    let connection = connect(path, is_served(path)?).map_err(|error| sqlite_error(path, error))?;
+    check_ours(path, &connection)
 }
 
 /// A connection that only reads.
@@ -71,7 +141,7 @@ fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<(), Ope
 }
 
 /// Whether somebody holds the lock beside the file. A shared lock, and for a moment only.
-fn is_served(path: &Path) -> Result<bool, OpenError> {
+pub(super) fn is_served(path: &Path) -> Result<bool, OpenError> {
     let file = match File::open(with_ending(path, ".lock")) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

@@ -66,6 +66,10 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.accepts.is_empty() && self.records.is_empty() && self.changes.is_empty()
+    }
+
     /// Whether there is a request in it whose rows alone take a while, as those of an event for hundreds of endpoints.
     pub(super) fn is_long(&self) -> bool {
         self.accepts.iter().any(|job| Size::of(&job.events).rows >= LONG_REQUEST)
@@ -101,7 +105,19 @@ struct Waiting {
     records_since: Option<Instant>,
     changes: VecDeque<ChangeJob>,
     writer_sleeps: bool,
+    /// Whether the writer has something else to do.
+    is_woken: bool,
     closed: bool,
+}
+
+/// What the writer does next.
+pub(super) enum Work {
+    /// A transaction.
+    Batch(Batch),
+    /// Nothing that anybody waits for: its own time has come, or it was woken.
+    Idle,
+    /// Nothing any more.
+    Closed,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -188,15 +204,29 @@ impl Inbox {
         *waiting = Waiting { closed: true, ..Waiting::default() };
     }
 
-    /// Waits for work and takes as much as fits into one transaction; none once closed and empty.
-    pub(super) fn next_batch(&self) -> Option<Batch> {
+    /// Lets an idle writer look after its own affairs.
+    pub(super) fn wake_writer(&self) {
+        let mut waiting = self.lock();
+        waiting.is_woken = true;
+        self.wake(waiting);
+    }
+
+    /// Waits for work, until `wake_at` if there is such a time, and takes as much as fits into one transaction.
+    pub(super) fn next_work(&self, wake_at: Option<Instant>) -> Work {
         let mut waiting = self.lock();
         while waiting.is_empty() {
             if waiting.closed {
-                return None;
+                return Work::Closed;
+            }
+            let left = wake_at.map(|at| at.saturating_duration_since(Instant::now()));
+            if std::mem::take(&mut waiting.is_woken) || left.is_some_and(|left| left.is_zero()) {
+                return Work::Idle;
             }
             waiting.writer_sleeps = true;
-            waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = match left {
+                None => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => self.wake.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
             waiting.writer_sleeps = false;
         }
         while let Some(patience) = waiting.patience() {
@@ -204,7 +234,8 @@ impl Inbox {
             waiting = self.wake.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner).0;
             waiting.writer_sleeps = false;
         }
-        Some(waiting.take_batch())
+        waiting.is_woken = false;
+        Work::Batch(waiting.take_batch())
     }
 
     /// Whether there is an event that waits to be accepted.

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
+use super::SqliteStore;
 use super::migrations::{self, Migrated};
 use crate::error::OpenError;
 use crate::figures::StoreFigures;
 use crate::seal::{MasterKey, Place, Sealer};
 
 /// Marks a file as one of ours (`PRAGMA application_id`): "PSTR".
-const APPLICATION_ID: i64 = 0x5053_5452;
+pub(super) const APPLICATION_ID: i64 = 0x5053_5452;
 /// Bytes per page of a new file.
 const PAGE_BYTES: i64 = 4_096;
 /// How many steps of SQLite's machine are counted at a time.
@@ -35,6 +36,8 @@ pub(super) struct FileLock {
 
 /// An opened file: locked, checked and migrated.
 pub(super) struct Opened {
+    /// The file itself, where the path is a symbolic link. SQLite puts the write-ahead log beside that.
+    pub(super) path: PathBuf,
     pub(super) lock: FileLock,
     pub(super) connection: Connection,
     pub(super) migrated: Migrated,
@@ -43,6 +46,8 @@ pub(super) struct Opened {
 /// Takes the lock, opens the file, refuses what is not ours and brings the schema up to date. Another program
 /// that holds the file is waited for as long as `patience`, now and for every later write.
 pub(super) fn open(path: &Path, patience: Duration) -> Result<Opened, OpenError> {
+    SqliteStore::check_path(path)?;
+    let path = &resolved(path);
     let lock = take_lock(path)?;
     touch(path)?;
     let connection = connect(path, patience).map_err(|e| sqlite_error(path, e))?;
@@ -53,7 +58,7 @@ pub(super) fn open(path: &Path, patience: Duration) -> Result<Opened, OpenError>
     let prepared =
         prepare_file(&connection).and_then(|()| migrations::run(&connection, version, APPLICATION_ID));
     let migrated = prepared.map_err(|e| sqlite_error(path, e))?;
-    Ok(Opened { lock, connection, migrated })
+    Ok(Opened { path: path.clone(), lock, connection, migrated })
 }
 
 /// Makes sure that the sealed values of this file open under `key`; a new file remembers the key's check value.
@@ -120,15 +125,16 @@ pub(super) fn configure_writer(
     connection: &Connection,
     cache_kib: u32,
     max_pages: Option<u32>,
+    log_limit: i64,
 ) -> rusqlite::Result<()> {
     if let Some(pages) = max_pages {
         connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }
-    // FULL: a commit has reached the disk when it returns. Checkpoints are made between batches by the writer
-    // itself, and the WAL never shrinks: a file that is reused spares the file system its own journal.
+    // FULL: a commit has reached the disk when it returns. Checkpoints are made between batches by the writer itself. The
+    // log is reused, which spares the file system its own journal, and gets shorter only if it had become very long.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", -1)?;
+    connection.pragma_update(None, "journal_size_limit", log_limit)?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
@@ -180,6 +186,13 @@ fn take_lock(path: &Path) -> Result<FileLock, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(e)) => Err(io_error(path, &e)),
     }
+}
+
+/// The file that a path names, through symbolic links, so that each name of a file leads to one lock and one log.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    let target = is_link.then(|| std::fs::canonicalize(path).ok()).flatten();
+    target.unwrap_or_else(|| path.to_owned())
 }
 
 /// A file beside the database, such as `postrider.db.lock` beside `postrider.db`.
@@ -234,18 +247,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_is_synced_and_the_log_never_shrinks() {
+    fn a_commit_is_synced_and_only_a_very_long_log_is_cut_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("postrider.db");
         let opened = open(&path, Duration::ZERO).unwrap();
-        configure_writer(&opened.connection, 64, None).unwrap();
+        configure_writer(&opened.connection, 64, None, 1_000_000).unwrap();
         let reader = connect_reader(&path, Duration::ZERO, 64, &Arc::default()).unwrap();
         let number = |connection: &Connection, name: &str| -> i64 {
             connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0)).unwrap()
         };
         assert_eq!(number(&opened.connection, "synchronous"), 2, "FULL");
         assert_eq!(number(&opened.connection, "wal_autocheckpoint"), 0);
-        assert_eq!(number(&opened.connection, "journal_size_limit"), -1);
+        assert_eq!(number(&opened.connection, "journal_size_limit"), 1_000_000);
         assert_eq!(number(&opened.connection, "cache_size"), -64);
         assert_eq!(number(&reader, "cache_size"), -64);
         for connection in [&opened.connection, &reader] {

@@ -46,6 +46,8 @@ fn every_query_finds_its_rows_through_the_index_made_for_it() {
                 "SEARCH ready_listed USING PRIMARY KEY (endpoint_no=? AND seq<?)",
             ],
         ),
+        (size::OLDEST_AUDIT, &["SCAN audit"]),
+        (size::OLDEST_IDEMPOTENCY, &["SCAN kept_answers USING INDEX kept_answers_age"]),
         (pending::COUNT_READY, &["SCAN ready_listed"]),
         (pending::UNLISTED_READY, &["SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>?)"]),
         (pending::COUNT_WAITING, &["SCAN deliveries USING INDEX deliveries_waiting"]),

@@ -13,25 +13,32 @@ pub(super) const ENDS_OF_EVENTS: &str = "SELECT (SELECT min(seq) FROM events), (
 pub(super) const ENDS_OF_DELIVERIES: &str =
     "SELECT (SELECT min(seq) FROM deliveries), (SELECT max(seq) FROM deliveries)";
 pub(super) const OLDEST_EVENT: &str = "SELECT created_at FROM events ORDER BY seq LIMIT 1";
+pub(super) const OLDEST_AUDIT: &str = "SELECT at FROM audit ORDER BY no LIMIT 1";
+pub(super) const OLDEST_IDEMPOTENCY: &str = "SELECT kept_at FROM kept_answers ORDER BY kept_at LIMIT 1";
 
 pub(super) fn read(connection: &Connection, path: &Path) -> rusqlite::Result<StoreSize> {
     let number = |name: &str| -> rusqlite::Result<u64> {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
     };
     let page_bytes = number("page_size")?;
-    let oldest = connection.prepare_cached(OLDEST_EVENT)?.query_row([], |row| time(row, 0)).optional()?;
+    let oldest = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| time(row, 0)).optional();
     Ok(StoreSize {
         database_bytes: number("page_count")?.saturating_mul(page_bytes),
         // Where it can't be looked at, its length is not known; that is no reason to tell nothing.
         write_ahead_bytes: std::fs::metadata(with_ending(path, "-wal")).ok().map(|file| file.len()),
         free_bytes: Some(number("freelist_count")?.saturating_mul(page_bytes)),
         tables: Vec::new(),
-        oldest_event_at: oldest,
+        oldest_event_at: oldest(OLDEST_EVENT)?,
         about: AboutRows {
             events: Some(span(connection, ENDS_OF_EVENTS)?),
             deliveries: Some(span(connection, ENDS_OF_DELIVERIES)?),
             attempts: None,
         },
+        oldest_audit_at: oldest(OLDEST_AUDIT)?,
+        oldest_idempotency_at: oldest(OLDEST_IDEMPOTENCY)?,
+        // The writer knows.
+        checkpoint_age: None,
+        server: None,
     })
 }
 

@@ -38,7 +38,7 @@ use crate::model::{
 
 impl SqliteStore {
     /// Hands a change to the writer and waits for its commit.
-    async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
+    pub(super) async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Context<'_>) -> Result<T, NotMade> + Send + 'static,
@@ -336,7 +336,8 @@ impl Store for SqliteStore {
 
     async fn size(&self) -> Result<StoreSize, StoreError> {
         let path = Arc::clone(&self.path);
-        self.readers.read(move |connection| size::read(connection, &path)).await
+        let size = self.readers.read(move |connection| size::read(connection, &path)).await?;
+        Ok(StoreSize { checkpoint_age: Some(self.checkpoints.age()), ..size })
     }
 
     fn figures(&self) -> Option<Arc<StoreFigures>> {

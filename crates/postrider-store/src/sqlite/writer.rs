@@ -12,11 +12,12 @@ use rusqlite::Connection;
 
 use super::answers::{Accepted, Others, Recorded};
 use super::changes::{Context, Verdict, concerns_one_job};
-use super::checkpoint::{Checkpoints, Copier};
+use super::checkpoint::Checkpoints;
 use super::hot::{Hot, Numbers};
-use super::inbox::{AcceptJob, Batch, Inbox};
+use super::inbox::{AcceptJob, Batch, Inbox, Work};
 use super::kept;
 use super::late_lists::LateLists;
+use super::open_files::OpenFiles;
 use super::ready_list::ReadyList;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
@@ -34,6 +35,7 @@ pub(super) struct Writer<'c> {
     checkpoints: Checkpoints<'c>,
     late_lists: LateLists<'c>,
     ready_list: ReadyList<'c>,
+    files: OpenFiles,
     figures: Arc<StoreFigures>,
     /// Whether the last transaction failed, so that an outage is told once and not per batch.
     is_failing: bool,
@@ -71,7 +73,8 @@ impl<'c> Writer<'c> {
     pub(super) fn new(
         connection: &'c Connection,
         sealer: Arc<Sealer>,
-        checkpoints: (Copier, u32),
+        checkpoints: Checkpoints<'c>,
+        files: OpenFiles,
         list_after: (u32, u32),
         figures: Arc<StoreFigures>,
     ) -> rusqlite::Result<Self> {
@@ -89,9 +92,10 @@ impl<'c> Writer<'c> {
             sealer,
             numbers,
             versions,
-            checkpoints: Checkpoints::new(connection, checkpoints.0, checkpoints.1)?,
+            checkpoints,
             late_lists: LateLists::new(connection, list_after.0)?,
             ready_list: ReadyList::new(connection, list_after.1, &numbers)?,
+            files,
             figures,
             is_failing: false,
         })
@@ -100,7 +104,15 @@ impl<'c> Writer<'c> {
     /// Works until the inbox is closed and empty.
     pub(super) fn run(&mut self, inbox: &Inbox) {
         let mut late = None;
-        while let Some(batch) = inbox.next_batch() {
+        loop {
+            let batch = match inbox.next_work(self.checkpoints.wake_at()) {
+                Work::Batch(batch) => batch,
+                Work::Idle => {
+                    self.checkpoints.when_idle();
+                    continue;
+                }
+                Work::Closed => break,
+            };
             let is_long = batch.is_long();
             let committed = self.process(batch);
             let before = late.take();
@@ -123,6 +135,10 @@ impl<'c> Writer<'c> {
 
     /// Commits a batch; those of one that can't be committed are told so.
     fn process(&mut self, mut batch: Batch) -> Option<Committed> {
+        self.refuse_without_files(&mut batch);
+        if batch.is_empty() {
+            return None;
+        }
         let (began, requests) =
             (Instant::now(), batch.accepts.len() + batch.records.len() + batch.changes.len());
         let mut outcome = self.transact(&mut batch, Care::Together);
@@ -131,11 +147,12 @@ impl<'c> Writer<'c> {
         }
         self.figures.committed(began.elapsed(), requests, outcome.is_ok());
         match outcome {
-            Ok(answers) => {
+            Ok(mut answers) => {
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("the store can be written again");
                 }
-                self.note_versions(answers.versions);
+                self.note_versions(std::mem::take(&mut answers.versions));
+                self.doubt_without_files(&mut answers.accepts);
                 Some(Committed { batch, accepts: answers.accepts, records: answers.records })
             }
             Err(error) => {
@@ -146,6 +163,38 @@ impl<'c> Writer<'c> {
                 None
             }
         }
+    }
+
+    /// Answers everything but outcomes with what happened to the database's files. Outcomes are recorded all the same: the
+    /// files may come back.
+    fn refuse_without_files(&mut self, batch: &mut Batch) {
+        if batch.changes.is_empty() && !self.files.is_faulty() {
+            // Events are looked after when they are committed.
+            return;
+        }
+        if let Err(fault) = self.files.check() {
+            let records = std::mem::take(&mut batch.records);
+            refuse(std::mem::replace(batch, Batch { records, ..Batch::default() }), &fault);
+            self.checkpoints.rescue();
+        }
+    }
+
+    /// Takes back the answers to events that were committed to a file that is not the one at its path: they may be lost.
+    fn doubt_without_files(&mut self, accepts: &mut [Accepted]) {
+        if !self.files.is_faulty() && accepts.is_empty() {
+            return;
+        }
+        if let Err(fault) = self.files.check() {
+            for accepted in accepts.iter_mut().filter(|accepted| accepted.is_ok()) {
+                *accepted = Err(AcceptError::Unavailable(Box::new(fault.clone())));
+            }
+            self.checkpoints.rescue();
+        }
+    }
+
+    /// Whether somebody else's files are at the paths of ours.
+    pub(super) fn files_are_replaced(&self) -> bool {
+        self.files.are_replaced()
     }
 
     /// Runs a batch in one transaction. An error has undone all of it.
@@ -283,7 +332,7 @@ fn guarded<T>(
 }
 
 /// Tells everyone in a batch that it was not committed.
-fn refuse(batch: Batch, why: &NotCommitted) {
+fn refuse(batch: Batch, why: &(impl std::error::Error + Clone + Send + Sync + 'static)) {
     let mut others = Others::with_room_for(batch.accepts.len(), batch.records.len());
     for job in batch.accepts {
         others.accept(job.reply, Err(AcceptError::Unavailable(Box::new(why.clone()))));
@@ -296,3 +345,6 @@ fn refuse(batch: Batch, why: &NotCommitted) {
         job.change.answer(Some(StoreError::Unavailable(Box::new(why.clone()))));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,19 @@ impl Place {
         Self { folder, path, key: MasterKey::generate(), ticks: AtomicI64::new(1_500_381_476_000) }
     }
 
+    /// A folder with copies of the files of another one, as a crash at this moment would leave them.
+    #[allow(dead_code, reason = "not every test that includes this file copies one")]
+    pub(crate) fn new_beside(other: &Self) -> Self {
+        let new = Self { key: other.key.clone(), ..Self::new() };
+        for ending in ["", "-wal"] {
+            let name = format!("postrider.db{ending}");
+            let copied = std::fs::copy(other.folder.path().join(&name), new.folder.path().join(&name));
+            assert!(copied.is_ok() || !ending.is_empty(), "{copied:?}");
+        }
+        new
+    }
+
+    #[allow(dead_code, reason = "not every test that includes this file takes the defaults")]
     pub(crate) fn open(&self) -> SqliteStore {
         self.open_with(SqliteOptions::default())
     }

@@ -13,6 +13,8 @@ use crate::store_url::StoreUrl;
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// A server whose clock differs by more than this makes retries early or late.
 const CLOCK_TOLERANCE_MS: i64 = 1_000;
+/// A transaction that is open for longer than this makes tables grow.
+const OLD_TRANSACTION: Duration = Duration::from_secs(900);
 /// A round trip that takes longer than this is on the way of every event.
 const SLOW_ROUND_TRIP_MS: i64 = 10;
 
@@ -34,6 +36,7 @@ pub(super) async fn examine(config: &Config, url: &str, key: Option<&MasterKey>,
             standby(&found, findings);
             connections(&found, config.database.connections, findings);
             clock(&found, findings);
+            transactions(url, findings).await;
         }
     }
 }
@@ -121,6 +124,31 @@ fn connections(found: &Examined, pool: usize, findings: &mut Findings) {
         room if room < nodes => findings.problem("connections", text, advice),
         room if room == nodes => findings.warning("connections", format!("{text}, and no more"), advice),
         _ => findings.good("connections", text),
+    }
+}
+
+/// Whether a transaction keeps the server from reusing the room of deleted rows.
+async fn transactions(url: &str, findings: &mut Findings) {
+    let state = match tokio::time::timeout(ANSWER_WITHIN, PostgresStore::server_state(url)).await {
+        Ok(Ok(state)) => state,
+        Ok(Err(error)) => {
+            let advice = "see whether the user may read pg_stat_activity";
+            return findings.warning("transactions", format!("they can't be listed: {error}"), advice);
+        }
+        Err(_late) => return,
+    };
+    let dead = state.dead_rows;
+    match state.oldest_transaction.filter(|oldest| oldest.age > OLD_TRANSACTION) {
+        Some(oldest) => findings.warning(
+            "transactions",
+            format!(
+                "one has been open for {} minutes by {}; {dead} dead rows",
+                oldest.age.as_secs() / 60,
+                oldest.holder
+            ),
+            "end it: until then no row that is deleted gives its room back (pg_terminate_backend, ROLLBACK PREPARED)",
+        ),
+        None => findings.good("transactions", format!("none is open for long; {dead} dead rows")),
     }
 }
 

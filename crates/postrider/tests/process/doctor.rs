@@ -70,6 +70,18 @@ fn a_wrong_setting_a_wrong_key_and_a_taken_port_are_problems() {
 }
 
 #[test]
+fn a_master_key_without_its_database_is_a_warning_unless_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    Service::start(folder.path(), &[]).terminate();
+    std::fs::remove_file(folder.path().join("postrider.db")).unwrap();
+    let (code, found) = doctor(folder.path(), &["--listen", "127.0.0.1:0"]);
+    assert_eq!((code, check(&found, "store").0), (Some(0), "warning"), "{found}");
+    assert!(check(&found, "store").1.contains("its master key postrider.key exists"), "{found}");
+    let named = ["--listen", "127.0.0.1:0", "--master-key-file", "postrider.key"];
+    assert_eq!(check(&doctor(folder.path(), &named).1, "store").0, "good");
+}
+
+#[test]
 fn an_open_guard_is_a_warning_and_a_name_that_is_not_found_a_problem() {
     let folder = tempfile::tempdir().unwrap();
     let flags =

@@ -85,3 +85,44 @@ fn on_a_full_disk_ingest_says_503_what_is_durable_is_delivered_and_it_recovers_b
     let times = said.matches("requests are refused").count();
     assert!((1..=4).contains(&times), "an outage is told now and then: {said}");
 }
+
+/// A commit of which a part reached the file, and then the process ends: what had a 202 is delivered, what had a 503 may be.
+#[test]
+fn what_was_accepted_while_commits_failed_half_way_is_delivered_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::open();
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    let account = service.account();
+    let endpoint = service.endpoint(&account, &receiver.url())["id"].as_str().unwrap().to_owned();
+    assert_eq!(service.post(&format!("/v1/endpoints/{endpoint}/pause"), "").unwrap().0, 200);
+    let log = folder.path().join("postrider.db-wal");
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    for round in 0..40_u64 {
+        // From one page of the commit to its last one.
+        let length = std::fs::metadata(&log).unwrap().len();
+        limit_files(&service, &(length + 2_000 * (1 + round % 12)).to_string());
+        for _ in 0..4 {
+            let (status, answer) = service.post("/v1/events", &event(&account)).unwrap();
+            match status {
+                202 => accepted.push(answer["id"].as_str().unwrap().to_owned()),
+                503 => refused += 1,
+                _ => panic!("{status} {answer}"),
+            }
+        }
+        limit_files(&service, "unlimited");
+        wait_until("it takes events again", || {
+            let (status, answer) = service.post("/v1/events", &event(&account)).unwrap();
+            accepted.extend((status == 202).then(|| answer["id"].as_str().unwrap().to_owned()));
+            status == 202
+        });
+    }
+    assert!(refused >= 20 && accepted.len() >= 40, "{refused} refused, {} accepted", accepted.len());
+    let length = std::fs::metadata(&log).unwrap().len();
+    limit_files(&service, &(length + 6_000).to_string());
+    drop(service.post("/v1/events", &event(&account)));
+    service.kill();
+
+    let service = Service::start(folder.path(), &["--allow-nets", "127.0.0.0/8"]);
+    assert_eq!(service.post(&format!("/v1/endpoints/{endpoint}/resume"), "").unwrap().0, 200);
+    receiver.wait(PATIENCE, |arrived| accepted.iter().all(|guid| arrived.contains_key(guid)));
+}

@@ -38,3 +38,5 @@ mod scripted;
 mod service;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod store_files;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::receiver::Receiver;
-use crate::service::{OPERATOR_KEY, Service, event, postrider, run};
+use crate::service::{OPERATOR_KEY, Service, event, postrider, run, serve};
 
 /// Runs `serve`, which must fail; gives its one line.
 fn refused(folder: &Path, flags: &[&str]) -> String {
@@ -87,6 +87,70 @@ fn a_damaged_file_a_missing_key_and_a_wrong_key_are_one_clear_line_each() {
         .unwrap();
     assert!(refused(folder.path(), &["--master-key-file", "other.key"]).contains("does not fit"));
     assert!(refused(folder.path(), &["--master-key-file", "gone.key"]).contains("is missing"));
+}
+
+#[test]
+fn a_wrong_store_is_named_as_such_by_every_command_and_nothing_is_made_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("sub")).unwrap();
+    std::fs::write(at("notes.txt"), "just some notes\n").unwrap();
+    std::fs::write(at("lost.db-wal"), "a log of another life").unwrap();
+    std::os::unix::fs::symlink("gone.db", at("link.db")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+    let before = std::fs::read_dir(folder.path()).unwrap().count();
+    for (store, cause) in [
+        ("sub", "sub is a folder; name a file in it"),
+        ("sqlite:./", "./ is a folder; name a file in it"),
+        ("notes.txt", "notes.txt is not a SQLite database"),
+        ("missing/x.db", "the folder missing doesn't exist; create it"),
+        ("notes.txt/x.db", "notes.txt is not a folder"),
+        ("link.db", "is a symbolic link to gone.db, which doesn't exist"),
+        ("fifo", "fifo is a FIFO, not a file"),
+        ("/dev/null", "/dev/null is a device, not a file"),
+        ("/sys/kernel/x.db", "the folder /sys/kernel can't be written"),
+        ("lost.db", "its write-ahead log lost.db-wal is there"),
+        ("", "--store is \"\""),
+    ] {
+        let mut said = vec![refused(folder.path(), &["--store", store])];
+        let mut migrate = postrider(folder.path());
+        migrate.args(["migrate", "--store", store]);
+        said.push(run(migrate).2);
+        let mut doctor = postrider(folder.path());
+        doctor.args(["doctor", "--listen", "127.0.0.1:0", "--resolve", "localhost", "--store", store]);
+        let (code, out, err) = run(doctor);
+        assert_eq!(code, Some(1), "{out}{err}");
+        said.push(out.lines().find(|line| line.contains('✗')).unwrap_or_default().to_owned());
+        for said in said {
+            assert!(said.contains(cause) && !said.contains("key"), "{store}: {said}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before, "nothing was made");
+}
+
+#[test]
+fn a_master_key_without_its_database_is_warned_of_unless_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let warning = "the master key exists but its database doesn't";
+    let said = |flags: &[&str]| {
+        let (mut log, its_log) = std::io::pipe().unwrap();
+        let mut command = serve(folder.path());
+        command.args(["--log-level", "warn"]).args(flags).stderr(its_log);
+        Service::wait_for(command).terminate();
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut log, &mut said).unwrap();
+        said
+    };
+    assert!(!said(&[]).contains(warning), "the first start makes both");
+    std::fs::remove_file(folder.path().join("postrider.db")).unwrap();
+    let again = said(&[]);
+    assert!(again.contains(warning) && again.contains("postrider.key"), "{again}");
+    assert!(!said(&[]).contains(warning), "now they are both there");
+    std::fs::remove_file(folder.path().join("postrider.db")).unwrap();
+    assert!(
+        !said(&["--master-key-file", "postrider.key"]).contains(warning),
+        "a package makes the key first"
+    );
 }
 
 #[test]

@@ -40,6 +40,26 @@ fn events(count: usize) -> AcceptJob {
     AcceptJob { events: events.collect(), keep: None, reply: oneshot::channel().0 }
 }
 
+fn next_batch(inbox: &Inbox) -> Batch {
+    match inbox.next_work(None) {
+        Work::Batch(batch) => batch,
+        Work::Idle | Work::Closed => panic!("something waits"),
+    }
+}
+
+#[test]
+fn an_idle_writer_is_woken_for_its_own_affairs_and_never_while_somebody_waits() {
+    let inbox = Inbox::new(LIMITS);
+    assert!(matches!(inbox.next_work(Some(Instant::now())), Work::Idle), "its time has come");
+    inbox.wake_writer();
+    assert!(matches!(inbox.next_work(None), Work::Idle));
+    inbox.wake_writer();
+    inbox.accept(events(1)).expect("it is open");
+    assert_eq!(next_batch(&inbox).accepts.len(), 1);
+    inbox.close();
+    assert!(matches!(inbox.next_work(None), Work::Closed), "it was not woken for a second time");
+}
+
 #[test]
 fn a_few_outcomes_wait_a_moment_for_an_event_and_anything_else_ends_that() {
     let patience = |rows: usize, also: fn(&Inbox)| {
@@ -56,7 +76,7 @@ fn a_few_outcomes_wait_a_moment_for_an_event_and_anything_else_ends_that() {
     let inbox = Inbox::new(LIMITS);
     let began = Instant::now();
     inbox.record(outcomes(1)).expect("it is open");
-    let batch = inbox.next_batch().expect("it is open");
+    let batch = next_batch(&inbox);
     assert_eq!((batch.records.len(), batch.accepts.len()), (1, 0));
     assert!(began.elapsed() >= RECORD_PATIENCE, "nobody came");
     assert_eq!(inbox.lock().patience(), None, "nothing waits");
@@ -69,10 +89,10 @@ fn outcomes_never_make_a_commit_much_longer_than_its_events_do() {
         inbox.record(outcomes(BATCH_RECORDS / 2)).expect("it is open");
     }
     let rows = |batch: &Batch| batch.records.iter().map(RecordJob::rows).sum::<usize>();
-    assert_eq!(rows(&inbox.next_batch().expect("it is open")), BATCH_RECORDS);
+    assert_eq!(rows(&next_batch(&inbox)), BATCH_RECORDS);
     inbox.accept(events(2 * BATCH_RECORDS)).expect("it is open");
-    let batch = inbox.next_batch().expect("it is open");
+    let batch = next_batch(&inbox);
     assert_eq!((batch.accepts.len(), rows(&batch)), (1, 2 * BATCH_RECORDS), "as many as it accepts");
-    assert_eq!(rows(&inbox.next_batch().expect("it is open")), BATCH_RECORDS);
+    assert_eq!(rows(&next_batch(&inbox)), BATCH_RECORDS);
     assert_eq!(inbox.lock().record_rows, 0);
 }
