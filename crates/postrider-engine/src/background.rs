@@ -65,7 +65,7 @@ pub(crate) async fn find_due(inner: Arc<Inner>) {
             look_again(&inner).await;
         }
         if let Err(error) = read_due(&inner).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "due retries could not be read");
+            tracing::error!(error = &error as &dyn std::error::Error, "failed to read due retries; retrying");
         }
         // Whichever comes first; being woken early only means looking once more.
         drop(tokio::time::timeout(DUE_EVERY, inner.due.notified()).await);

@@ -148,5 +148,5 @@ fn smaller(refused: &RecordBatch) -> Option<impl Iterator<Item = RecordBatch> + 
 }
 
 fn log_failure(error: &StoreError) {
-    tracing::error!(error = error as &dyn std::error::Error, "outcomes could not be recorded; trying again");
+    tracing::error!(error = error as &dyn std::error::Error, "failed to record outcomes; retrying");
 }

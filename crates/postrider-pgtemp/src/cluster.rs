@@ -245,6 +245,29 @@ impl Cluster {
         })
     }
 
+    /// Stops all of its processes where they are, as a machine that hangs would; connections stay.
+    ///
+    /// # Errors
+    /// If the server is not running.
+    pub fn freeze(&self) -> Result<(), ClusterError> {
+        self.signal_all(Signal::STOP)
+    }
+
+    /// Ends [`Cluster::freeze`].
+    ///
+    /// # Errors
+    /// If the server is not running.
+    pub fn thaw(&self) -> Result<(), ClusterError> {
+        self.signal_all(Signal::CONT)
+    }
+
+    fn signal_all(&self, which: Signal) -> Result<(), ClusterError> {
+        let postmaster = self.pid().ok_or(ClusterError::Wrong("is not running"))?;
+        signal(postmaster, which);
+        processes::children_of(postmaster).into_iter().for_each(|child| signal(child, which));
+        Ok(())
+    }
+
     fn end(&self, how: impl FnOnce(u32)) -> Result<(), ClusterError> {
         let mut server = self.server();
         let Some(mut child) = server.take() else { return Err(ClusterError::Wrong("is not running")) };

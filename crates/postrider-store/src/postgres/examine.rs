@@ -21,8 +21,14 @@ pub struct Examined {
     pub key_fits: Option<bool>,
     /// Whether the user may make the tables.
     pub may_create: bool,
-    /// Whether the server only follows another, so that nothing can be written.
-    pub is_replica: bool,
+    /// Whether nothing can be written: the server follows another, or was set to read-only.
+    pub is_read_only: bool,
+    /// The database's encoding; another than `UTF8` is refused by `serve`.
+    pub encoding: String,
+    /// Our tables on which the user lacks a right that `serve` needs.
+    pub without_rights: Vec<String>,
+    /// Our tables that another session has locked so that nothing can be written to them, and which session that is.
+    pub locked: Vec<(String, String)>,
     /// The server's own default; this store's connections set theirs to `on`.
     pub synchronous_commit: String,
     /// Whether what is committed is brought to the disk at all.
@@ -46,7 +52,7 @@ pub struct Examined {
 }
 
 /// Everything that one row can tell.
-const SERVER: &str = "SELECT current_setting('server_version'), pg_is_in_recovery(), \
+const SERVER: &str = "SELECT current_setting('server_version'), current_setting('transaction_read_only')::bool, \
     current_setting('synchronous_commit'), \
     current_setting('fsync')::bool, current_setting('full_page_writes')::bool, \
     current_setting('synchronous_standby_names'), \
@@ -56,7 +62,41 @@ const SERVER: &str = "SELECT current_setting('server_version'), pg_is_in_recover
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), \
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), \
     coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), \
-    to_regclass('postrider_schema') IS NOT NULL";
+    to_regclass('postrider_schema') IS NOT NULL, current_setting('server_encoding')";
+
+/// Tables of ours on which a right is missing.
+const WITHOUT_RIGHTS: &str = "SELECT c.relname::text FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = ANY($1)
+        AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+            AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+    ORDER BY c.relname";
+/// Tables of ours that a session holds in a mode that keeps writers out.
+const LOCKED: &str = "SELECT c.relname::text, 'process ' || l.pid
+        || coalesce(' (' || coalesce(nullif(a.application_name, ''), a.usename) || ')', '')
+        || coalesce(', for ' || extract(epoch FROM clock_timestamp() - a.xact_start)::bigint || ' s', '')
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.locktype = 'relation' AND c.relnamespace = current_schema()::regnamespace
+        AND c.relname = ANY($1) AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    ORDER BY c.relname, l.pid";
+/// The tables that accepting, sending and recording need.
+const TABLES: &[&str] = &[
+    "accounts",
+    "account_keys",
+    "attempts",
+    "cancelled_elsewhere",
+    "configuration",
+    "deliveries",
+    "endpoints",
+    "events",
+    "kept_answers",
+    "leases",
+    "meta",
+    "nodes",
+    "pages",
+    "queue",
+    "replays",
+];
 
 impl PostgresStore {
     /// Looks at the database that `url` names and at its server, and whether `key`, where one is given, fits.
@@ -75,7 +115,10 @@ impl PostgresStore {
             newest_schema: migrations::NEWEST,
             key_fits: None,
             may_create: row.get(8),
-            is_replica: row.get(1),
+            is_read_only: row.get(1),
+            encoding: row.get(11),
+            without_rights: Vec::new(),
+            locked: Vec::new(),
             synchronous_commit: row.get(2),
             fsync: row.get(3),
             full_page_writes: row.get(4),
@@ -88,6 +131,15 @@ impl PostgresStore {
             is_encrypted: row.get(9),
         };
         if row.get(10) {
+            let tables: Vec<&str> = TABLES.to_vec();
+            let without_rights = client.query(WITHOUT_RIGHTS, &[&tables]).await?;
+            examined.without_rights = without_rights.iter().map(|row| row.get(0)).collect();
+            let locked = client.query(LOCKED, &[&tables]).await?;
+            examined.locked = locked.iter().map(|row| (row.get(0), row.get(1))).collect();
+            if !examined.locked.is_empty() || !examined.without_rights.is_empty() {
+                // Whoever reads our tables now would wait for the lock, or be refused.
+                return Ok(examined);
+            }
             of_ours(&client, key, &mut examined).await?;
         }
         Ok(examined)

@@ -118,7 +118,7 @@ impl Keeper {
             let mut has_taken_over = false;
             for no in lapsed {
                 if nodes::take_over(&self.shared, no, self.lapse).await? {
-                    tracing::warn!(node = no, "a node has not been heard of; what it left is taken over");
+                    tracing::warn!(node = no, "node timed out; taking over its deliveries");
                     has_taken_over = true;
                 }
             }
@@ -156,7 +156,11 @@ impl Keeper {
             now
         };
         self.steady_since = None;
-        tracing::warn!(before, now, "this node was taken for dead; it starts over under a new number");
+        tracing::warn!(
+            before,
+            now,
+            "this node was declared dead by another; it starts over under a new number"
+        );
         // Told at once: what follows may fail, and the next time only that is made good for.
         self.shared.tell(|news| news.started_over = true);
         nodes::beat(&self.shared, self.lapse).await?;
@@ -241,9 +245,9 @@ impl Keeper {
         match failed {
             Some(error) if !was_failing => {
                 let error = error as &dyn std::error::Error;
-                tracing::error!(error, "this node can't say that it lives; it keeps trying");
+                tracing::error!(error, "heartbeat failed; retrying");
             }
-            None if was_failing => tracing::info!("this node can say again that it lives"),
+            None if was_failing => tracing::info!("heartbeats succeed again"),
             _ => {}
         }
     }

@@ -25,11 +25,11 @@ pub(super) async fn run(shared: Arc<Shared>, config: Config, tls: Tls) {
     loop {
         match listen(&shared, &config, &tls, &mut pause).await {
             Ok(()) => {
-                tracing::warn!("the connection that listens for other nodes has ended; making it again")
+                tracing::warn!("listener connection closed; reconnecting")
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the connection that listens for other nodes does not work");
+                tracing::warn!(error, "listener connection failed; reconnecting");
             }
         }
         tokio::time::sleep(pause).await;

@@ -19,7 +19,7 @@ pub(super) enum Failed {
     #[error(transparent)]
     Refused(#[from] StoreError),
     /// The database's.
-    #[error("the database said no")]
+    #[error("the database returned an error")]
     Database(#[from] tokio_postgres::Error),
     /// There is no connection.
     #[error("no connection to the database: {}", session::pool_error(.0))]

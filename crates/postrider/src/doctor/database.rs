@@ -43,9 +43,29 @@ pub(super) async fn examine(config: &Config, url: &str, key: Option<&MasterKey>,
 
 fn schema(store: &StoreUrl, found: &Examined, has_key: bool, findings: &mut Findings) {
     let shown = format!("{store}: PostgreSQL {}", found.version);
-    if found.is_replica {
+    if found.is_read_only {
         let advice = "name the primary, or several hosts: then the one that can be written is taken";
-        return findings.problem("store", format!("{shown}, which is a read-only standby"), advice);
+        let what = "which is read-only (a standby, or default_transaction_read_only is on)";
+        return findings.problem("store", format!("{shown}, {what}"), advice);
+    }
+    if found.encoding != "UTF8" {
+        let advice = "create a database with ENCODING 'UTF8' TEMPLATE template0, and restore into it";
+        let text = format!("{shown}: the database has the encoding {}", found.encoding);
+        return findings.problem("store", text, advice);
+    }
+    if !found.without_rights.is_empty() {
+        let text = format!("{shown}: the user lacks rights on {}", found.without_rights.join(", "));
+        let advice = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO …, or make the user their owner";
+        return findings.problem("store", text, advice);
+    }
+    if let Some((table, by)) = found.locked.first() {
+        let text =
+            format!("{shown}: the table {table} is locked by {by}; events are refused until the lock goes");
+        return findings.problem(
+            "store",
+            text,
+            "end that transaction, or its session with pg_terminate_backend",
+        );
     }
     if found.key_fits == Some(false) {
         let advice = "name the key file that the other nodes have, with --master-key-file";
@@ -111,8 +131,8 @@ fn standby(found: &Examined, findings: &mut Findings) {
 
 /// Whether the server has room for every node's pool.
 fn connections(found: &Examined, pool: usize, findings: &mut Findings) {
-    // One more, which listens.
-    let pool = i64::try_from(pool + 1).unwrap_or(i64::MAX);
+    // Two more: one listens, one asks what became of the others' statements.
+    let pool = i64::try_from(pool + 2).unwrap_or(i64::MAX);
     let nodes = found.alive_nodes.max(1);
     let room = found.max_connections / pool;
     let text = format!(

@@ -4,6 +4,7 @@
 mod commands;
 #[cfg(test)]
 mod crash;
+mod database_faults;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]

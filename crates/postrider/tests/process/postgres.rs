@@ -21,7 +21,7 @@ fn refused(folder: &Path, flags: &[&str]) -> String {
     lines[0].to_owned()
 }
 
-fn doctor(folder: &Path, store: &str) -> (Option<i32>, Value) {
+pub(crate) fn doctor(folder: &Path, store: &str) -> (Option<i32>, Value) {
     let mut command = postrider(folder);
     command.args(["doctor", "--json", "--resolve", "localhost", "--listen", "127.0.0.1:0", "--store", store]);
     command.args(["--master-key-file", "postrider.key"]);
@@ -29,7 +29,7 @@ fn doctor(folder: &Path, store: &str) -> (Option<i32>, Value) {
     (code, serde_json::from_str(&out).unwrap_or_else(|why| panic!("{why}: {out}{err}")))
 }
 
-fn check<'a>(found: &'a Value, area: &str) -> (&'a str, &'a str) {
+pub(crate) fn check<'a>(found: &'a Value, area: &str) -> (&'a str, &'a str) {
     let checks = found["checks"].as_array().unwrap();
     let check =
         checks.iter().find(|check| check["area"] == area).unwrap_or_else(|| panic!("{area}: {found}"));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Object;
+use tokio_postgres::Client;
 
 use crate::model::{OldTransaction, ServerState};
 use crate::postgres::connect::{self, ConnectError};
@@ -26,7 +26,7 @@ const OLDEST_TRANSACTION: &str = "SELECT age, holder FROM (
 const DEAD_ROWS: &str = "SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables
     WHERE schemaname = current_schema()";
 
-pub(super) async fn read(client: &Object) -> Result<ServerState, tokio_postgres::Error> {
+pub(super) async fn read(client: &Client) -> Result<ServerState, tokio_postgres::Error> {
     let oldest = client.query_opt(OLDEST_TRANSACTION, &[]).await?;
     let dead: i64 = client.query_one(DEAD_ROWS, &[]).await?.get(0);
     let oldest_transaction = oldest.map(|row| OldTransaction {
@@ -41,7 +41,7 @@ impl PostgresStore {
     pub async fn server_state(url: &str) -> Result<ServerState, ConnectError> {
         let options = PostgresOptions::default();
         let (config, tls) = connect::config(url, &options)?;
-        let client = connect::pool(config, tls, &options)?.get().await?;
+        let client = connect::plain(&config, &tls, options.patience).await?;
         Ok(read(&client).await?)
     }
 }
@@ -59,7 +59,7 @@ mod tests {
         let options = PostgresOptions::default();
         let (mut config, tls) = connect::config(&url, &options).unwrap();
         config.application_name("a forgotten shell");
-        let other = connect::pool(config, tls, &options).unwrap().get().await.unwrap();
+        let other = connect::plain(&config, &tls, options.patience).await.unwrap();
         other.batch_execute("BEGIN; SELECT txid_current()").await.unwrap();
         let pid: i32 = other.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
         let oldest = PostgresStore::server_state(&url).await.unwrap().oldest_transaction.unwrap();
@@ -74,7 +74,7 @@ mod tests {
         let url = Cluster::shared().database().unwrap();
         let options = PostgresOptions::default();
         let (config, tls) = connect::config(&url, &options).unwrap();
-        let client = connect::pool(config, tls, &options).unwrap().get().await.unwrap();
+        let client = connect::plain(&config, &tls, options.patience).await.unwrap();
         let made = "CREATE TABLE made AS SELECT generate_series(1, 1000) AS n; DELETE FROM made";
         client.batch_execute(made).await.unwrap();
         // The server gathers its statistics behind the commits.
