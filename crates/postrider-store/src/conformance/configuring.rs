@@ -370,6 +370,8 @@ pub async fn a_healthy_store_can_be_written(backend: &dyn Backend) {
     let lane = world.lane().await;
     for _ in 0..3 {
         world.store.check_writable().await.unwrap();
+        let nothing = world.store.backlogs().await.unwrap();
+        assert!(nothing.is_empty(), "what was tried is taken back: {nothing:?}");
     }
     world.store.close().await;
     world.store.close().await;

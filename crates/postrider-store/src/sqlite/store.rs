@@ -376,7 +376,7 @@ impl Store for SqliteStore {
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        self.change(accounts::write_something).await
+        self.change(accounts::probe_accept).await
     }
 
     async fn close(&self) {

@@ -163,8 +163,24 @@ pub(in crate::sqlite) fn set_operator_key(
     put_meta(context, "operator_key_sha256", &sha256)
 }
 
-/// Writes one page, so that a full disk or a lock shows.
-pub(in crate::sqlite) fn write_something(context: &mut Context<'_>) -> Result<(), NotMade> {
+/// An event that is taken back, larger than what fits beside others on a page: a full file has no room for it.
+const PROBE_EVENT: &str = "INSERT INTO events (seq, id, account_no, livemode, created_at, first_delivery_seq,
+        delivery_count, type, payload)
+    VALUES (?1, randomblob(16), 0, 0, 0, ?2, 1, 'readiness.probe', zeroblob(8192))";
+const PROBE_DELIVERY: &str =
+    "INSERT INTO deliveries (seq, id, event_seq, endpoint_no, status, attempts, used, created_at,
+        updated_at)
+    VALUES (?2, randomblob(16), ?1, 0, 0, 0, 0, 0, 0)";
+
+/// Does what accepting does, and takes it back; then writes one page for good, so that a full disk or a lock shows.
+pub(in crate::sqlite) fn probe_accept(context: &mut Context<'_>) -> Result<(), NotMade> {
+    let connection = context.connection;
+    // Behind every number that is taken, whether it is the last one or the next.
+    let numbers = params![context.numbers.event + 1, context.numbers.delivery + 1];
+    connection.execute_batch("SAVEPOINT probe")?;
+    connection.prepare_cached(PROBE_EVENT)?.execute(numbers)?;
+    connection.prepare_cached(PROBE_DELIVERY)?.execute(numbers)?;
+    connection.execute_batch("ROLLBACK TO probe; RELEASE probe")?;
     put_meta(context, "writable", &context.numbers.delivery.to_be_bytes())
 }
 
