@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use postrider_core::limits::MAX_IDEMPOTENCY_KEY_CHARS;
+use postrider_core::text::{self, TextRule};
 use postrider_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -93,9 +93,22 @@ pub(crate) fn id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Checks an account's name.
+pub(crate) fn account_name(text: &str) -> Result<String, String> {
+    checked(text::ACCOUNT_NAME, text)
+}
+
+/// Checks a description.
+pub(crate) fn description(text: &str) -> Result<String, String> {
+    checked(text::DESCRIPTION, text)
+}
+
+fn checked(rule: TextRule, text: &str) -> Result<String, String> {
+    rule.check(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
+}
+
 fn idempotency_key(text: &str) -> Result<String, String> {
-    let is_key = (1..=MAX_IDEMPOTENCY_KEY_CHARS).contains(&text.len());
-    if !is_key || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !text::is_idempotency_key(text.as_bytes()) {
         return Err("an idempotency key is 1 to 255 visible ASCII characters, such as a UUID".to_owned());
     }
     Ok(text.to_owned())
