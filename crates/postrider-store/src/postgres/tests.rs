@@ -7,6 +7,7 @@ mod outages;
 mod pages;
 mod plans;
 mod sharing;
+mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -43,10 +43,11 @@ pub(crate) struct ListArgs {
     cursor: Option<String>,
 }
 
-/// What makes a call that creates safe to repeat.
+/// What makes a call that creates something safe to repeat.
 #[derive(Debug, Args)]
 pub(crate) struct OnceArgs {
-    /// Make it once, however often this is called with the same key within 24 hours (such as a UUID)
+    /// Carry it out only once, however often the command is repeated with this key within 24 hours (such as a UUID).
+    /// Default: a random key, which an error names if the outcome is unknown
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     pub(crate) idempotency_key: Option<String>,
 }

@@ -25,6 +25,8 @@ mod once;
 #[cfg(test)]
 mod otlp;
 #[cfg(test)]
+mod outcomes;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod proxy;
