@@ -181,8 +181,11 @@ impl Attempt {
             text.chars().map(|c| if matches!(c, ' '..='~' | '\t') { c } else { '?' }).collect()
         };
         let headers = |log: &HeaderLog| -> HeaderLog {
-            let lines: Vec<_> = log.iter().map(|(name, value)| (ascii(name), ascii(value))).collect();
-            lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+            let mut reduced = HeaderLog::with_capacity(log.as_text().len());
+            for (name, value) in log.iter() {
+                reduced.push(ascii(name).chars(), ascii(value).as_bytes());
+            }
+            reduced
         };
         Self {
             request: RequestLog { url: ascii(&self.request.url), headers: headers(&self.request.headers) },
@@ -215,7 +218,7 @@ mod tests {
                 headers: HeaderLog::from_iter([("X-A", "1"), ("X-A", "•••")]),
             },
             response: Some(ResponseLog {
-                headers: HeaderLog::from_iter([("X-Odd", "caf\u{fffd}\ta")]),
+                headers: HeaderLog::from_text("X-Odd: caf\u{fffd}\ta\n".to_owned()).unwrap(),
                 body: Bytes::from_static(b"\0\xff"),
                 body_truncated: true,
             }),
