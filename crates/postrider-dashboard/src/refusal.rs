@@ -142,3 +142,22 @@ impl Refusal {
         html! { p { (text) } }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_whether_anything_may_have_been_stored() {
+        for (error, status, words) in [
+            (EngineError::StoreRefused("0x00".into()), 500, "This is a bug"),
+            (EngineError::Unavailable("no confirmation".into()), 503, "may have been stored"),
+            (EngineError::Overloaded, 503, "Nothing was stored"),
+            (EngineError::ShuttingDown, 503, "Nothing was stored"),
+        ] {
+            let refusal = Refusal::from(error);
+            assert_eq!((refusal.status().as_u16(), refusal.retry_after().is_some()), (status, status == 503));
+            assert!(refusal.words().into_string().contains(words), "{refusal:?}");
+        }
+    }
+}

@@ -107,6 +107,7 @@ macro_rules! store_conformance {
             configuring::what_is_not_there_cannot_be_changed,
             configuring::an_account_has_so_many_endpoints_and_no_more,
             configuring::a_refused_change_hurts_nobody_else,
+            refusals::an_outcome_that_the_database_refuses_is_no_outage,
             refusals::a_text_that_the_database_refuses_is_no_outage,
             configuring::the_operator_key_is_remembered,
             event_types::event_types_survive_with_every_field,

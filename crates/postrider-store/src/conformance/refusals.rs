@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use postrider_core::delivery::Next;
 use postrider_core::id::EventId;
+use postrider_core::time::Timestamp;
 
 use super::Backend;
-use super::world::{World, deed_at};
+use super::world::{World, batch, deed_at};
 use crate::model::once::{Claim, Keep, KeptAnswer};
 use crate::{AcceptError, StoreError};
 
@@ -53,6 +55,24 @@ pub async fn a_value_that_the_database_refuses_is_no_outage(backend: &dyn Backen
     }
     assert_eq!(failed(&world), before, "no commit failed");
     world.store.check_writable().await.unwrap();
+}
+
+/// A database may hold an outcome or refuse it. Either way that is no failed commit, and the next one is recorded.
+pub async fn an_outcome_that_the_database_refuses_is_no_outage(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let (odd, fine) = (world.accept(&lane).await, world.accept(&lane).await);
+    let before = failed(&world);
+    let mut record = world.outcome(odd, 1, Next::Delivered, world.now());
+    if let Some(attempt) = &mut record.attempt {
+        // When it ended is more than 64 bits hold.
+        attempt.started_at = Timestamp::from_ms(i64::MAX);
+        attempt.timings.total_us = u64::MAX;
+    }
+    let recorded = world.store.record(batch(vec![record]).into()).await;
+    assert!(matches!(recorded, Ok(()) | Err(StoreError::Refused(_))), "{recorded:?}");
+    world.record(fine, 1, Next::Delivered).await;
+    assert_eq!(failed(&world), before, "no commit failed");
 }
 
 /// A database may hold a text or refuse it. Either way that is no outage, and the next change is made.
