@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use postrider_core::account::Account;
 use postrider_core::id::AccountId;
-use postrider_core::limits::MAX_NAME_CHARS;
+use postrider_core::text::ACCOUNT_NAME;
 use postrider_engine::model::CreatedAccount;
 use serde::Serialize;
 
@@ -101,11 +101,7 @@ pub(crate) fn named(call: &Call) -> Result<AccountId, Problem> {
 fn name_in(body: &Received) -> Result<String, Problem> {
     let mut fields = Fields::parse(body.text()?, &["name"])?;
     fields.require("name");
-    let name = fields.short_text("name", MAX_NAME_CHARS).flatten().map(Cow::into_owned);
-    let name = name.unwrap_or_default();
-    if !fields.has_errors() && (name.trim().is_empty() || name.chars().any(char::is_control)) {
-        fields.refuse("name", "must have at least one visible character and no control characters");
-    }
+    let name = fields.short_text("name", ACCOUNT_NAME).flatten().map(Cow::into_owned);
     fields.finish()?;
-    Ok(name)
+    Ok(name.unwrap_or_default())
 }

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::ops::RangeInclusive;
 
 use postrider_core::limits::MAX_VIOLATIONS;
+use postrider_core::text::TextRule;
 use postrider_core::time::{NotATime, Timestamp};
 use serde::de::DeserializeSeed as _;
 use serde_json::value::RawValue;
@@ -87,10 +88,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(crate) fn has_errors(&self) -> bool {
-        !self.errors.is_empty()
-    }
-
     /// The faults found so far.
     pub(crate) fn into_errors(self) -> Vec<FieldError> {
         self.errors
@@ -121,7 +118,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn text(&mut self, name: &'static str) -> Given<Cow<'a, str>> {
-        self.given(name, |raw| text_of(raw).ok_or_else(|| "must be a string".to_owned()))
+        self.given(name, |raw| text_of(raw).map_err(str::to_owned))
     }
 
     /// A string; `null` is a fault.
@@ -133,13 +130,11 @@ impl<'a> Fields<'a> {
         text
     }
 
-    /// A string of at most `max_chars` characters.
-    pub(crate) fn short_text(&mut self, name: &'static str, max_chars: usize) -> Given<Cow<'a, str>> {
+    /// A string that follows the rule of its field.
+    pub(crate) fn short_text(&mut self, name: &'static str, rule: TextRule) -> Given<Cow<'a, str>> {
         self.given(name, |raw| {
-            let text = text_of(raw).ok_or_else(|| "must be a string".to_owned())?;
-            if text.chars().count() > max_chars {
-                return Err(format!("must have at most {max_chars} characters"));
-            }
+            let text = text_of(raw)?;
+            rule.check(&text).map_err(|why| why.to_string())?;
             Ok(text)
         })
     }
@@ -155,7 +150,7 @@ impl<'a> Fields<'a> {
     /// A point in time.
     pub(crate) fn time(&mut self, name: &'static str) -> Given<Timestamp> {
         self.given(name, |raw| {
-            let time = text_of(raw).and_then(|text| text.parse().ok());
+            let time = text_of(raw).ok().and_then(|text| text.parse().ok());
             time.ok_or_else(|| NotATime.to_string().replacen("not ", "must be ", 1))
         })
     }
@@ -174,8 +169,8 @@ impl<'a> Fields<'a> {
         let mut texts = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
             match text_of(element) {
-                Some(text) => texts.push(text),
-                None => self.refuse(&format!("{name}/{index}"), "must be a string"),
+                Ok(text) => texts.push(text),
+                Err(why) => self.refuse(&format!("{name}/{index}"), why),
             }
         }
         (texts.len() == elements.len()).then_some(Some(texts))
@@ -189,8 +184,8 @@ impl<'a> Fields<'a> {
         let mut texts = Vec::with_capacity(count);
         for (member, raw) in members {
             match text_of(raw) {
-                Some(text) => texts.push((member, text)),
-                None => self.refuse(&format!("{name}/{}", escaped(&member)), "must be a string"),
+                Ok(text) => texts.push((member, text)),
+                Err(why) => self.refuse(&format!("{name}/{}", escaped(&member)), why),
             }
         }
         (texts.len() == count).then_some(Some(texts))
@@ -237,14 +232,16 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The text of a JSON string; none where it is something else or has an escape that is no character.
-fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(raw.get()).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
+/// Returns the text of a JSON string, or what would be right.
+fn text_of(raw: &RawValue) -> Result<Cow<'_, str>, &'static str> {
+    let inner = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inner = inner.ok_or("must be a string")?;
+    if !inner.contains('\\') {
+        return Ok(Cow::Borrowed(inner));
     }
+    // The syntax was checked before; only half of a surrogate pair can still be wrong.
+    let text = serde_json::from_str(raw.get()).map(Cow::Owned);
+    text.map_err(|_lone| "must be Unicode text; an escape from \\uD800 to \\uDFFF needs its other half")
 }
 
 /// A name as a part of a JSON Pointer (RFC 6901, section 3).

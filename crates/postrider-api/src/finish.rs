@@ -56,7 +56,7 @@ where
             .into_response()
     });
     if let Some(Carried(problem)) = response.extensions_mut().remove() {
-        response = problem.render(&request_id, response);
+        response = problem.render(&request_id, &method, response);
         log_problem(&problem, &request_id, &method, &loggable(uri.path()));
     }
     let headers = response.headers_mut();
@@ -154,6 +154,39 @@ mod tests {
             assert!(headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() >= 1);
             assert!(!problem.to_string().contains("/some/path"), "what went wrong inside stays in the log");
         }
+    }
+
+    #[tokio::test]
+    async fn a_503_says_whether_anything_may_have_been_stored() {
+        let detail = async |method: Method, error: fn() -> EngineError| {
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = method;
+            let answered = finish(request, async |_| Problem::from(error()).into_response()).await;
+            let body = answered.into_body().collect().await.unwrap().to_bytes();
+            let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            problem["detail"].as_str().unwrap().to_owned()
+        };
+        let unavailable = || EngineError::Unavailable("no confirmation".into());
+        for method in [Method::POST, Method::PATCH, Method::DELETE] {
+            let said = detail(method, unavailable).await;
+            assert!(said.contains("may have been carried out") && said.contains("Idempotency-Key"), "{said}");
+        }
+        let read = detail(Method::GET, unavailable).await;
+        assert!(!read.contains("carried out"), "{read}");
+        for error in [(|| EngineError::Overloaded) as fn() -> EngineError, || EngineError::ShuttingDown] {
+            let said = detail(Method::POST, error).await;
+            assert!(said.contains("nothing was stored") && !said.contains("carried out"), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_that_the_store_refuses_is_a_bug_and_not_an_outage() {
+        let refused = || Err(EngineError::StoreRefused("invalid byte sequence: 0x00".into()).into());
+        let (status, headers, problem) = answer(refused).await;
+        assert_eq!((status, problem["code"].as_str()), (500, Some("internal")));
+        assert!(!headers.contains_key("retry-after"), "the same call would be refused again");
+        assert!(problem["detail"].as_str().unwrap().contains("this is a bug"), "{problem}");
+        assert!(!problem.to_string().contains("0x00"), "the cause is for the log");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use postrider_core::limits::MAX_IDEMPOTENCY_KEY_CHARS;
+use postrider_core::text::is_idempotency_key;
 use postrider_engine::{Before, Claim, KeptAnswer, Once};
 use sha2::{Digest as _, Sha256};
 
@@ -102,11 +102,8 @@ fn claim(call: &Call, body: &Received) -> Result<Option<Claim>, Problem> {
 fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let is_visible = |byte: &u8| byte.is_ascii_graphic();
-    let bytes = value.as_bytes();
-    let is_key = (1..=MAX_IDEMPOTENCY_KEY_CHARS).contains(&bytes.len()) && bytes.iter().all(is_visible);
     match value.to_str() {
-        Ok(key) if is_key && values.next().is_none() => Ok(Some(key)),
+        Ok(key) if is_idempotency_key(value.as_bytes()) && values.next().is_none() => Ok(Some(key)),
         _ => Err(Problem::new(
             Code::BadParameter,
             "Idempotency-Key must be one header of 1 to 255 visible ASCII characters, such as a UUID",
@@ -116,6 +113,8 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use postrider_core::limits::MAX_IDEMPOTENCY_KEY_CHARS;
+
     use super::*;
 
     fn read(values: &[&[u8]]) -> Result<Option<String>, String> {

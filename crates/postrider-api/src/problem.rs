@@ -8,7 +8,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use postrider_core::limits::MAX_VIOLATIONS;
 use postrider_engine::EngineError;
 use serde::Serialize;
@@ -108,6 +108,13 @@ pub(crate) struct Problem {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// The detail of an outage where the request only reads.
+const UNAVAILABLE: &str = "the store is unavailable; try again later";
+/// The detail of an outage where the request changes something: a commit may have taken place although its confirmation
+/// was lost.
+pub(crate) const OUTCOME_UNKNOWN: &str = "the store is unavailable, and the request may have been carried out; try again \
+     later. Repeating a request with the same Idempotency-Key is safe";
+
 /// What travels from a handler's answer to `finish.rs`.
 #[derive(Debug, Clone)]
 pub(crate) struct Carried(pub(crate) Arc<Problem>);
@@ -170,15 +177,20 @@ impl Problem {
         self.source.as_deref().map(|source| -> &(dyn Error + 'static) { source })
     }
 
-    /// The whole answer to the request `request_id`; `before` is the answer that carried the problem.
-    pub(crate) fn render(&self, request_id: &str, before: Response) -> Response {
+    /// Returns the whole response to the request `request_id` of this method; `before` is the response that carried the
+    /// problem.
+    pub(crate) fn render(&self, request_id: &str, method: &Method, before: Response) -> Response {
         let status = self.code.status();
+        let detail = match self.code {
+            Code::Unavailable if !method.is_safe() => OUTCOME_UNKNOWN,
+            _ => &self.detail,
+        };
         let shown = Shown {
             // RFC 9457, section 4.2.1: the kind is told by "status" and "code", there is no page about it.
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
-            detail: &self.detail,
+            detail,
             code: self.code.as_str(),
             request_id,
             errors: &self.errors,
@@ -238,10 +250,16 @@ impl From<EngineError> for Problem {
             EngineError::ShuttingDown => {
                 Self::new(Code::ShuttingDown, "the service is stopping; nothing was stored, try again later")
             }
-            EngineError::Unavailable(source) => Self {
+            EngineError::StoreRefused(source) => Self {
                 source: Some(source),
-                ..Self::new(Code::Unavailable, "the store is unavailable at the moment; try again later")
+                ..Self::new(
+                    Code::Internal,
+                    "the store refused this value; this is a bug in the service. Nothing was stored",
+                )
             },
+            EngineError::Unavailable(source) => {
+                Self { source: Some(source), ..Self::new(Code::Unavailable, UNAVAILABLE) }
+            }
         }
     }
 }

@@ -84,6 +84,9 @@ pub enum UrlRefused {
     /// Longer than the limit.
     #[error("longer than {MAX_URL_BYTES} bytes")]
     TooLong,
+    /// It contains a control character, which the WHATWG parser would remove or encode.
+    #[error("must not contain control characters (U+{:04X})", u32::from(*.0))]
+    Control(char),
     /// Neither http nor https.
     #[error("the scheme is \"{0}\"; use https (or http)")]
     Scheme(String),
@@ -149,6 +152,11 @@ impl AddressGuard {
             Some(Host::Ipv6(address)) => self.check_address(address.into())?,
             Some(Host::Domain(_)) => {}
             None => return Err(UrlRefused::Malformed(url::ParseError::EmptyHost)),
+        }
+        // White space around a pasted URL does no harm.
+        let pasted = text.trim_matches(|c: char| c.is_ascii_whitespace());
+        if let Some(control) = pasted.chars().find(|c| c.is_control()) {
+            return Err(UrlRefused::Control(control));
         }
         Ok(url)
     }
@@ -287,11 +295,16 @@ mod tests {
             ("https://:secret@example.com/", |r| matches!(r, R::UserInfo)),
             ("https://example.com/#part", |r| matches!(r, R::Fragment)),
             ("https://example.com:0/", |r| matches!(r, R::Port(0))),
+            ("https://example.com/a\0b", |r| matches!(r, R::Control('\0'))),
+            ("https://exam\nple.com/", |r| matches!(r, R::Control('\n'))),
+            ("https://example.com/\u{1}", |r| matches!(r, R::Control('\u{1}'))),
+            ("https://example.com/?q=\u{85}", |r| matches!(r, R::Control('\u{85}'))),
         ];
         for (text, expected) in table {
             let refused = guard().check_url(text).expect_err(text);
             assert!(expected(&refused), "{text}: {refused:?}");
         }
+        assert!(guard().check_url(" https://example.com/hook\r\n").is_ok(), "pasted with its line end");
         let long = format!("https://example.com/{}", "a".repeat(MAX_URL_BYTES));
         assert_eq!(guard().check_url(&long), Err(R::TooLong));
     }

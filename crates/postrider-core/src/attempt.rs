@@ -172,9 +172,68 @@ pub struct Attempt {
     pub outcome: Outcome,
 }
 
+impl Attempt {
+    /// The same attempt with `?` for every character of its texts that is not printable ASCII, for a database that
+    /// refuses a text as it is. Any database holds ASCII.
+    #[must_use]
+    pub fn in_ascii(&self) -> Self {
+        let ascii = |text: &str| -> String {
+            text.chars().map(|c| if matches!(c, ' '..='~' | '\t') { c } else { '?' }).collect()
+        };
+        let headers = |log: &HeaderLog| -> HeaderLog {
+            let mut reduced = HeaderLog::with_capacity(log.as_text().len());
+            for (name, value) in log.iter() {
+                reduced.push(ascii(name).chars(), ascii(value).as_bytes());
+            }
+            reduced
+        };
+        Self {
+            request: RequestLog { url: ascii(&self.request.url), headers: headers(&self.request.headers) },
+            response: self
+                .response
+                .as_ref()
+                .map(|response| ResponseLog { headers: headers(&response.headers), ..response.clone() }),
+            outcome: match &self.outcome {
+                Outcome::Failed { code, detail } => Outcome::Failed { code: *code, detail: ascii(detail) },
+                answered @ Outcome::Answered { .. } => answered.clone(),
+            },
+            ..self.clone()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_in_ascii_keeps_all_but_the_characters_that_a_database_may_refuse() {
+        let attempt = Attempt {
+            number: 2,
+            probe: false,
+            started_at: Timestamp::from_ms(1),
+            timings: Timings::default(),
+            request: RequestLog {
+                url: "https://h/ü".to_owned(),
+                headers: HeaderLog::from_iter([("X-A", "1"), ("X-A", "•••")]),
+            },
+            response: Some(ResponseLog {
+                headers: HeaderLog::from_text("X-Odd: caf\u{fffd}\ta\n".to_owned()).unwrap(),
+                body: Bytes::from_static(b"\0\xff"),
+                body_truncated: true,
+            }),
+            outcome: Outcome::Failed { code: FailureCode::Timeout, detail: "a\0b ☃".to_owned() },
+        };
+        let reduced = attempt.in_ascii();
+        assert_eq!(reduced.request.url, "https://h/?");
+        assert_eq!(reduced.request.headers.as_text(), "X-A: 1\nX-A: ???\n");
+        let (response, before) = (reduced.response.as_ref().unwrap(), attempt.response.as_ref().unwrap());
+        assert_eq!(response.headers.as_text(), "X-Odd: caf?\ta\n");
+        assert_eq!((&response.body, response.body_truncated), (&before.body, true));
+        let expected = Outcome::Failed { code: FailureCode::Timeout, detail: "a?b ?".to_owned() };
+        assert_eq!((&reduced.outcome, reduced.number), (&expected, 2));
+        assert_eq!(reduced.in_ascii(), reduced);
+    }
 
     #[test]
     fn only_200_to_299_counts_as_received() {

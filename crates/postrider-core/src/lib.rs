@@ -25,5 +25,6 @@ pub mod replay;
 pub mod retry_after;
 pub mod schedule;
 pub mod secret;
+pub mod text;
 pub mod time;
 pub mod trace;

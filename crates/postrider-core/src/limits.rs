@@ -39,7 +39,9 @@ pub const MAX_PORTAL_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const MAX_PORTAL_LINKS_PER_ACCOUNT: usize = 200;
 /// The longest account name, in characters.
 pub const MAX_NAME_CHARS: usize = 200;
-/// The longest endpoint description, in characters.
+/// The longest node name, in characters.
+pub const MAX_NODE_NAME_CHARS: usize = 100;
+/// The longest description of an endpoint or an event type, in characters.
 pub const MAX_DESCRIPTION_CHARS: usize = 1_000;
 /// The longest endpoint URL, in bytes.
 pub const MAX_URL_BYTES: usize = 2_048;

@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     LinkOver,
     /// The store or the service can't do it at the moment.
     Unavailable(EngineError),
+    /// A bug in the service.
+    Internal(EngineError),
 }
 
 /// What travels from a page's handler to the door, which knows how the visitor's pages look.
@@ -46,6 +48,7 @@ impl From<EngineError> for Refusal {
             | EngineError::Invalid(_)
             | EngineError::EventRefused { .. }
             | EngineError::TooManyDeliveries { .. } => Self::Conflict(error.to_string()),
+            EngineError::StoreRefused(_) => Self::Internal(error),
             _ => Self::Unavailable(error),
         }
     }
@@ -55,6 +58,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         if let Self::Unavailable(error) = &self {
             tracing::warn!(error = error as &dyn std::error::Error, "a page could not be given");
+        }
+        if let Self::Internal(error) = &self {
+            tracing::error!(error = error as &dyn std::error::Error, "a page failed (bug)");
         }
         let mut response = self.status().into_response();
         response.extensions_mut().insert(Carried(Arc::new(self)));
@@ -73,6 +79,7 @@ impl Refusal {
             Self::TooManyTries(_) | Self::TooManyWatch => StatusCode::TOO_MANY_REQUESTS,
             Self::LinkOver => StatusCode::GONE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -97,6 +104,7 @@ impl Refusal {
             Self::TooManyWatch => "Live on many pages already",
             Self::LinkOver => "This link is over",
             Self::Unavailable(_) => "The service can’t answer just now",
+            Self::Internal(_) => "Internal error",
         }
     }
 
@@ -121,10 +129,35 @@ impl Refusal {
             Self::LinkOver => {
                 "It has ended or was revoked. Open the page that led you here again to get a fresh one."
             }
+            Self::Unavailable(EngineError::Overloaded | EngineError::ShuttingDown) => {
+                "The service is overloaded or shutting down. Nothing was stored; try again in a moment."
+            }
             Self::Unavailable(_) => {
-                "Too much is going on, or its store can’t be reached. Nothing was done; try again in a moment."
+                "The store can’t be reached. What you sent may have been stored all the same: look before you send it again."
+            }
+            Self::Internal(_) => {
+                "The store refused this value. This is a bug in the service; its log has the cause. Nothing was stored."
             }
         };
         html! { p { (text) } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_whether_anything_may_have_been_stored() {
+        for (error, status, words) in [
+            (EngineError::StoreRefused("0x00".into()), 500, "This is a bug"),
+            (EngineError::Unavailable("no confirmation".into()), 503, "may have been stored"),
+            (EngineError::Overloaded, 503, "Nothing was stored"),
+            (EngineError::ShuttingDown, 503, "Nothing was stored"),
+        ] {
+            let refusal = Refusal::from(error);
+            assert_eq!((refusal.status().as_u16(), refusal.retry_after().is_some()), (status, status == 503));
+            assert!(refusal.words().into_string().contains(words), "{refusal:?}");
+        }
     }
 }

@@ -48,7 +48,10 @@ pub enum EngineError {
     /// The service is stopping; nothing was stored. Try again elsewhere or later.
     #[error("shutting down")]
     ShuttingDown,
-    /// The store did not do it.
+    /// The store refuses a value that was not checked before: a bug, and never an outage. Nothing was stored.
+    #[error("the store refuses this value")]
+    StoreRefused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store did not do it, or it is unknown whether it did.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -68,7 +71,8 @@ impl From<StoreError> for EngineError {
             StoreError::NotFound => Self::NotFound,
             StoreError::Conflict(what) => Self::Conflict(what),
             StoreError::AnsweredBefore => Self::AnsweredBefore,
-            StoreError::Refused(source) | StoreError::Unavailable(source) => Self::Unavailable(source),
+            StoreError::Refused(source) => Self::StoreRefused(source),
+            StoreError::Unavailable(source) => Self::Unavailable(source),
             StoreError::LeaseLost => Self::Unavailable(Box::new(error)),
         }
     }
@@ -79,6 +83,7 @@ impl From<AcceptError> for EngineError {
         match error {
             AcceptError::Overloaded => Self::Overloaded,
             AcceptError::AnsweredBefore => Self::AnsweredBefore,
+            AcceptError::Refused(source) => Self::StoreRefused(source),
             AcceptError::Unavailable(source) => Self::Unavailable(source),
             AcceptError::LeaseLost => Self::Unavailable(Box::new(error)),
             AcceptError::ConfigChanged => {

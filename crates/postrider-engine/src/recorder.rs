@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{DeliverySeq, Next};
 use postrider_core::endpoint::EndpointNo;
 use postrider_store::StoreError;
@@ -90,8 +91,8 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
     inner.recorded.notify_waiters();
 }
 
-/// Writes a batch. Where the database will not have a value in it, the outcome at fault is found by halves: it is
-/// written without its attempt, or else left out, and the others are not kept waiting for it.
+/// Writes a batch. If the database refuses a value in it, the outcome at fault is found by halves: it is written with
+/// its attempt in ASCII, then without its attempt, or else left out, and the others are not kept waiting for it.
 ///
 /// Gives the deliveries left out. None where the process is about to end; what is lost then is tried again after the
 /// next start.
@@ -134,8 +135,14 @@ fn smaller(refused: &RecordBatch) -> Option<impl Iterator<Item = RecordBatch> + 
         [] => return None,
         [Record { attempt: None, .. }] => return None,
         [alone] => {
-            tracing::error!(seq = alone.seq.0, "an attempt cannot be written down; its outcome is");
-            let records = vec![Record { attempt: None, ..alone.clone() }];
+            let in_ascii = alone.attempt.as_ref().map(Attempt::in_ascii);
+            let attempt = in_ascii.filter(|in_ascii| alone.attempt.as_ref() != Some(in_ascii));
+            let seq = alone.seq.0;
+            match &attempt {
+                Some(_) => tracing::warn!(seq, "the store refuses an attempt's text; recording it in ASCII"),
+                None => tracing::error!(seq, "failed to record an attempt; recording its outcome only (bug)"),
+            }
+            let records = vec![Record { attempt, ..alone.clone() }];
             vec![RecordBatch { records, health: health.clone() }]
         }
         _ => {

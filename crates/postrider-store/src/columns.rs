@@ -2,6 +2,8 @@
 //!
 //! A column that does not read as what we write is an error that names it, never a guess.
 
+use std::borrow::Cow;
+
 use postrider_core::delivery::{CancelReason, Status};
 use postrider_core::endpoint::{DisabledReason, State};
 use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
@@ -33,6 +35,12 @@ pub(crate) const ALL_IS_FULL: &str =
 /// How many attempts of one delivery are kept apart; those beyond it overwrite the last one: a log of 65,535 requests of
 /// one delivery tells enough.
 pub(crate) const LAST_ATTEMPT: u32 = 65_535;
+
+/// A text from outside the service (a URL, headers, an error) as a column of any database can hold it: PostgreSQL refuses
+/// U+0000 in text, and an attempt must be logged whatever the receiver sent.
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
 
 /// A status as its column holds it; the numbers stand in the schema.
 pub(crate) const fn status_number(status: Status) -> i16 {

@@ -18,6 +18,7 @@ pub mod listing;
 pub mod once;
 pub mod portal;
 pub mod recording;
+pub mod refusals;
 pub mod replaying;
 pub mod retaining;
 pub(crate) mod world;
@@ -51,6 +52,7 @@ macro_rules! store_conformance {
             accepting::an_event_for_many_endpoints_has_a_delivery_for_each,
             accepting::an_event_without_deliveries_is_kept,
             accepting::a_guid_is_accepted_once,
+            refusals::a_value_that_the_database_refuses_is_no_outage,
             recording::each_outcome_leaves_its_state,
             recording::recording_again_changes_nothing,
             recording::an_older_outcome_does_not_undo_a_later_one,
@@ -60,6 +62,7 @@ macro_rules! store_conformance {
             recording::many_at_once_are_all_recorded,
             recording::an_outcome_of_nothing_leaves_nothing,
             attempts::every_field_of_an_attempt_survives,
+            attempts::an_attempt_is_logged_whatever_text_it_holds,
             attempts::attempts_come_oldest_first_and_survive_a_reopen,
             attempts::the_last_attempts_come_without_the_others,
             ending::attempts_come_in_the_order_in_which_they_ended_behind_a_place,
@@ -105,6 +108,8 @@ macro_rules! store_conformance {
             configuring::what_is_not_there_cannot_be_changed,
             configuring::an_account_has_so_many_endpoints_and_no_more,
             configuring::a_refused_change_hurts_nobody_else,
+            refusals::an_outcome_that_the_database_refuses_is_no_outage,
+            refusals::a_text_that_the_database_refuses_is_no_outage,
             configuring::the_operator_key_is_remembered,
             event_types::event_types_survive_with_every_field,
             event_types::event_types_change_only_from_what_they_were,

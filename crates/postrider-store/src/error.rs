@@ -16,8 +16,9 @@ pub enum StoreError {
     /// [`crate::Store::answered_before`] tells what it was.
     #[error("a call with this idempotency key was answered before")]
     AnsweredBefore,
-    /// The database will not have these values, now or later. Nobody else's work was hurt.
-    #[error("the store refuses this")]
+    /// The database refuses these values, now and later: a caller failed to check them. Nothing was stored, and no other
+    /// work is affected. Never an outage.
+    #[error("the store refuses this value")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
     /// This node was taken for dead, and others have taken over what was its; it starts over under a new number.
     #[error("this node was taken for dead; it starts over")]
@@ -43,7 +44,11 @@ pub enum AcceptError {
     /// The queue is full; try again in a moment.
     #[error("the store's queue is full")]
     Overloaded,
-    /// The database did not do it.
+    /// The database refuses these values, now and later: a caller failed to check them. Nothing was stored, and no other
+    /// work is affected. Never an outage.
+    #[error("the store refuses this value")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
+    /// The database did not do it. Whether a commit took place may be unknown.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
 }

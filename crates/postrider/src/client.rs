@@ -1,19 +1,27 @@
 //! The command line's own client of the REST API. It talks to the operator's service and to nobody else.
 
-use std::time::Duration;
+mod outcome;
 
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
+use self::outcome::advise;
 use crate::cli::ClientArgs;
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The advice after a call without an idempotency key whose outcome is unknown.
+const LOOK_FIRST: &str = "check before you repeat the command";
+/// The advice after a call with a key that the caller chose.
+const REPEAT_WITH_SAME_KEY: &str =
+    "repeat the command with the same --idempotency-key: it is safe, it is carried out only once";
 
 /// A client of one service.
 #[derive(Debug, Clone)]
@@ -58,23 +66,37 @@ impl Client {
     }
 
     /// POST of JSON text, answered in JSON.
+    ///
+    /// An error says so if the call may have been carried out all the same.
     pub(crate) fn post(&self, path: &str, body: &str) -> anyhow::Result<Value> {
         let request = self
             .agent
             .post(format!("{}{path}", self.base))
             .header("Authorization", self.bearer())
             .header("Content-Type", "application/json");
-        self.read(request.send(body), path)
+        self.read(request.send(body), path).map_err(|error| advise(error, LOOK_FIRST))
     }
 
-    /// The same for a call that creates, once for each idempotency key; and whether it was answered before.
+    /// POST of JSON text that creates something, with this idempotency key or a random one. Returns the response, and
+    /// whether an earlier call with the key got it.
+    ///
+    /// An error names the key to repeat the call with if the call may have been carried out.
     pub(crate) fn post_once(
         &self,
         path: &str,
         body: &str,
         idempotency_key: Option<&str>,
     ) -> anyhow::Result<(Value, bool)> {
-        let Some(key) = idempotency_key else { return Ok((self.post(path, body)?, false)) };
+        let (key, advice) = match idempotency_key {
+            Some(key) => (key.to_owned(), REPEAT_WITH_SAME_KEY.to_owned()),
+            None => {
+                let key = random_key()?;
+                let advice = format!(
+                    "repeat the command with --idempotency-key {key}; then it is carried out only once"
+                );
+                (key, advice)
+            }
+        };
         let request = self
             .agent
             .post(format!("{}{path}", self.base))
@@ -84,7 +106,8 @@ impl Client {
         let answer = request.send(body);
         let is_replayed =
             answer.as_ref().is_ok_and(|answer| answer.headers().contains_key("idempotency-replayed"));
-        Ok((self.read(answer, path)?, is_replayed))
+        let answer = self.read(answer, path).map_err(|error| advise(error, &advice))?;
+        Ok((answer, is_replayed))
     }
 
     /// PATCH of JSON text, answered in JSON.
@@ -94,7 +117,7 @@ impl Client {
             .patch(format!("{}{path}", self.base))
             .header("Authorization", self.bearer())
             .header("Content-Type", "application/json");
-        self.read(request.send(body), path)
+        self.read(request.send(body), path).map_err(|error| advise(error, LOOK_FIRST))
     }
 
     /// GET, answered in bytes that are taken as they are.
@@ -107,7 +130,7 @@ impl Client {
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
         let request =
             self.agent.delete(format!("{}{path}", self.base)).header("Authorization", self.bearer());
-        self.read(request.call(), path).map(drop)
+        self.read(request.call(), path).map(drop).map_err(|error| advise(error, LOOK_FIRST))
     }
 
     fn bearer(&self) -> String {
@@ -125,15 +148,30 @@ impl Client {
 
     /// The answer's bytes, or its problem in words.
     fn take(&self, answer: Result<Response<ureq::Body>, ureq::Error>, path: &str) -> anyhow::Result<Vec<u8>> {
-        let mut answer =
-            answer.with_context(|| format!("no answer from {}; is the service running there?", self.base))?;
+        let mut answer = answer.map_err(|error| {
+            let was_sent = outcome::may_have_been_sent(&error);
+            let error = anyhow::Error::new(error)
+                .context(format!("no answer from {}; is the service running there?", self.base));
+            if was_sent { outcome::unknown(error) } else { error }
+        })?;
+        let bytes = answer.body_mut().read_to_vec();
         let bytes =
-            answer.body_mut().read_to_vec().with_context(|| format!("{path}: the answer can't be read"))?;
+            bytes.with_context(|| format!("{path}: the answer can't be read")).map_err(outcome::unknown)?;
+        let status = answer.status().as_u16();
         if answer.status().is_success() {
             return Ok(bytes);
         }
-        bail!("{}", problem_in_words(answer.status().as_u16(), &String::from_utf8_lossy(&bytes)))
+        let text = String::from_utf8_lossy(&bytes);
+        let error = anyhow!("{}", problem_in_words(status, &text));
+        Err(if outcome::is_unknown_after(status, &text) { outcome::unknown(error) } else { error })
     }
+}
+
+/// An idempotency key that no other call has.
+fn random_key() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no random numbers: {error}"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// Whom a client trusts on `https`: the public authorities, or those of a file.

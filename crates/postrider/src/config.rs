@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
 use postrider_core::schedule::RetrySchedule;
+use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
 use postrider_sender::{PROXY_RIGHT, Proxy};
@@ -25,9 +26,6 @@ use crate::terminal::{DIM, NAME, paint, say};
 
 /// The least length of an operator key where the service listens beyond this machine.
 const MIN_OPEN_KEY_CHARS: usize = 32;
-
-/// The longest name of a node.
-const MAX_NODE_NAME_CHARS: usize = 100;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,9 +173,8 @@ fn master_key_file(layers: &Layers, store: &StoreUrl) -> anyhow::Result<PathBuf>
 /// How this node and its database get on.
 fn database(layers: &Layers) -> anyhow::Result<PostgresOptions> {
     let name = layers.get("node_name");
-    let is_fit = name.text.chars().count() <= MAX_NODE_NAME_CHARS && !name.text.contains(char::is_control);
-    if !is_fit {
-        return Err(wrong("node_name", name, "a name of up to 100 characters"));
+    if text::NODE_NAME.check(&name.text).is_err() {
+        return Err(wrong("node_name", name, "one line of up to 100 characters"));
     }
     Ok(PostgresOptions {
         connections: within("database_connections", layers, 4, 1_000)?,

@@ -95,6 +95,10 @@ mod tests {
             ("c:b.db", Ok(StoreUrl::Sqlite("c:b.db".into()))),
             ("postgres://u@h/d", Ok(StoreUrl::Postgres("postgres://u@h/d".to_owned()))),
             ("postgresql://u@h/d", Ok(StoreUrl::Postgres("postgresql://u@h/d".to_owned()))),
+            (
+                "postgres:///d?host=/run/postgresql",
+                Ok(StoreUrl::Postgres("postgres:///d?host=/run/postgresql".to_owned())),
+            ),
             ("postgres:d", Err(NoStore)),
             ("mysql://u@h/d", Err(NoStore)),
             ("sqlite:", Err(NoStore)),
@@ -125,6 +129,13 @@ mod tests {
             ("postgres://h:1/d?password=sec@ret", "postgres://h:•••@ret"),
             ("postgres://h/d?password=secret&application_name=a@b", "postgres://•••@b"),
             ("mysql://u:secret@h/d", "mysql://u:•••@h/d"),
+            // Through a Unix socket.
+            ("postgres:///d?host=/run/postgresql", "postgres:///d?host=/run/postgresql"),
+            ("postgres://u:secret@%2Frun%2Fpostgresql:5432/d", "postgres://u:•••@%2Frun%2Fpostgresql:5432/d"),
+            (
+                "postgres:///d?host=/run/postgresql&user=u&password=secret",
+                "postgres:///d?host=/run/postgresql&user=u&password=•••",
+            ),
             ("sqlite:postrider.db", "sqlite:postrider.db"),
         ] {
             assert_eq!(masked(text), shown, "{text}");

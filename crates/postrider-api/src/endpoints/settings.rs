@@ -10,11 +10,11 @@ use postrider_core::event_type::{Pattern, Subscription};
 use postrider_core::filter::{Filter, FilterFault};
 use postrider_core::limits::{
     DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_MAX_IN_FLIGHT, MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS,
-    MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPE_PATTERNS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND,
-    MIN_ATTEMPT_TIMEOUT,
+    MAX_EVENT_TYPE_PATTERNS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND, MIN_ATTEMPT_TIMEOUT,
 };
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secret;
+use postrider_core::text::DESCRIPTION;
 use postrider_engine::Engine;
 use postrider_engine::model::EndpointPatch;
 use url::Url;
@@ -70,7 +70,7 @@ pub(super) fn read(
     let (min_ms, max_ms) = (millis(MIN_ATTEMPT_TIMEOUT), millis(MAX_ATTEMPT_TIMEOUT));
     let timeout = fields.whole_number("timeout_ms", min_ms..=max_ms);
     let in_flight = fields.whole_number("max_in_flight", 1..=MAX_MAX_IN_FLIGHT);
-    let description = fields.short_text("description", MAX_DESCRIPTION_CHARS);
+    let description = fields.short_text("description", DESCRIPTION);
     EndpointPatch {
         url: url(fields, engine),
         subscription: subscription(fields, engine, subscribed),

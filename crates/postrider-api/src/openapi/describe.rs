@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::problem::OUTCOME_UNKNOWN;
+
 /// What stands at the top of the description.
 pub(super) const ABOUT: &str = "Hand in events, and Postrider delivers each, signed, to every endpoint that subscribed.\n\n\
     **Keys.** `Authorization: Bearer KEY`, or HTTP Basic with the key as the user name. The operator key may do all; an \
@@ -10,9 +12,13 @@ pub(super) const ABOUT: &str = "Hand in events, and Postrider delivers each, sig
     **Errors** are RFC 9457 problems with a stable `code`; bad input names every place in `errors`.\n\n\
     **Lists** are walked with `limit` and `cursor`, newest first. A page may be short, or empty, although `next_cursor` \
     is set.\n\n\
-    **Once.** A POST that creates takes an `Idempotency-Key`: made again with the same key and body within 24 hours it gives \
-    the first answer again, marked `Idempotency-Replayed: true`, and creates nothing; with another body it is 409. A key is \
-    its holder's and its path's own. Only answers of 2xx are kept, in the commit that creates.\n\n\
+    **Idempotent requests.** Every POST that creates something accepts an `Idempotency-Key`: repeating it with the same key \
+    and body within 24 hours returns the first response, marked `Idempotency-Replayed: true`, and creates nothing; with \
+    another body it is 409. Keys are scoped to the API key and the path. Only 2xx responses are stored, in the commit that \
+    creates.\n\n\
+    **Unknown outcomes.** After 503 `unavailable`, a timeout or a broken connection, the request may have been carried out. \
+    Repeating it is safe if it carried an `Idempotency-Key` and carries the same one again. After 503 `overloaded` or \
+    `shutting_down` nothing was stored.\n\n\
     Unknown query parameters are 400 and unknown fields 422, never ignored.";
 
 /// Who may call an operation.
@@ -112,7 +118,7 @@ impl Operation {
     /// A call that creates, once for each idempotency key.
     pub(super) fn once(self) -> Self {
         let key = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
-        self.header("Idempotency-Key", "Makes a repeated call safe: see **Once** above", key).or(&[409])
+        self.header("Idempotency-Key", "Makes repeating the request safe, also after 503, a timeout or a broken connection: see **Idempotent requests** above", key).or(&[409])
     }
 
     /// `limit` and `cursor`; every list has a letter of its own before its cursors (`query.rs`).
@@ -260,7 +266,12 @@ pub(super) fn problems() -> Value {
         (422, "invalid", "Understood, but invalid; `errors` names every place"),
         (429, "rate_limited", "Too many requests with this key, or too many unknown keys from this address"),
         (500, "internal", "A fault of the service; its log has it under the request's id"),
-        (503, "overloaded", "Overloaded, shutting down, or the store is unavailable; nothing was stored"),
+        (
+            503,
+            "unavailable",
+            "`overloaded` or `shutting_down`: nothing was stored. `unavailable`: the store is unavailable, and a request \
+             that changes something may have been carried out; repeating it with the same `Idempotency-Key` is safe",
+        ),
     ];
     let mut responses = Map::new();
     for (status, code, description) in all {
@@ -284,6 +295,9 @@ pub(super) fn problems() -> Value {
         });
         if status == 422 {
             example["errors"] = errors;
+        }
+        if status == 503 {
+            example["detail"] = json!(OUTCOME_UNKNOWN);
         }
         responses.insert(
             status.to_string(),

@@ -204,7 +204,10 @@ fn events() -> Vec<Operation> {
     vec![
         operation("post", "/v1/events", "createEvent", tag, "Hand in an event")
             .once()
-            .about("202 says that the event and all its deliveries are durable. The payload is delivered byte for byte.")
+            .about(
+                "202 says that the event and all its deliveries are durable. The payload is delivered byte for byte. An event \
+                 answered with 503 `unavailable` may have been stored; see **Unknown outcomes** above.",
+            )
             .takes("EventInput")
             .or(&[403])
             .gives(202, "Accepted, durable and routed", "Accepted"),

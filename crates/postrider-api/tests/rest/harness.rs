@@ -11,7 +11,10 @@ use postrider_api::ApiOptions;
 use postrider_core::attempt::{HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
 use postrider_engine::environment::{SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, key_sha256};
+use postrider_pgtemp::Cluster;
 use postrider_sender::{AttemptReport, AttemptRequest, Transport};
+use postrider_store::Store;
+use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
 use serde_json::{Value, json};
@@ -109,11 +112,26 @@ impl Service {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("postrider.db");
         let store = SqliteStore::open(&file, MasterKey::generate(), store_options).unwrap();
+        Self::start_over(Arc::new(store), folder, options).await
+    }
+
+    /// A service on each kind of store.
+    pub(crate) async fn start_on_each_store() -> [(&'static str, Self); 2] {
+        let url = Cluster::shared().database().unwrap();
+        let store_options =
+            PostgresOptions { connections: 4, patience: PATIENCE, ..PostgresOptions::default() };
+        let store = PostgresStore::connect(&url, &MasterKey::generate(), store_options).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let postgres = Self::start_over(Arc::new(store), folder, ApiOptions::default()).await;
+        [("SQLite", Self::start().await), ("PostgreSQL", postgres)]
+    }
+
+    async fn start_over(store: Arc<dyn Store>, folder: tempfile::TempDir, options: ApiOptions) -> Self {
         let receivers = Arc::new(Receivers::default());
         let config =
             EngineConfig { operator_key_sha256: Some(key_sha256(OPERATOR_KEY)), ..EngineConfig::default() };
         let parts = Parts {
-            store: Arc::new(store),
+            store,
             transport: receivers.clone(),
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),

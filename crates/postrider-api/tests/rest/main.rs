@@ -35,3 +35,4 @@ mod shutdown;
 mod stream;
 mod tenancy;
 mod testing;
+mod texts;

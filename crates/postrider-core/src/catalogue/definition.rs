@@ -3,8 +3,9 @@
 //! A schema and an example always fit each other, whether payloads are judged or not.
 
 use crate::event_type::is_event_type_name;
-use crate::limits::{MAX_CUSTOM_EVENT_TYPES, MAX_DESCRIPTION_CHARS, MAX_EVENT_TYPE_BYTES, MAX_EXAMPLE_BYTES};
+use crate::limits::{MAX_CUSTOM_EVENT_TYPES, MAX_EVENT_TYPE_BYTES, MAX_EXAMPLE_BYTES};
 use crate::payload::{self, Judge, Violation};
+use crate::text;
 use crate::time::Timestamp;
 
 use super::built_in::BuiltIn;
@@ -59,6 +60,14 @@ pub enum TypeRefused {
     Faults(Vec<Violation>),
 }
 
+/// Which parts of a definition the caller gives.
+#[derive(Debug, Clone, Copy)]
+struct Changes {
+    description: bool,
+    /// An example that does not match is a fault of the example if it is given, and of the schema otherwise.
+    example: bool,
+}
+
 impl Catalogue {
     /// Judges a custom type that is to be added.
     pub fn judge_new(&self, definition: Definition) -> Result<EventType, TypeRefused> {
@@ -69,7 +78,7 @@ impl Catalogue {
             return Err(TypeRefused::Full);
         }
         let is_name = is_event_type_name(&definition.name);
-        match EventType::judged(None, definition, true) {
+        match EventType::judged(None, definition, Changes { description: true, example: true }) {
             Ok(made) if is_name => Ok(made),
             judged => {
                 let mut faults = if is_name { Vec::new() } else { vec![not_a_name()] };
@@ -130,7 +139,7 @@ impl EventType {
             created_at: at,
             updated_at: at,
         });
-        let gives_example = patch.example.is_some();
+        let changes = Changes { description: patch.description.is_some(), example: patch.example.is_some() };
         let TypePatch { description, schema, example, validation, archived } = patch;
         definition.description = description.unwrap_or(definition.description);
         definition.schema = schema.unwrap_or(definition.schema);
@@ -138,7 +147,7 @@ impl EventType {
         definition.validation = validation.unwrap_or(definition.validation);
         definition.archived = archived.unwrap_or(definition.archived);
         definition.updated_at = at;
-        Self::judged(self.built_in, definition, gives_example).map_err(TypeRefused::Faults)
+        Self::judged(self.built_in, definition, changes).map_err(TypeRefused::Faults)
     }
 
     /// The names of the fields in which another state of the type differs, as in the API.
@@ -153,22 +162,19 @@ impl EventType {
         all.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
-    /// `gives_example`: whether an example that does not fit is a fault of the example, and not of the schema.
+    /// Checks a definition. A description that the caller does not change stays as it is.
     fn judged(
         built_in: Option<&'static BuiltIn>,
         definition: Definition,
-        gives_example: bool,
+        changes: Changes,
     ) -> Result<Self, Vec<Violation>> {
         let mut faults = Vec::new();
         let name = definition.name.as_str().into();
         let mut made = Self { name, built_in, definition: Some(definition), judge: Judge::of_anything() };
-        if made.description().chars().count() > MAX_DESCRIPTION_CHARS {
-            let detail = format!("must have at most {MAX_DESCRIPTION_CHARS} characters");
-            faults.push(Violation { pointer: "/description".to_owned(), detail });
-        } else if made.description().contains('\0') {
-            // No text column of PostgreSQL can hold it.
-            let detail = "can't hold the character U+0000".to_owned();
-            faults.push(Violation { pointer: "/description".to_owned(), detail });
+        if changes.description
+            && let Err(why) = text::DESCRIPTION.check(made.description())
+        {
+            faults.push(Violation { pointer: "/description".to_owned(), detail: why.to_string() });
         }
         let by_schema = match made.schema().map(schema::read) {
             None => Some(Judge::of_anything()),
@@ -179,7 +185,7 @@ impl EventType {
             }
         };
         if let (Some(example), Some(judge)) = (made.example(), &by_schema) {
-            faults.extend(example_faults(example, judge, gives_example));
+            faults.extend(example_faults(example, judge, changes.example));
         }
         if let Some(judge) = by_schema
             && made.is_validated()

@@ -225,6 +225,28 @@ fn a_schema_has_its_bounds() {
 }
 
 #[test]
+fn a_description_is_checked_when_it_is_given_and_not_when_another_field_changes() {
+    let catalogue = Catalogue::built_in();
+    let known = catalogue.get("policy.created").unwrap();
+    let described =
+        |text: &str| TypePatch { description: Some(Some(text.to_owned())), ..TypePatch::default() };
+    for text in ["a\0b", "a\u{7f}b", "a\u{1b}[0mb"] {
+        let Err(TypeRefused::Faults(faults)) = known.changed(described(text), NOW) else {
+            panic!("{text:?}")
+        };
+        assert_eq!(faults[0].pointer, "/description");
+        assert!(faults[0].detail.contains("control characters"), "{}", faults[0].detail);
+    }
+    assert!(known.changed(described("two\r\n\tlines"), NOW).is_ok());
+    // An earlier release stored it; every other field still changes.
+    let stored =
+        Definition { description: Some("a\u{1}b".to_owned()), ..definition("claim.opened", None, None) };
+    let stored = catalogue.read(stored).unwrap();
+    let archived = TypePatch { archived: Some(true), ..TypePatch::default() };
+    assert!(stored.changed(archived, NOW).is_ok());
+}
+
+#[test]
 fn an_example_is_an_object_that_fits() {
     for (example, pointer) in [
         (json!([]), "/example"),

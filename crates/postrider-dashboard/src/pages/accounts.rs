@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use postrider_core::account::Account;
 use postrider_core::id::AccountId;
 use postrider_core::limits::MAX_NAME_CHARS;
+use postrider_core::text::ACCOUNT_NAME;
 use postrider_engine::PageRequest;
 use postrider_engine::model::{CreatedAccount, EndpointFilter};
 
@@ -68,11 +69,9 @@ fn listed(visit: &Visit, fault: Option<&str>) -> Markup {
 }
 
 /// The name in a form, if it can be one.
-fn name(visit: &Visit) -> Result<String, &'static str> {
-    let name = visit.form.given("name").ok_or("an account has a name")?;
-    if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        return Err("a name has at most 200 characters, and none that can’t be seen");
-    }
+fn name(visit: &Visit) -> Result<String, String> {
+    let name = visit.form.given("name").ok_or_else(|| "an account has a name".to_owned())?;
+    ACCOUNT_NAME.check(name).map_err(|why| format!("the name {why}"))?;
     Ok(name.to_owned())
 }
 
@@ -84,7 +83,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
             layout::page(&visit, Section::Accounts, "Account created", created(&visit, &made))
         }
         Err(fault) => {
-            let content = listed(&visit, Some(fault));
+            let content = listed(&visit, Some(&fault));
             Ok(layout::page_with(
                 &visit,
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -7,11 +7,11 @@ use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLim
 use postrider_core::event_type::{Pattern, Subscription};
 use postrider_core::filter::{Filter, FilterFault};
 use postrider_core::limits::{
-    MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS, MAX_DESCRIPTION_CHARS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND,
-    MIN_ATTEMPT_TIMEOUT,
+    MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND, MIN_ATTEMPT_TIMEOUT,
 };
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secret;
+use postrider_core::text::DESCRIPTION;
 use postrider_engine::Engine;
 
 use super::event_types::why_not;
@@ -113,8 +113,13 @@ impl Typed {
         let url = engine.address_guard().check_url(&self.url);
         let url = note(&mut faults, "url", url.map_err(|why| why.to_string()));
         let subscription = note(&mut faults, "types", self.subscription(engine, before));
-        if self.description.chars().count() > MAX_DESCRIPTION_CHARS {
-            faults.push(("description", format!("has at most {MAX_DESCRIPTION_CHARS} characters")));
+        // A description that the visitor leaves alone stays, whatever it is.
+        if before.is_none_or(|before| before.settings.description != self.description) {
+            note(
+                &mut faults,
+                "description",
+                DESCRIPTION.check(&self.description).map_err(|why| why.to_string()),
+            );
         }
         let filter = note(&mut faults, "filter", self.filter()).flatten();
         let headers = note(&mut faults, "headers", self.headers(engine.header_prefix(), before));

@@ -233,3 +233,39 @@ async fn accounts_are_made_renamed_and_deleted_and_keys_are_shown_once() {
 fn page() -> postrider_engine::PageRequest {
     postrider_engine::PageRequest { limit: 50, before: None }
 }
+
+#[tokio::test]
+async fn control_characters_are_refused_in_every_text_field() {
+    let service = Service::start().await;
+    let (account, endpoint) = service.account("Acme").await;
+    let account = account.to_string();
+    let visitor = Visitor::operator(&service).await;
+    let url = service.receiver_url.clone();
+    for text in ["a\0b", "a\u{1b}[0mb", "a\u{7f}"] {
+        let new_endpoint = [
+            ("account", account.as_str()),
+            ("mode", "test"),
+            ("url", url.as_str()),
+            ("types", "*"),
+            ("description", text),
+        ];
+        let url_with_control = format!("{url}{text}/hook");
+        for (path, fields, status) in [
+            ("/accounts".to_owned(), &[("name", text)][..], 422),
+            (format!("/accounts/{account}/rename"), &[("name", text)], 400),
+            ("/endpoints/new".to_owned(), &new_endpoint, 422),
+            (format!("/endpoints/{endpoint}/edit"), &new_endpoint[2..], 422),
+            (
+                format!("/endpoints/{endpoint}/edit"),
+                &[("url", url_with_control.as_str()), ("types", "*")],
+                422,
+            ),
+            ("/new-event-type".to_owned(), &[("name", "claim.opened"), ("description", text)], 422),
+        ] {
+            let refused = visitor.post(&path, fields).await;
+            assert_eq!(refused.status, status, "{path} {text:?}: {}", refused.body);
+            assert!(refused.body.contains("control characters"), "{path} {text:?}: {}", refused.body);
+        }
+    }
+    assert_eq!(service.engine.endpoints(Default::default(), page()).rows.len(), 1);
+}

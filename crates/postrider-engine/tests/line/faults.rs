@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use postrider_core::attempt::Outcome;
 use postrider_core::audit::{Action, Who};
 use postrider_core::catalogue::Definition;
 use postrider_core::delivery::Status;
@@ -270,6 +271,26 @@ async fn an_attempt_that_cannot_be_written_down_keeps_no_outcome_from_the_store(
     house.restart().await;
     house.pass(Duration::from_secs(120)).await;
     assert_eq!(house.receivers.seen().len(), 5, "after a recorded 2xx no attempt is made again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_text_the_database_refuses_is_logged_in_ascii() {
+    let script = |_: &_, before| match before {
+        0 => Reply::Fail("kaputt ☃"),
+        _ => Reply::Status(200),
+    };
+    let house = House::build(defaults(), script).await;
+    house.store.holds_only_ascii.store(true, Ordering::Relaxed);
+    house.endpoint("odd.example", |_| {}).await;
+    let id = house.send("policy.created").await.deliveries[0].0;
+    house.until_status(id, Status::Delivered).await;
+    let delivery = house.engine.delivery(id).await.unwrap();
+    let attempts = house.engine.attempts(&delivery).await.unwrap();
+    let outcomes: Vec<_> = attempts.into_iter().map(|attempt| attempt.outcome).collect();
+    let [Outcome::Failed { detail, .. }, Outcome::Answered { status: 200, .. }] = outcomes.as_slice() else {
+        panic!("an attempt is missing: {outcomes:?}");
+    };
+    assert_eq!(detail, "kaputt ?");
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,6 +88,8 @@ pub(crate) enum Reply {
     Status(u16),
     StatusWithRetryAfter(u16, u64),
     Refuse,
+    /// The connection fails for this reason.
+    Fail(&'static str),
     /// The service has no file left for a connection.
     NoFiles,
     /// Answers with this status after so long.
@@ -161,6 +163,7 @@ impl Transport for Scripted {
                 Outcome::Answered { status, retry_after: None }
             }
             Reply::NoFiles => failed(FailureCode::ConnectFailed, "too many open files"),
+            Reply::Fail(reason) => failed(FailureCode::ConnectFailed, reason),
             Reply::Refuse => failed(FailureCode::ConnectRefused, "nothing listens there"),
             Reply::After(wait) if wait >= request.timeout => {
                 silence(request.timeout).await;

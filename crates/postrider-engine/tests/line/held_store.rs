@@ -58,6 +58,8 @@ pub(crate) struct HeldStore {
     /// … nor the outcomes of such deliveries in any form, once it has met one.
     pub(crate) refuses_outcome: AtomicBool,
     refused: Mutex<HashSet<DeliverySeq>>,
+    /// It refuses attempts whose failure is not told in ASCII.
+    pub(crate) holds_only_ascii: AtomicBool,
     /// While this is so, outcomes wait to be written.
     records_wait: watch::Sender<bool>,
     /// While it is not zero, commits take their time on either side: the state of a small generator.
@@ -73,6 +75,7 @@ impl HeldStore {
             refuses_status: AtomicU16::new(0),
             refuses_outcome: AtomicBool::new(false),
             refused: Mutex::default(),
+            holds_only_ascii: AtomicBool::new(false),
             records_wait: watch::Sender::new(false),
             delays: AtomicU64::new(0),
         }
@@ -103,6 +106,9 @@ impl HeldStore {
         if matches!(outcome, Some(Outcome::Answered { status: answered, .. }) if *answered == status) {
             self.refused.lock().unwrap().insert(record.seq);
             return true;
+        }
+        if matches!(outcome, Some(Outcome::Failed { detail, .. }) if !detail.is_ascii()) {
+            return self.holds_only_ascii.load(Ordering::Relaxed);
         }
         self.refuses_outcome.load(Ordering::Relaxed) && self.refused.lock().unwrap().contains(&record.seq)
     }

@@ -232,7 +232,7 @@ pub async fn a_guid_is_accepted_once(backend: &dyn Backend) {
     let other_id = other.event.id;
     let (refused, accepted) =
         tokio::join!(world.store.accept(vec![beside, again]), world.store.accept(vec![other]));
-    assert!(refused.is_err());
+    assert!(matches!(refused, Err(AcceptError::Refused(_))), "{refused:?}");
     assert_eq!(accepted.unwrap().len(), 1);
     assert!(matches!(world.store.event(beside_id).await, Err(StoreError::NotFound)));
     assert_eq!(world.store.event(other_id).await.unwrap().payload, "other");

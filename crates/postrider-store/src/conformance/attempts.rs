@@ -65,6 +65,45 @@ pub async fn every_field_of_an_attempt_survives(backend: &dyn Backend) {
     }
 }
 
+/// A receiver chooses what it sends, so no text of an attempt keeps the attempt from the log. U+0000, which not every
+/// database can hold, becomes U+FFFD; everything else is kept, and so are the outcomes recorded with it.
+pub async fn an_attempt_is_logged_whatever_text_it_holds(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let lane = world.lane().await;
+    let attempt_with = |nul: char| {
+        let headers = |text: &str| HeaderLog::from_text(text.replace('\0', &nul.to_string())).unwrap();
+        Attempt {
+            request: RequestLog {
+                url: format!("https://receiver.example/a{nul}b\u{7f}\u{10ffff}"),
+                headers: headers("X-\0: \0\u{1}\u{202e}\n"),
+            },
+            response: Some(ResponseLog {
+                headers: headers("X-Odd\0: a\0\u{85}\u{fffd}\nX-Empty: \n"),
+                body: Bytes::from_static(b"\0\xff\xed\xa0\x80"),
+                body_truncated: false,
+            }),
+            ..answered(500, None, None)
+        }
+    };
+    let failed = |nul: char| {
+        let detail = format!("{nul}the certificate is for \u{1b}[0m{nul} ☃{}", "x".repeat(1024 * 1024));
+        let outcome = Outcome::Failed { code: FailureCode::TlsWrongHost, detail };
+        Attempt { response: None, outcome, ..attempt_with(nul) }
+    };
+    for (given, logged) in
+        [(attempt_with('\0'), attempt_with('\u{fffd}')), (failed('\0'), failed('\u{fffd}'))]
+    {
+        let (odd, beside) = (world.accept(&lane).await, world.accept(&lane).await);
+        let at = world.now();
+        let [given, logged] = [given, logged].map(|attempt| Attempt { started_at: at, ..attempt });
+        let record = Record { attempt: Some(given), ..world.outcome(odd, 1, Next::Waits, at) };
+        let records = vec![record, world.outcome(beside, 1, Next::Delivered, at)];
+        world.store.record(batch(records).into()).await.unwrap();
+        assert_eq!(world.store.attempts(odd.seq).await.unwrap(), [logged]);
+        assert_eq!(world.store.attempts(beside.seq).await.unwrap().len(), 1);
+    }
+}
+
 /// In their order, each delivery's own, also after many.
 pub async fn attempts_come_oldest_first_and_survive_a_reopen(backend: &dyn Backend) {
     let world = World::new(backend).await;

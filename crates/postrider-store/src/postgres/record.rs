@@ -3,6 +3,7 @@
 //! What is recorded must be this node's: an outcome of a delivery that another node has taken over meanwhile is left out,
 //! and a node that was declared dead records nothing at all.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use super::rows::{Failed, to_i32, to_i64};
 use super::shared::Shared;
 use super::{audit, configuration, wake};
 use crate::RETRY_IS_NEAR;
-use crate::columns::{self, LAST_ATTEMPT, status_number};
+use crate::columns::{self, LAST_ATTEMPT, status_number, storable};
 use crate::error::StoreError;
 use crate::model::{HealthUpdate, Record, RecordBatch};
 
@@ -114,7 +115,10 @@ const HEALTH: &str = "WITH h AS (
 pub(super) async fn record(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
     let began = Instant::now();
     let recorded = record_in_time(shared, batch).await;
-    shared.figures.committed(began.elapsed(), batch.records.len(), recorded.is_ok());
+    // A refused value is not a failed commit: the recorder tries the batch in parts.
+    if !matches!(&recorded, Err(failed) if failed.concerns_one_job()) {
+        shared.figures.committed(began.elapsed(), batch.records.len(), recorded.is_ok());
+    }
     recorded
 }
 
@@ -216,10 +220,10 @@ struct Attempts<'a> {
     statuses: Vec<Option<i32>>,
     retry_after_ms: Vec<Option<i64>>,
     failure_codes: Vec<Option<&'a str>>,
-    failure_details: Vec<Option<&'a str>>,
-    request_urls: Vec<&'a str>,
-    request_headers: Vec<&'a str>,
-    response_headers: Vec<Option<&'a str>>,
+    failure_details: Vec<Option<Cow<'a, str>>>,
+    request_urls: Vec<Cow<'a, str>>,
+    request_headers: Vec<Cow<'a, str>>,
+    response_headers: Vec<Option<Cow<'a, str>>>,
     response_truncated: Vec<Option<bool>>,
     response_bodies: Vec<Option<&'a [u8]>>,
 }
@@ -243,10 +247,10 @@ impl<'a> Attempts<'a> {
         self.statuses.push(status.map(i32::from));
         self.retry_after_ms.push(retry_after.map(|wait| to_i64(wait.as_millis())));
         self.failure_codes.push(failure.map(|(code, _)| code));
-        self.failure_details.push(failure.map(|(_, detail)| detail));
-        self.request_urls.push(&attempt.request.url);
-        self.request_headers.push(attempt.request.headers.as_text());
-        self.response_headers.push(response.map(|response| response.headers.as_text()));
+        self.failure_details.push(failure.map(|(_, detail)| storable(detail)));
+        self.request_urls.push(storable(&attempt.request.url));
+        self.request_headers.push(storable(attempt.request.headers.as_text()));
+        self.response_headers.push(response.map(|response| storable(response.headers.as_text())));
         self.response_truncated.push(response.map(|response| response.body_truncated));
         self.response_bodies.push(response.map(|response| &response.body[..]));
     }

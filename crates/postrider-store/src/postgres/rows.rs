@@ -144,6 +144,7 @@ impl From<Failed> for AcceptError {
         match failed {
             Failed::Refused(StoreError::LeaseLost) => Self::LeaseLost,
             Failed::Refused(StoreError::AnsweredBefore) => Self::AnsweredBefore,
+            failed if failed.concerns_one_job() => Self::Refused(Box::new(failed)),
             failed => Self::Unavailable(Box::new(failed)),
         }
     }

@@ -10,6 +10,7 @@ mod pages;
 mod plans;
 mod poolers;
 mod sharing;
+mod sockets;
 
 use std::sync::Arc;
 use std::time::Duration;

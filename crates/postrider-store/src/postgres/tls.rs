@@ -1,5 +1,6 @@
-//! TLS towards the database: rustls with ring. How much is checked says the connection string, as everywhere with
-//! PostgreSQL: `sslmode=verify-full` checks the certificate and its name, `require` and `prefer` only encrypt.
+//! TLS for connections to the database, with rustls and ring. `sslmode` in the connection string decides how strictly
+//! the server's certificate is verified, as in libpq: `verify-full` checks the certificate and its name, `require` and
+//! `prefer` only encrypt. `sslmode` is ignored for Unix sockets, as in libpq.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 
@@ -40,12 +43,12 @@ pub(super) struct Wanted {
 /// Takes out of a connection string what the client library does not know.
 pub(super) fn wanted(url: &str) -> Result<Wanted, String> {
     let (rest, query) = url.split_once('?').unwrap_or((url, ""));
-    let (mut kept, mut check, mut roots) = (Vec::new(), Check::Nothing, None);
+    let (mut kept, mut check, mut roots, mut mode) = (Vec::new(), Check::Nothing, None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("sslmode", "verify-full")) => check = Check::Full,
             Some(("sslmode", "verify-ca")) => check = Check::Authority,
-            Some(("sslmode", "disable" | "prefer" | "require")) => kept.push(pair),
+            Some(("sslmode", "disable" | "prefer" | "require")) => mode = Some(pair),
             Some(("sslmode", other)) => {
                 return Err(format!(
                     "sslmode={other} is none of disable, prefer, require, verify-ca and verify-full"
@@ -55,12 +58,26 @@ pub(super) fn wanted(url: &str) -> Result<Wanted, String> {
             _ => kept.push(pair),
         }
     }
-    if check != Check::Nothing {
-        kept.push("sslmode=require");
+    let join = |pairs: &[&str]| match pairs {
+        [] => rest.to_owned(),
+        pairs => format!("{rest}?{}", pairs.join("&")),
+    };
+    if names_only_sockets(&join(&kept)) {
+        kept.push("sslmode=disable");
+        return Ok(Wanted { url: join(&kept), check: Check::Nothing, roots: None });
     }
-    let query = kept.join("&");
-    let url = if query.is_empty() { rest.to_owned() } else { format!("{rest}?{query}") };
-    Ok(Wanted { url, check, roots })
+    if check != Check::Nothing {
+        mode = Some("sslmode=require");
+    }
+    kept.extend(mode);
+    Ok(Wanted { url: join(&kept), check, roots })
+}
+
+/// Whether a connection string names Unix sockets and no other host. One that can't be parsed is refused elsewhere.
+fn names_only_sockets(url: &str) -> bool {
+    let Ok(config) = url.parse::<Config>() else { return false };
+    let hosts = config.get_hosts();
+    !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Unix(_)))
 }
 
 /// Makes TLS connections to the database.
@@ -179,16 +196,16 @@ where
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, host: &str) -> io::Result<Connect> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        Ok(Connect { connector: self.0.clone(), name })
+        Ok(Connect { connector: self.0.clone(), host: host.to_owned() })
     }
 }
 
 /// A TLS connection about to be made.
 pub(super) struct Connect {
     connector: TlsConnector,
-    name: ServerName<'static>,
+    /// The host as the connection string names it. A Unix socket has none, so it becomes a server name only when the
+    /// handshake begins.
+    host: String,
 }
 
 impl<S> TlsConnect<S> for Connect
@@ -200,7 +217,11 @@ where
     type Future = BoxFuture<'static, io::Result<Stream<S>>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move { Ok(Stream(self.connector.connect(self.name, stream).await?)) })
+        Box::pin(async move {
+            let name = ServerName::try_from(self.host);
+            let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+            Ok(Stream(self.connector.connect(name, stream).await?))
+        })
     }
 }
 
@@ -263,5 +284,30 @@ mod tests {
             ("?sslmode=require".to_owned(), Check::Authority, Some("/etc/ca.pem".into()))
         );
         assert!(wanted("postgres://host/db?sslmode=verify").is_err());
+    }
+
+    #[test]
+    fn sslmode_is_ignored_for_unix_sockets_alone() {
+        for (url, expected) in [
+            ("postgres:///d?host=/run/postgresql", "postgres:///d?host=/run/postgresql&sslmode=disable"),
+            (
+                "postgres://u@%2Frun%2Fpostgresql/d?sslmode=require",
+                "postgres://u@%2Frun%2Fpostgresql/d?sslmode=disable",
+            ),
+            (
+                "postgres:///d?sslmode=verify-full&sslrootcert=/gone.pem&host=/run/postgresql",
+                "postgres:///d?host=/run/postgresql&sslmode=disable",
+            ),
+            ("postgres://h/d?sslmode=require", "postgres://h/d?sslmode=require"),
+            (
+                "postgres://%2Frun%2Fpostgresql,h/d?sslmode=require",
+                "postgres://%2Frun%2Fpostgresql,h/d?sslmode=require",
+            ),
+        ] {
+            let wanted = wanted(url).unwrap();
+            assert_eq!((wanted.url.as_str(), wanted.check, wanted.roots), (expected, Check::Nothing, None));
+        }
+        let full = wanted("postgres://h/d?sslmode=verify-full").unwrap();
+        assert_eq!((full.url.as_str(), full.check), ("postgres://h/d?sslmode=require", Check::Full));
     }
 }

@@ -13,7 +13,7 @@ pub(super) mod replays;
 pub(super) mod retention;
 
 use postrider_core::account::AccountNo;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::oneshot;
 
 use super::hot::Numbers;
@@ -109,9 +109,7 @@ where
             Err(NotMade::Failed(error)) if is_a_duplicate(&error) => {
                 StoreError::Conflict("it is there already")
             }
-            Err(NotMade::Failed(error)) if concerns_one_job(&error) => {
-                StoreError::Unavailable(Box::new(error))
-            }
+            Err(NotMade::Failed(error)) if concerns_one_job(&error) => StoreError::Refused(Box::new(error)),
             Err(NotMade::Failed(error)) => return Err(error),
         };
         self.result = Some(Err(refused));
@@ -129,8 +127,11 @@ where
     }
 }
 
+/// Whether a row exists that this one can't stand beside. Other constraints (`CHECK`, `NOT NULL`) refuse the value.
 fn is_a_duplicate(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+    let unique =
+        [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_PRIMARYKEY, ffi::SQLITE_CONSTRAINT_ROWID];
+    error.sqlite_error().is_some_and(|error| unique.contains(&error.extended_code))
 }
 
 /// Whether an error comes from what one job asked, and not from the state of the database.

@@ -11,7 +11,7 @@ use postrider_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Row, Statement, params};
 
-use crate::columns::{LAST_ATTEMPT, Unreadable};
+use crate::columns::{LAST_ATTEMPT, Unreadable, storable};
 
 /// The error of a value that is not one of ours.
 pub(super) fn unreadable(column: &'static str) -> rusqlite::Error {
@@ -79,10 +79,10 @@ pub(super) fn put_attempt(
         status,
         retry_after_ms,
         failure.map(|(code, _)| code),
-        failure.map(|(_, detail)| detail),
-        attempt.request.url,
-        attempt.request.headers.as_text(),
-        response.map(|response| response.headers.as_text()),
+        failure.map(|(_, detail)| storable(detail)),
+        storable(&attempt.request.url),
+        storable(attempt.request.headers.as_text()),
+        response.map(|response| storable(response.headers.as_text())),
         response.map(|response| response.body_truncated),
         response.map(|response| &response.body[..]),
     ])?;

@@ -254,7 +254,7 @@ impl<'c> Writer<'c> {
             Some(keep) if !kept::put(connection, keep)? => Ok(Err(AcceptError::AnsweredBefore)),
             _ => hot.accept(&job.events, numbers).map(Ok),
         })?;
-        Ok(accepted.unwrap_or_else(|error| Err(AcceptError::Unavailable(Box::new(error)))))
+        Ok(accepted.unwrap_or_else(|error| Err(AcceptError::Refused(Box::new(error)))))
     }
 
     /// Whether the event was matched by its account's newest configuration. Changes later in the same

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::shared::{Common, ListArgs, OnceArgs, id};
+use super::shared::{Common, ListArgs, OnceArgs, account_name, id};
 use super::table::Column;
 use crate::client::path_of;
 
@@ -32,6 +32,7 @@ pub(crate) enum AccountsCommand {
     /// Make an account; its keys are shown once
     Create {
         /// What you call it
+        #[arg(value_parser = account_name)]
         name: String,
         #[command(flatten)]
         once: OnceArgs,
@@ -43,6 +44,7 @@ pub(crate) enum AccountsCommand {
         #[arg(value_name = "acc_…", value_parser = id)]
         account: String,
         /// The new name
+        #[arg(value_parser = account_name)]
         name: String,
         #[command(flatten)]
         common: Common,

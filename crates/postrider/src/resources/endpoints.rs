@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::shared::{Common, ListArgs, ModeArgs, OnceArgs, id};
+use super::shared::{Common, ListArgs, ModeArgs, OnceArgs, description, id};
 use super::table::Column;
 use crate::client::path_of;
 
@@ -143,7 +143,7 @@ pub(crate) struct ChangedEndpoint {
 #[derive(Debug, Args)]
 struct Settings {
     /// What you call it
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = description)]
     description: Option<String>,
     /// A header to send along, instead of all that there are; may be given several times
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]

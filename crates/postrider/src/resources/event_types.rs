@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::shared::{Common, ListArgs, OnceArgs, id};
+use super::shared::{Common, ListArgs, OnceArgs, description, id};
 use super::table::Column;
 use crate::client::path_of;
 use crate::payload_file::read_text;
@@ -67,7 +67,7 @@ pub(crate) enum EventTypesCommand {
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
     /// When it is triggered
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = description)]
     description: Option<String>,
     /// The file of its JSON Schema (2020-12); - for standard input, none for what comes with the service, or nothing
     #[arg(long, value_name = "FILE")]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use postrider_core::limits::MAX_IDEMPOTENCY_KEY_CHARS;
+use postrider_core::text::{self, TextRule};
 use postrider_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -43,10 +43,11 @@ pub(crate) struct ListArgs {
     cursor: Option<String>,
 }
 
-/// What makes a call that creates safe to repeat.
+/// What makes a call that creates something safe to repeat.
 #[derive(Debug, Args)]
 pub(crate) struct OnceArgs {
-    /// Make it once, however often this is called with the same key within 24 hours (such as a UUID)
+    /// Carry it out only once, however often the command is repeated with this key within 24 hours (such as a UUID).
+    /// Default: a random key, which an error names if the outcome is unknown
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     pub(crate) idempotency_key: Option<String>,
 }
@@ -93,9 +94,22 @@ pub(crate) fn id(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Checks an account's name.
+pub(crate) fn account_name(text: &str) -> Result<String, String> {
+    checked(text::ACCOUNT_NAME, text)
+}
+
+/// Checks a description.
+pub(crate) fn description(text: &str) -> Result<String, String> {
+    checked(text::DESCRIPTION, text)
+}
+
+fn checked(rule: TextRule, text: &str) -> Result<String, String> {
+    rule.check(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
+}
+
 fn idempotency_key(text: &str) -> Result<String, String> {
-    let is_key = (1..=MAX_IDEMPOTENCY_KEY_CHARS).contains(&text.len());
-    if !is_key || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !text::is_idempotency_key(text.as_bytes()) {
         return Err("an idempotency key is 1 to 255 visible ASCII characters, such as a UUID".to_owned());
     }
     Ok(text.to_owned())

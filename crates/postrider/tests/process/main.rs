@@ -26,6 +26,8 @@ mod once;
 #[cfg(test)]
 mod otlp;
 #[cfg(test)]
+mod outcomes;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod proxy;

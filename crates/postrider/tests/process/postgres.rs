@@ -119,6 +119,42 @@ fn print_config_and_the_log_show_the_store_without_its_password() {
 }
 
 #[test]
+fn a_database_is_served_and_examined_through_a_unix_socket() {
+    let in_data_folder = ("unix_socket_directories".to_owned(), ".".to_owned());
+    let cluster = Cluster::start(Settings { others: vec![in_data_folder], ..Settings::default() }).unwrap();
+    let place = Place::on(&cluster);
+    let name = place.url.rsplit('/').next().unwrap();
+    let (folder, port) = (cluster.folder().join("data").display().to_string(), cluster.port());
+    let escaped = folder.replace('/', "%2F");
+    let by_host = format!("postgres://postrider:pa55word@{escaped}:{port}/{name}");
+    let by_parameter =
+        format!("postgres:///{name}?host={folder}&port={port}&user=postrider&password=pa55word");
+    let receiver = Receiver::open();
+    for (count, url) in
+        [by_host.clone(), format!("{by_host}?sslmode=require"), by_parameter].into_iter().enumerate()
+    {
+        let service = place.start_through(&url, &[]);
+        let said = service.said.join("\n");
+        assert!(said.contains("•••") && !said.contains("pa55word"), "{said}");
+        let account = service.account();
+        service.endpoint(&account, &receiver.url());
+        assert_eq!(service.post("/v1/events", &event(&account)).unwrap().0, 202);
+        receiver.wait(PATIENCE, |arrived| arrived.len() == count + 1);
+        let (_, found) = doctor(place.path(), &url);
+        assert_eq!(check(&found, "store").0, "good", "{found}");
+        assert!(check(&found, "store").1.contains("1 nodes alive"), "{found}");
+        assert!(!found.to_string().contains("pa55word"), "{found}");
+        assert!(service.terminate().success());
+    }
+    let nobody = format!("postgres://postrider@{escaped}:1/{name}");
+    let line = refused(place.path(), &["--store", &nobody, "--master-key-file", "postrider.key"]);
+    assert!(line.contains("can't be reached"), "{line}");
+    let without_host = format!("postgres:///{name}");
+    let line = refused(place.path(), &["--store", &without_host, "--master-key-file", "postrider.key"]);
+    assert!(line.contains("host"), "{line}");
+}
+
+#[test]
 fn migrate_makes_the_tables_once() {
     let place = Place::new();
     let migrate = || {
