@@ -45,7 +45,7 @@ use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
     LaneBacklog, Named, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
     PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
-    ReplayStepped, SecretsChange, StoreSize,
+    ReplayStepped, SecretsChange, StoreSize, Wanted,
 };
 
 /// A retry that is due within this time of its attempt belongs to the node that made the attempt, and waits in its memory;
@@ -91,7 +91,7 @@ pub trait Store: Send + Sync + 'static {
     /// Revokes a key. `NotFound` where there is none.
     async fn revoke_key(&self, key: KeyId, deed: Deed) -> Result<(), StoreError>;
 
-    /// Writes when keys were last used; an earlier time than the one that is there changes nothing.
+    /// Writes when keys were last used; an earlier time changes nothing.
     async fn note_key_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
     /// Makes a link into the portal, and forgets some that have ended. `NotFound` where the account is deleted, `Conflict`
     /// where it has as many as it may have.
@@ -235,13 +235,9 @@ pub trait Store: Send + Sync + 'static {
     /// endpoint, however many deliveries are pending.
     async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
 
-    /// Returns, for each endpoint, the lowest sequence numbers of this node's deliveries that are ready to send, as many as
-    /// are asked for beside it. One index lookup per endpoint and one entry per number; rows that other nodes own, or
-    /// none, are left out.
-    async fn ready_numbers(
-        &self,
-        endpoints: Vec<(EndpointNo, usize)>,
-    ) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError>;
+    /// Returns, per endpoint, the lowest sequence numbers of this node's ready deliveries, as many as wanted. One index
+    /// lookup each.
+    async fn ready_numbers(&self, of: Vec<Wanted>) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError>;
 
     /// The oldest pending deliveries of an endpoint that wait for no point in time, by sequence number. Payloads
     /// come with them up to a budget of bytes; behind it they are left to [`Store::payloads`].
@@ -355,8 +351,7 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Gives away everything that is this node's but the deliveries named, and the right to send to endpoints of which none
-    /// is named: the service stops, and only these are still in flight. [`Store::close`] gives away the rest.
+    /// Releases everything that is this node's except `keep`, which is still in flight; [`Store::close`] releases that.
     async fn step_down(&self, _keep: Vec<DeliverySeq>) -> Result<(), StoreError> {
         Ok(())
     }
@@ -388,8 +383,7 @@ pub trait Store: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Writes an entry of the audit log about what changes nothing, such as a secret that is about to be shown. Every
-    /// change writes its own, in its commit.
+    /// Appends to the audit log what changes nothing, such as a secret that is about to be shown.
     async fn note(&self, deed: Deed) -> Result<(), StoreError>;
 
     /// Entries of the audit log, newest first.
@@ -398,10 +392,9 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets up to `limit` entries of the audit log from before this time, and says how many.
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
-    /// Whether an event could be accepted just now: does what [`Store::accept`] does, takes it back, and commits a row of
-    /// its own.
+    /// Whether an event could be accepted just now: does what [`Store::accept`] does, and takes it back.
     async fn check_writable(&self) -> Result<(), StoreError>;
 
-    /// Finishes what was handed in and closes; nothing may be called afterwards.
+    /// Finishes what was handed in and closes.
     async fn close(&self);
 }

@@ -384,3 +384,6 @@ pub struct Page<T> {
     /// Where the next page begins; none at the end of the list.
     pub next: Option<i64>,
 }
+
+/// An endpoint, and how many of its sequence numbers are wanted.
+pub type Wanted = (EndpointNo, usize);

@@ -27,7 +27,7 @@ Commands:
   openapi [--check]   write docs/openapi.json anew, or say whether it is what the service says
   schemathesis        the running service against its own description, by schemathesis
 
-`test` and `e2e` need php-cli and webhook, `test` also postgresql; on Debian they are installed when missing (as root
+`test` and `e2e` need php-cli and webhook, `test` also postgresql and pgbouncer; on Debian they are installed when missing (as root
 or by sudo).
 ";
 

@@ -26,6 +26,9 @@ const BROWSER: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", "
 const DEBIAN_SERVERS: &str = "/usr/lib/postgresql";
 const CLUSTER_SETTINGS: &str = "/etc/postgresql-common/createcluster.d/no-main-cluster.conf";
 
+/// Where Debian puts the pooler that the tests run before a server.
+const POOLER: &str = "/usr/sbin/pgbouncer";
+
 /// Makes everything ready, so that a run does not end for want of a tool after ten minutes.
 pub(crate) fn prepare() -> Result<()> {
     for component in ["fmt", "clippy"] {
@@ -35,6 +38,7 @@ pub(crate) fn prepare() -> Result<()> {
     receivers()?;
     browser()?;
     database_server()?;
+    pooler()?;
     schemathesis().map(|path| println!("schemathesis {SCHEMATHESIS_VERSION} at {}", path.display()))?;
     deny_binary().map(|path| println!("cargo-deny {DENY_VERSION} at {}", path.display()))
 }
@@ -53,6 +57,13 @@ pub(crate) fn receivers() -> Result<()> {
 fn browser() -> Result<()> {
     let missing = BROWSER.iter().filter(|(program, _)| !exists(program, "--version"));
     install(&missing.map(|(_, package)| *package).collect::<Vec<_>>())
+}
+
+/// Makes sure that PgBouncer is there. Debian's package starts a service of its own, which the tests don't need; it does no
+/// harm where no init system runs.
+fn pooler() -> Result<()> {
+    let is_missing = !Path::new(POOLER).is_file();
+    install(if is_missing { &["pgbouncer"] } else { &[] })
 }
 
 /// Makes sure that a PostgreSQL server is installed. The tests start their own, so none needs to run; Debian's package

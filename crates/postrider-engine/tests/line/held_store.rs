@@ -95,7 +95,11 @@ impl HeldStore {
         let next = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.delays.store(next.max(1), Ordering::Relaxed);
         if next >> 63 == 0 {
-            tokio::time::sleep(Duration::from_millis((next >> 33) % 3_000)).await;
+            let mut later = tokio::time::interval_at(
+                tokio::time::Instant::now() + Duration::from_millis((next >> 33) % 3_000),
+                Duration::from_secs(1),
+            );
+            later.tick().await;
         }
     }
 

@@ -11,7 +11,7 @@ use postrider_core::replay::Selection;
 use postrider_engine::model::ReplayDraft;
 use postrider_pgtemp::Way;
 
-use crate::harness::{Database, Node, Reply};
+use crate::harness::{Database, Node, Reply, pause};
 
 /// How many databases are treated so at once.
 const COPIES: u64 = 6;
@@ -77,10 +77,10 @@ async fn hand_in(nodes: [Arc<Node>; 2], account: AccountId, caller: u64, mut dic
                     break;
                 }
                 node = &nodes[usize::try_from(dice.roll(2)).unwrap()];
-                tokio::time::sleep(dice.millis(300)).await;
+                pause(dice.millis(300)).await;
             }
         }
-        tokio::time::sleep(dice.millis(120)).await;
+        pause(dice.millis(120)).await;
     }
     accepted
 }
@@ -102,7 +102,7 @@ async fn make_trouble(database: Arc<Database>, nodes: [Arc<Node>; 2], mut dice: 
             }
             2 => {
                 node.proxy().freeze(Way::ToNode);
-                tokio::time::sleep(dice.millis(1_800)).await;
+                pause(dice.millis(1_800)).await;
                 if dice.roll(2) == 0 {
                     node.proxy().cut();
                 }
@@ -110,7 +110,7 @@ async fn make_trouble(database: Arc<Database>, nodes: [Arc<Node>; 2], mut dice: 
             }
             _ => node.proxy().cut(),
         }
-        tokio::time::sleep(dice.millis(500)).await;
+        pause(dice.millis(500)).await;
     }
 }
 
@@ -134,7 +134,7 @@ async fn one_copy(seed: u64) {
     let trouble = tokio::spawn(make_trouble(Arc::clone(&database), nodes.clone(), Dice(seed)));
     // May be refused, and may be made although it is refused.
     let replay = ReplayDraft { endpoint: fine, selection: Selection::default() };
-    tokio::time::sleep(UNREST / 2).await;
+    pause(UNREST / 2).await;
     drop(nodes[0].engine.by(Who::SERVICE).create_replay(replay).await);
     let mut accepted = Vec::new();
     for caller in callers {

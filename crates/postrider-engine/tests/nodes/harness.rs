@@ -210,7 +210,7 @@ impl Database {
         looking(async || {
             let is_said = self.sql(statements).await == said;
             if !is_said {
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                pause(Duration::from_millis(200)).await;
             }
             is_said
         })
@@ -377,6 +377,12 @@ impl Node {
     pub(crate) async fn number_if_any(&self) -> Option<i64> {
         self.engine.nodes().await.ok()?.into_iter().find(|node| node.is_self).map(|node| node.no)
     }
+}
+
+/// Lets some time pass between two faults, or between two calls of a client; never instead of waiting for something.
+pub(crate) async fn pause(time: Duration) {
+    let mut later = tokio::time::interval_at(tokio::time::Instant::now() + time, Duration::from_secs(1));
+    later.tick().await;
 }
 
 /// Looks until it holds.

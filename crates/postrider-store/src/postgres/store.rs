@@ -33,11 +33,15 @@ use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
     LaneBacklog, Named, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, News, Node, Page,
     PageRequest, PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep,
-    ReplayStepped, SecretsChange, StoreSize,
+    ReplayStepped, SecretsChange, StoreSize, Wanted,
 };
 
-/// Runs something with a connection: `run!(self, client => work)`.
+/// Runs something with a connection: `run!(self, client => work)`; or with the sealer as well: `run!(self, client, sealer => work)`.
 macro_rules! run {
+    ($store:expr, $client:ident, $sealer:ident => $work:expr) => {{
+        let $sealer = Arc::clone(&$store.shared.sealer);
+        run!($store, $client => $work)
+    }};
     ($store:expr, $client:ident => $work:expr) => {
         Ok($store.shared.run(move |$client| Box::pin(async move { $work.await })).await?)
     };
@@ -58,8 +62,7 @@ impl Store for PostgresStore {
     }
 
     async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => configuration::create_account(client, &shared.sealer, account))
+        run!(self, client, sealer => configuration::create_account(client, &sealer, account))
     }
 
     async fn rename_account(
@@ -83,8 +86,7 @@ impl Store for PostgresStore {
         deed: Deed,
         keep: Option<Box<Keep>>,
     ) -> Result<AccountKey, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => account_keys::create(client, account, key, deed, (&shared.sealer, keep)))
+        run!(self, client, sealer => account_keys::create(client, account, key, deed, (&sealer, keep)))
     }
 
     async fn revoke_key(&self, key: KeyId, deed: Deed) -> Result<(), StoreError> {
@@ -96,8 +98,7 @@ impl Store for PostgresStore {
     }
 
     async fn create_portal_link(&self, link: NewPortalLink) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => portal_links::create(client, &shared.sealer, link))
+        run!(self, client, sealer => portal_links::create(client, &sealer, link))
     }
 
     async fn revoke_portal_link(&self, account: AccountNo, id: LinkId, deed: Deed) -> Result<(), StoreError> {
@@ -113,8 +114,7 @@ impl Store for PostgresStore {
     }
 
     async fn create_event_type(&self, event_type: NewEventType) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => event_types::create(client, &shared.sealer, event_type))
+        run!(self, client, sealer => event_types::create(client, &sealer, event_type))
     }
 
     async fn change_event_type(&self, change: EventTypeChange) -> Result<(), StoreError> {
@@ -122,8 +122,7 @@ impl Store for PostgresStore {
     }
 
     async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<(Endpoint, i64), StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => endpoints::create(client, &shared.sealer, endpoint))
+        run!(self, client, sealer => endpoints::create(client, &sealer, endpoint))
     }
 
     async fn update_endpoint(
@@ -138,8 +137,7 @@ impl Store for PostgresStore {
     }
 
     async fn set_secrets(&self, change: SecretsChange) -> Result<i64, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => endpoints::set_secrets(client, &shared.sealer, change))
+        run!(self, client, sealer => endpoints::set_secrets(client, &sealer, change))
     }
 
     async fn delete_endpoint(&self, endpoint: EndpointNo, deed: Deed) -> Result<i64, StoreError> {
@@ -178,8 +176,7 @@ impl Store for PostgresStore {
     }
 
     async fn answered_before(&self, claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => kept::before(client, &shared.sealer, claim, now))
+        run!(self, client, sealer => kept::before(client, &sealer, claim, now))
     }
 
     async fn forget_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -193,8 +190,7 @@ impl Store for PostgresStore {
     async fn resend(&self, resend: NewResend) -> Result<PendingDelivery, StoreError> {
         let _numbering = self.shared.numbering().await?;
         let me = self.shared.me();
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => replays::resend(client, &shared.sealer, me, resend))
+        run!(self, client, sealer => replays::resend(client, &sealer, me, resend))
     }
 
     async fn replay_range(
@@ -215,8 +211,7 @@ impl Store for PostgresStore {
     }
 
     async fn create_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
-        let shared = Arc::clone(&self.shared);
-        run!(self, client => replays::create(client, &shared.sealer, replay))
+        run!(self, client, sealer => replays::create(client, &sealer, replay))
     }
 
     async fn step_replay(&self, step: ReplayStep) -> Result<ReplayStepped, StoreError> {
@@ -269,12 +264,9 @@ impl Store for PostgresStore {
         run!(self, client => pending::with_ready(client, me, &gone, endpoints))
     }
 
-    async fn ready_numbers(
-        &self,
-        endpoints: Vec<(EndpointNo, usize)>,
-    ) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError> {
+    async fn ready_numbers(&self, of: Vec<Wanted>) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError> {
         let me = self.shared.me();
-        run!(self, client => pending::ready_numbers(client, me, endpoints))
+        run!(self, client => pending::ready_numbers(client, me, of))
     }
 
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {

@@ -33,7 +33,7 @@ use crate::model::{
     AttemptPlace, AuditFilter, Configuration, DeliveryFilter, EndedPart, EndpointUpdate, EventFilter,
     LaneBacklog, NewAccount, NewEndpoint, NewEvent, NewKey, NewReplay, NewResend, Page, PageRequest,
     PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
-    SecretsChange, StoreSize,
+    SecretsChange, StoreSize, Wanted,
 };
 
 impl SqliteStore {
@@ -271,11 +271,8 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| pending::with_ready(connection, endpoints)).await
     }
 
-    async fn ready_numbers(
-        &self,
-        endpoints: Vec<(EndpointNo, usize)>,
-    ) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError> {
-        self.readers.read(move |connection| pending::ready_numbers(connection, endpoints)).await
+    async fn ready_numbers(&self, of: Vec<Wanted>) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError> {
+        self.readers.read(move |connection| pending::ready_numbers(connection, of)).await
     }
 
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {

@@ -1,8 +1,6 @@
 //! A database that is there and can't be used: locked, frozen, closed to this user, or behind a pooler that does not keep
 //! sessions. Events are refused meanwhile, `doctor` names the cause, and nothing that was accepted is left behind.
 
-use std::time::Duration;
-
 use postrider_pgtemp::{Cluster, PoolMode, Pooler, Settings};
 
 use crate::fleet::{Load, PATIENCE, Place, all_arrived, repeated, wait_for, wait_until_recorded};
@@ -98,7 +96,9 @@ fn a_server_that_hangs_for_a_while_costs_no_event_and_no_duplicate() {
     let trial = Trial::begin();
     trial.cluster.freeze().unwrap();
     trial.wait_until_refused();
-    std::thread::sleep(Duration::from_secs(8));
+    // Each client gives up after 3 s: for as long as a statement is waited for, and longer.
+    let refused = trial.load.refused();
+    wait_for("it hangs for a while", || trial.load.refused() > refused + 3 * CLIENTS);
     trial.cluster.thaw().unwrap();
     trial.end();
 }
