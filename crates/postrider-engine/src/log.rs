@@ -115,7 +115,11 @@ impl Acting {
             let now = inner.now();
             let deed = who.did(Action::DeliveryCancelled, account, id, now);
             let (no, seq) = inner.store.cancel_delivery(id, deed).await?;
-            inner.pump_after(now, |lanes| lanes.cancelled(no, seq, now));
+            inner.pump_after(now, |lanes| match inner.store.is_shared() {
+                // The store tells the owner, which may be this node: heard a second time it changes nothing.
+                true => lanes.cancelled_elsewhere(no, seq, now),
+                false => lanes.cancelled(no, seq, now),
+            });
             Ok(())
         })
         .await?;

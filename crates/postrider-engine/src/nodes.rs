@@ -70,6 +70,8 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
         }
         if may_be_stranded {
             inner.stranded.notify_one();
+            // For an endpoint that was deleted meanwhile nobody else would notice them.
+            inner.cancel.notify_one();
         }
         if started_over || others_are_gone {
             inner.due.notify_one();

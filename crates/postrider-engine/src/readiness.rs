@@ -4,7 +4,7 @@
 //! comes, it is asked once a second at most, and one answer serves everyone who waits for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use postrider_store::{AcceptError, StoreError};
@@ -19,9 +19,9 @@ const HOLDS_FOR: Duration = Duration::from_secs(1);
 /// How long the store has to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How long a refused event says that events are refused: the probe is small, and may find room where an event does not.
-const REFUSAL_HOLDS_MS: i64 = 5_000;
-/// No event was refused since the last one that was accepted.
-const NEVER: i64 = i64::MIN;
+const REFUSAL_HOLDS: Duration = Duration::from_secs(5);
+/// It has not happened.
+const NEVER: u64 = u64::MAX;
 
 type Checked = Result<(), Arc<StoreError>>;
 
@@ -29,8 +29,11 @@ type Checked = Result<(), Arc<StoreError>>;
 #[derive(Debug)]
 pub(crate) struct Readiness {
     checks: Mutex<Checks>,
-    /// When the store last failed to accept an event, since it accepted one (milliseconds since 1970).
-    refused_at_ms: AtomicI64,
+    begun: Instant,
+    /// When the store last failed to accept an event, since it accepted one: milliseconds since `begun`.
+    refused_at_ms: AtomicU64,
+    /// When it last accepted one.
+    accepted_at_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,27 +45,35 @@ struct Checks {
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self { checks: Mutex::default(), refused_at_ms: AtomicI64::new(NEVER) }
+        let [refused_at_ms, accepted_at_ms] = [const { AtomicU64::new(NEVER) }; 2];
+        Self { checks: Mutex::default(), begun: Instant::now(), refused_at_ms, accepted_at_ms }
     }
 }
 
 impl Readiness {
     /// The store has accepted events, or has failed to.
-    pub(crate) fn accepted<T>(&self, result: &Result<T, AcceptError>, now_ms: impl FnOnce() -> i64) {
+    pub(crate) fn accepted<T>(&self, result: &Result<T, AcceptError>) {
         match result {
-            Ok(_) if self.refused_at_ms.load(Ordering::Relaxed) != NEVER => {
-                self.refused_at_ms.store(NEVER, Ordering::Relaxed);
+            Ok(_) => {
+                self.accepted_at_ms.store(self.now_ms(), Ordering::Relaxed);
+                if self.refused_at_ms.load(Ordering::Relaxed) != NEVER {
+                    self.refused_at_ms.store(NEVER, Ordering::Relaxed);
+                }
             }
             Err(AcceptError::Unavailable(_) | AcceptError::LeaseLost) => {
-                self.refused_at_ms.store(now_ms(), Ordering::Relaxed);
+                self.refused_at_ms.store(self.now_ms(), Ordering::Relaxed);
             }
-            _ => {}
+            Err(_) => {}
         }
     }
 
-    fn refuses(&self, now_ms: i64) -> bool {
-        let at = self.refused_at_ms.load(Ordering::Relaxed);
-        at != NEVER && now_ms.saturating_sub(at) < REFUSAL_HOLDS_MS
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+
+    fn was_within(&self, at_ms: &AtomicU64, time: Duration) -> bool {
+        let at = at_ms.load(Ordering::Relaxed);
+        at != NEVER && u128::from(self.now_ms().saturating_sub(at)) < time.as_millis()
     }
 }
 
@@ -79,12 +90,18 @@ impl Engine {
         if inner.stopping.load(Ordering::Relaxed) {
             return Err(EngineError::ShuttingDown);
         }
+        if inner.readiness.was_within(&inner.readiness.accepted_at_ms, HOLDS_FOR)
+            && inner.readiness.refused_at_ms.load(Ordering::Relaxed) == NEVER
+        {
+            // What it would try has just worked.
+            return Ok(());
+        }
         let unavailable = |why: &'static str| EngineError::Unavailable(why.into());
         let Ok(checked) = tokio::time::timeout(ANSWER_WITHIN, self.check_store()).await else {
             return Err(unavailable("the store did not answer in time"));
         };
         checked.map_err(|error| EngineError::Unavailable(Box::new(NotReady(error))))?;
-        if inner.readiness.refuses(inner.now().as_ms()) {
+        if inner.readiness.was_within(&inner.readiness.refused_at_ms, REFUSAL_HOLDS) {
             return Err(unavailable("the store has just failed to accept an event"));
         }
         Ok(())
@@ -103,12 +120,13 @@ impl Engine {
             let check = async move { store.check_writable().await };
             tokio::spawn(check)
         });
+        let asked_at = Instant::now();
         let checked = match check.await {
             Ok(checked) => checked.map_err(Arc::new),
             Err(panicked) => Err(Arc::new(StoreError::Unavailable(Box::new(panicked)))),
         };
         checks.pending = None;
-        checks.last = Some((Instant::now(), checked.clone()));
+        checks.last = Some((asked_at, checked.clone()));
         checked
     }
 }

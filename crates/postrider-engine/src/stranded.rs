@@ -11,6 +11,7 @@ use std::time::Duration;
 use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::EndpointNo;
 use postrider_store::StoreError;
+use postrider_store::model::Wanted;
 
 use crate::Inner;
 use crate::config::{LOOK_AGAIN_SLICE, STRANDED_EVERY};
@@ -18,6 +19,9 @@ use crate::config::{LOOK_AGAIN_SLICE, STRANDED_EVERY};
 /// How long a delivery must be unknown before it counts as stranded: one that was just committed is on its way into its
 /// lane.
 const CONFIRM_AFTER: Duration = Duration::from_secs(2);
+
+/// How many numbers are read, and then compared under one hold of the lanes' lock, unless one lane has more.
+const NUMBERS_AT_ONCE: usize = 2_000;
 
 type Suspects = BTreeMap<EndpointNo, Vec<DeliverySeq>>;
 
@@ -67,14 +71,20 @@ impl Inner {
     async fn unknown_of(&self, endpoints: &[EndpointNo]) -> Result<Suspects, StoreError> {
         let mut suspects = Suspects::new();
         for slice in endpoints.chunks(LOOK_AGAIN_SLICE) {
-            let audited = self.lanes().audited(slice);
-            if audited.is_empty() {
-                continue;
-            }
-            let found = self.store.ready_numbers(audited).await?;
-            let lanes = self.lanes();
-            for (no, seq) in found.into_iter().filter(|(no, seq)| lanes.has_lost_sight_of(*no, *seq)) {
-                suspects.entry(no).or_default().push(seq);
+            let mut compared = self.lanes().audited(slice);
+            while !compared.is_empty() {
+                let mut numbers = 0;
+                let fits = |&(_, wanted): &Wanted| {
+                    numbers += wanted;
+                    numbers <= NUMBERS_AT_ONCE
+                };
+                let first = compared.iter().take_while(|one| fits(one)).count().max(1);
+                let rest = compared.split_off(first.min(compared.len()));
+                let found = self.store.ready_numbers(std::mem::replace(&mut compared, rest)).await?;
+                let lanes = self.lanes();
+                for (no, seq) in found.into_iter().filter(|(no, seq)| lanes.has_lost_sight_of(*no, *seq)) {
+                    suspects.entry(no).or_default().push(seq);
+                }
             }
         }
         Ok(suspects)

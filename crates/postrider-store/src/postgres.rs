@@ -8,9 +8,11 @@ mod account_keys;
 mod attempts;
 mod audit;
 mod batches;
+mod calls;
 mod cancelling;
 mod configuration;
 mod connect;
+mod connector;
 mod endpoints;
 mod event_types;
 mod examine;
@@ -19,6 +21,7 @@ mod kept;
 mod listener;
 mod listing;
 mod lists;
+mod lost_accept;
 mod migrations;
 mod nodes;
 mod outcome;
@@ -109,14 +112,14 @@ impl PostgresStore {
     /// Connects to the database that `url` names (`postgres://user:password@host:port/database`), makes its tables
     /// where there are none, brings their schema up to date, and joins as a new node.
     pub async fn connect(url: &str, key: &MasterKey, options: PostgresOptions) -> Result<Self, ConnectError> {
-        let (config, tls) = connect::config(url, &options)?;
-        connect::check_pooling(&config, &tls, options.patience).await?;
-        let pools = connect::pools(&config, &tls, &options)?;
+        let connector = connect::connector(url, &options)?;
+        connect::check_pooling(&connector).await?;
+        let pools = connect::pools(&connector, &options)?;
         connect::migrate(&pools.work).await?;
         let sealer = connect::check_key(&pools.work, key).await?;
         // Before the configuration is loaded for the first time: nothing that changes after that is missed.
         let version = configuration::version(&pools.work.get().await?).await?;
-        let me = nodes::join(&pools.work, &options.node_name, options.patience).await?;
+        let me = nodes::join(&pools.work, &options.node_name).await?;
         let shared = Arc::new(Shared::new(pools, sealer, options.patience, me));
         nodes::beat(&shared, options.lapse).await?;
         let (accepts, accept_jobs) = mpsc::unbounded_channel();
@@ -124,7 +127,7 @@ impl PostgresStore {
         let keeper = Keeper::new(Arc::clone(&shared), options.node_name, options.lapse, version);
         let tasks = [
             tokio::spawn(keeper.run()).abort_handle(),
-            tokio::spawn(listener::run(Arc::clone(&shared), config, tls)).abort_handle(),
+            tokio::spawn(listener::run(Arc::clone(&shared), connector)).abort_handle(),
         ];
         let limit = |limit: usize| u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
         let limits = (limit(options.accept_queue_rows), limit(options.accept_queue_bytes / 1024));
@@ -164,8 +167,8 @@ impl PostgresStore {
     /// Brings the schema of the database that `url` names up to date. Needs no key, since what is sealed stays as it is.
     pub async fn migrate(url: &str) -> Result<Migrated, ConnectError> {
         let options = PostgresOptions::default();
-        let (config, tls) = connect::config(url, &options)?;
-        connect::check_pooling(&config, &tls, options.patience).await?;
-        connect::migrate(&connect::pools(&config, &tls, &options)?.work).await
+        let connector = connect::connector(url, &options)?;
+        connect::check_pooling(&connector).await?;
+        connect::migrate(&connect::pools(&connector, &options)?.work).await
     }
 }

@@ -152,8 +152,15 @@ impl Lanes {
     pub(crate) fn reload(&mut self, no: EndpointNo) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         lane.asked = false;
+        if lane.is_elsewhere() {
+            return self.want_place(no);
+        }
         lane.spilled = Spilled::Yes;
-        self.want_refill(no);
+        // At once, however much is queued.
+        if !lane.refilling && lane.state == State::Enabled {
+            lane.refilling = true;
+            self.refills.push_back(no);
+        }
     }
 
     /// Whether [`Self::take_refill`] has something.

@@ -57,6 +57,25 @@ async fn a_stranded_delivery_of_a_busy_lane_is_sent_within_a_minute_and_counted(
     assert_eq!(house.engine.figures().await.stranded, 1);
 }
 
+/// A lane with much of its queue in memory reads at once all the same.
+#[tokio::test(start_paused = true)]
+async fn a_stranded_delivery_behind_a_long_queue_is_read_at_once() {
+    let script = |_: &_, _| Reply::StatusAfter(200, Duration::from_secs(6));
+    let config = EngineConfig { lane_queue: 100, ..defaults() };
+    let house = House::build(config, script).await;
+    let endpoint = house.endpoint("busy.example", |settings| settings.max_in_flight = 1).await.endpoint.id;
+    for _ in 0..60 {
+        house.send("policy.created").await;
+    }
+    let stranded = commit_unseen(&house, endpoint).await;
+    house.pass(Duration::from_secs(60)).await;
+    let view = house.engine.endpoint(endpoint).unwrap();
+    assert!(view.backlog > 40, "most of it still waits: {}", view.backlog);
+    assert_eq!(house.engine.figures().await.stranded, 1);
+    house.pass(Duration::from_secs(400)).await;
+    assert_eq!(house.engine.delivery(stranded).await.unwrap().status, Status::Delivered);
+}
+
 /// Everything that was accepted comes once, whoever leaves while a commit is on its way, and whatever is cancelled or sent
 /// again meanwhile.
 #[tokio::test(start_paused = true)]

@@ -11,15 +11,15 @@ use postrider_core::replay::Selection;
 use postrider_engine::model::ReplayDraft;
 use postrider_pgtemp::Way;
 
-use crate::harness::{Database, Node, Reply, pause};
+use crate::harness::{Database, Node, Reply, Seen, pause};
 
 /// How many databases are treated so at once.
 const COPIES: u64 = 6;
 /// For how long.
-const UNREST: Duration = Duration::from_secs(12);
-/// How long a node waits for its database, and others for a node.
-const LAPSE: Duration = Duration::from_secs(9);
-const NODE_PATIENCE: Duration = Duration::from_millis(2_500);
+const UNREST: Duration = Duration::from_secs(15);
+/// How long a node waits for its database, and others for a node: as long as they do unless it is set otherwise.
+const LAPSE: Duration = Duration::from_secs(6);
+const NODE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How soon everything is sent once there is peace: what nobody heard of is noticed as soon as it can be asked for, and
 /// half a minute later at the latest.
@@ -36,6 +36,14 @@ const SLOW_COMMITS: &str = "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE pl
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION dawdle()";
 const QUICK_COMMITS: &str =
     "DROP TRIGGER dawdle ON queue; DROP TRIGGER dawdle ON leases; DROP TRIGGER dawdle ON replays";
+
+/// What should be sent, and is not; the endpoint that never takes anything is left out.
+const PENDING: &str = "SELECT count(*) FROM queue q JOIN endpoints ep ON ep.no = q.endpoint_no
+    WHERE ep.url <> 'https://cancelled.example/'";
+/// The guids of what was cancelled by hand.
+const CANCELLED: &str = "SELECT ev.id FROM deliveries d JOIN events ev ON ev.seq = d.event_seq
+    JOIN endpoints ep ON ep.no = d.endpoint_no
+    WHERE d.status = 3 AND d.cancel_reason = 'operator' AND ep.url = 'https://cancelled.example/'";
 
 /// A small generator, so that a run can be told by its seed.
 struct Dice(u64);
@@ -62,7 +70,7 @@ async fn hand_in(nodes: [Arc<Node>; 2], account: AccountId, caller: u64, mut dic
         if dice.roll(2) == 0 {
             if let Ok(one) = node.try_send(account).await {
                 if dice.roll(6) == 0 {
-                    // Whether that comes in time does not matter here: what is cancelled is at its end.
+                    // One that is refused may be made all the same.
                     drop(node.engine.by(Who::SERVICE).cancel_delivery(one.deliveries[0].0).await);
                 }
                 accepted.push(one.id.to_string());
@@ -94,7 +102,7 @@ async fn make_trouble(database: Arc<Database>, nodes: [Arc<Node>; 2], mut dice: 
             0 | 1 => {
                 let tables = ["events", "queue", "deliveries", "leases", "attempts", "replays"];
                 let table = tables[usize::try_from(dice.roll(6)).unwrap()];
-                let ms = 500 + dice.roll(2_500);
+                let ms = 500 + dice.roll(6_000);
                 let lock = format!(
                     "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep({ms} / 1000.0); COMMIT"
                 );
@@ -116,7 +124,9 @@ async fn make_trouble(database: Arc<Database>, nodes: [Arc<Node>; 2], mut dice: 
 
 async fn one_copy(seed: u64) {
     let database = Arc::new(Database::new());
-    let script = |_: &_, _: usize| Reply::Status(200);
+    // Whatever is for this host is pending until it is cancelled.
+    let script =
+        |seen: &Seen, _: usize| Reply::Status(if seen.host == "cancelled.example" { 500 } else { 200 });
     let nodes = [
         Arc::new(database.node_of_patience(LAPSE, NODE_PATIENCE, script).await),
         Arc::new(database.node_of_patience(LAPSE, NODE_PATIENCE, script).await),
@@ -124,7 +134,8 @@ async fn one_copy(seed: u64) {
     let account = nodes[0].account().await;
     nodes[1].until_known(account).await;
     nodes[0].endpoint(account, "cancelled.example", |_| {}).await;
-    let fine = nodes[0].endpoint(account, "fine.example", |_| {}).await;
+    nodes[0].endpoint(account, "fine.example", |_| {}).await;
+    let replayed = nodes[0].endpoint(account, "replayed.example", |_| {}).await;
     nodes[0].endpoint(account, "ordered.example", |settings| settings.ordered = true).await;
     let numbers = [nodes[0].number().await, nodes[1].number().await];
     database.sql(SLOW_COMMITS).await;
@@ -133,7 +144,7 @@ async fn one_copy(seed: u64) {
     let callers: Vec<_> = callers.collect();
     let trouble = tokio::spawn(make_trouble(Arc::clone(&database), nodes.clone(), Dice(seed)));
     // May be refused, and may be made although it is refused.
-    let replay = ReplayDraft { endpoint: fine, selection: Selection::default() };
+    let replay = ReplayDraft { endpoint: replayed, selection: Selection::default() };
     pause(UNREST / 2).await;
     drop(nodes[0].engine.by(Who::SERVICE).create_replay(replay).await);
     let mut accepted = Vec::new();
@@ -144,8 +155,18 @@ async fn one_copy(seed: u64) {
     database.sql(QUICK_COMMITS).await;
     assert!(!accepted.is_empty(), "seed {seed}: something was accepted");
     let calm = Instant::now();
-    database.until_sql("SELECT count(*) FROM queue", "0").await;
+    database.until_sql(PENDING, "0").await;
     assert!(calm.elapsed() < CALM_WITHIN, "seed {seed}: {:?}", calm.elapsed());
+    // What was cancelled stays so. A request that was in flight then may have ended since.
+    let cancelled = database.sql(CANCELLED).await;
+    let sent = |guid: &str| {
+        database.seen().iter().filter(|seen| seen.host == "cancelled.example" && seen.guid == guid).count()
+    };
+    let before: Vec<_> = cancelled.lines().map(|guid| (guid, sent(guid))).collect();
+    pause(Duration::from_secs(3)).await;
+    for (guid, count) in before {
+        assert_eq!(sent(guid), count, "seed {seed}: {guid} was sent again after it was cancelled");
+    }
     let mut times: BTreeMap<(String, String), usize> = BTreeMap::new();
     for seen in database.seen() {
         *times.entry((seen.host, seen.guid)).or_default() += 1;
@@ -158,12 +179,10 @@ async fn one_copy(seed: u64) {
     }
     let numbers_now = [nodes[0].number().await, nodes[1].number().await];
     if numbers == numbers_now {
-        // No node was taken for dead, so nothing is sent twice. (A replay sends once more.)
+        // No node was taken for dead, so nothing is sent twice. A replay sends once more, and retries do.
         for ((host, guid), count) in &times {
-            assert!(
-                *count == 1 || host == "fine.example",
-                "seed {seed}: {guid} came to {host} {count} times"
-            );
+            let may_repeat = ["replayed.example", "cancelled.example"].contains(&host.as_str());
+            assert!(*count == 1 || may_repeat, "seed {seed}: {guid} came to {host} {count} times");
         }
     }
 }

@@ -5,22 +5,19 @@
 //! alive: whoever declares a node dead waits for that lock and sees what was committed under it, and after that no
 //! statement of the dead node commits anything.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashSet};
 
 use deadpool_postgres::{GenericClient, Object};
 use postrider_core::delivery::DeliverySeq;
 use uuid::Uuid;
 
+use super::lost_accept;
 use super::rows::{Failed, uuid};
 use super::shared::Shared;
 use super::wake;
 use crate::error::{AcceptError, StoreError};
 use crate::kept_answers;
 use crate::model::NewEvent;
-
-/// How long a caller waits until it is known whether its events were accepted, once their connection was given up.
-const FIND_OUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// What became of a request.
 pub(super) type Accepted = Result<Vec<DeliverySeq>, AcceptError>;
@@ -201,67 +198,28 @@ pub(super) async fn accept(shared: &Shared, requests: &[Request<'_>]) -> Result<
     if requests.iter().all(Request::is_empty) {
         return Ok(requests.iter().map(|_| Ok(Vec::new())).collect());
     }
-    // From here on until the commit nothing else becomes this node's.
-    let _numbering = shared.numbering().await?;
+    let accepted = {
+        // From here on until the commit nothing else becomes this node's.
+        let _numbering = shared.numbering().await?;
+        match accept_or_find_out(shared, requests).await {
+            // A connection had ended without anybody's knowledge, and nothing was done.
+            Err(Failed::NotDone) => accept_or_find_out(shared, requests).await,
+            done => done,
+        }
+    }?;
+    wake_others(shared, requests).await;
+    Ok(accepted)
+}
+
+async fn accept_or_find_out(shared: &Shared, requests: &[Request<'_>]) -> Result<Vec<Accepted>, Failed> {
     let mut lent = shared.lend().await?;
     let (backend, client) = (lent.backend(), lent.client());
     let done = shared.outcomes.of(backend, shared.patience, accept_in(client, shared.me(), requests)).await;
     lent.give_back(&done);
     match done {
-        Err(failed) if failed.is_unknown() => find_out(shared, requests, failed).await,
+        Err(failed) if failed.is_unknown() => lost_accept::find_out(shared, requests, failed).await,
         done => done,
     }
-}
-
-/// Asks whether requests were accepted whose answer did not come: the server process that had them is ended first, so that
-/// the answer holds. Gives `unknown` back where nobody can say yet; whatever is found later goes to its lanes by a look of
-/// the engine.
-pub(super) async fn find_out(
-    shared: &Shared,
-    requests: &[Request<'_>],
-    unknown: Failed,
-) -> Result<Vec<Accepted>, Failed> {
-    if !shared.outcomes.all_known(FIND_OUT_WITHIN).await {
-        return Err(unknown);
-    }
-    let new = || requests.iter().flat_map(|request| request.events);
-    let events: Vec<Uuid> = new().map(|new| uuid(new.event.id.to_bytes())).collect();
-    let of_event = |new: &NewEvent| -> Vec<Uuid> {
-        new.deliveries.iter().map(|delivery| uuid(delivery.id.to_bytes())).collect()
-    };
-    let deliveries: Vec<Uuid> = new().flat_map(of_event).collect();
-    let found = shared.run(move |client| Box::pin(async move { stored(client, &events, &deliveries).await }));
-    let Ok((events, deliveries)) = found.await else { return Err(unknown) };
-    if events.is_empty() {
-        // Every request has events, but for one whose call is only kept; that one is told the same.
-        return Err(Failed::TooSlow);
-    }
-    // The process may have been ended after its commit and before a standby had it.
-    if shared.outcomes.barrier().await.is_err() {
-        return Err(unknown);
-    }
-    let accepted = |request: &Request<'_>| {
-        let is_there = request.events.iter().all(|new| events.contains(&uuid(new.event.id.to_bytes())));
-        // It was refused before the others were accepted; matched again, it learns why.
-        if !is_there || request.events.is_empty() {
-            return Err(AcceptError::ConfigChanged);
-        }
-        let of_request = request.events.iter().flat_map(of_event);
-        of_request.map(|id| deliveries.get(&id).copied().ok_or(AcceptError::ConfigChanged)).collect()
-    };
-    Ok(requests.iter().map(accepted).collect())
-}
-
-/// Which of these events are stored, and the numbers of which of these deliveries.
-async fn stored(
-    client: &Object,
-    events: &[Uuid],
-    deliveries: &[Uuid],
-) -> Result<(HashSet<Uuid>, HashMap<Uuid, DeliverySeq>), Failed> {
-    let rows = client.query("SELECT id FROM events WHERE id = ANY($1)", &[&events]).await?;
-    let events = rows.iter().map(|row| row.get(0)).collect();
-    let rows = client.query("SELECT id, seq FROM deliveries WHERE id = ANY($1)", &[&deliveries]).await?;
-    Ok((events, rows.iter().map(|row| (row.get(0), DeliverySeq(row.get(1)))).collect()))
 }
 
 /// Accepts requests on this connection, or in this transaction.
@@ -292,9 +250,6 @@ pub(super) async fn accept_in(
             taken_scopes.extend(taken);
             continue;
         }
-        if columns.deliveries.are_own.contains(&false) {
-            wake_others(client).await;
-        }
         let mut seqs = seqs.into_iter();
         let mut give = |request: &Request<'_>| match refused(request) {
             Some(error) => Err(error),
@@ -307,11 +262,17 @@ pub(super) async fn accept_in(
     }
 }
 
-/// Tells other nodes that there is something for them. It is committed already: a notification that fails costs a
-/// heartbeat's time, and must not look like a commit that failed.
-async fn wake_others(client: &impl GenericClient) {
-    if let Err(error) = wake::others(client).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "other nodes could not be notified");
+/// Tells other nodes that there is something for them, once it is committed: a notification that fails costs a heartbeat's
+/// time, and must not look like a commit that failed.
+pub(super) async fn wake_others(shared: &Shared, requests: &[Request<'_>]) {
+    let mut deliveries = requests.iter().flat_map(|request| request.events).flat_map(|new| &new.deliveries);
+    if deliveries.all(|delivery| delivery.is_own) {
+        return;
+    }
+    let woken =
+        shared.harmless(shared.patience, |client| Box::pin(async move { wake::others(&*client).await }));
+    if let Err(error) = woken.await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "failed to notify other nodes");
     }
 }
 

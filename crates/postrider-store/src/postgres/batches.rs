@@ -89,7 +89,7 @@ impl PostgresStore {
 
 /// A failure that everyone in a group shares.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the database did not commit")]
+#[error("the group commit failed")]
 struct NotCommitted(#[source] Arc<Failed>);
 
 /// Accepts until the queue is closed and empty.

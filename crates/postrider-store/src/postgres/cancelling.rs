@@ -49,10 +49,10 @@ pub(super) async fn cancel_oldest(
     Ok(usize::try_from(cancelled).unwrap_or(usize::MAX))
 }
 
-/// Cancels one pending delivery by hand. Where it is another node's, that one is told in the same commit.
+/// Cancels one pending delivery by hand. The node that owns it is told in the same commit, this one too: should the answer
+/// to the commit be lost, nothing else would tell it.
 pub(super) async fn cancel(
     client: &mut Object,
-    me: i64,
     id: DeliveryId,
     deed: Deed,
 ) -> Result<(EndpointNo, DeliverySeq), Failed> {
@@ -66,11 +66,11 @@ pub(super) async fn cancel(
         ), told AS (
             INSERT INTO cancelled_elsewhere (owner, endpoint_no, seq)
             SELECT n.no, gone.endpoint_no, gone.seq FROM gone JOIN nodes n ON n.no = gone.owner
-            WHERE n.no <> $4 AND n.state = 'alive' RETURNING owner
+            WHERE n.state = 'alive' RETURNING owner
         )
         SELECT endpoint_no, seq, EXISTS (SELECT FROM cancelled), EXISTS (SELECT FROM told) FROM found";
     let (reason, at) = (CancelReason::Operator.as_str(), deed.at.as_ms());
-    let row = transaction.query_opt(sql, &[&id, &reason, &at, &me]).await?.ok_or(StoreError::NotFound)?;
+    let row = transaction.query_opt(sql, &[&id, &reason, &at]).await?.ok_or(StoreError::NotFound)?;
     if !row.get::<_, bool>(2) {
         return Err(StoreError::Conflict(HAS_ENDED).into());
     }

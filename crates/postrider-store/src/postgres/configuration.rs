@@ -52,7 +52,7 @@ pub(super) async fn load(shared: &Shared, accounts: Option<&[AccountNo]>) -> Res
     let accounts: Option<Vec<i64>> = accounts.map(|only| only.iter().map(|account| account.0).collect());
     let sealer = Arc::clone(&shared.sealer);
     shared
-        .run_for(shared.patience.saturating_mul(LOAD_TAKES), move |client| {
+        .harmless(shared.patience.saturating_mul(LOAD_TAKES), move |client| {
             Box::pin(async move {
                 let transaction =
                     client.build_transaction().isolation_level(REPEATABLE).read_only(true).start().await?;

@@ -7,6 +7,7 @@ use deadpool_postgres::{HookError, Pool, PoolError};
 use tokio_postgres::{Client, Config};
 
 use super::PostgresOptions;
+use super::connector::Connector;
 use super::migrations::{self, Migrated};
 use super::session;
 use super::shared::Pools;
@@ -15,7 +16,7 @@ use crate::seal::{MasterKey, Place, Sealer};
 
 /// The oldest server that is known to work.
 const OLDEST_SERVER: i32 = 140_000;
-/// How long the checks at the start wait for a server at least: whoever starts is in less of a hurry than an event.
+/// How long the checks at the start wait for a server: whoever starts is in less of a hurry than an event.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// What a sealed text must open to for a key to be the right one.
 pub(super) const KEY_CHECK: &[u8] = b"postrider";
@@ -89,56 +90,40 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// How the server is reached. What the connection string says of the session goes along; our own settings are made once
 /// the connection is there, see [`super::session`].
-pub(super) fn config(url: &str, options: &PostgresOptions) -> Result<(Config, Tls), ConnectError> {
+pub(super) fn connector(url: &str, options: &PostgresOptions) -> Result<Connector, ConnectError> {
     let wanted = tls::wanted(url).map_err(ConnectError::Url)?;
     let mut config: Config = wanted.url.parse().map_err(|error| ConnectError::Url(chain(&error)))?;
-    if config.get_hosts().len() > 1 {
-        // Of several hosts it is the one that can be written.
-        config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+    if config.get_application_name().is_none() {
+        config.application_name("postrider");
     }
-    config.application_name("postrider").connect_timeout(options.patience);
+    config.connect_timeout(options.patience);
     config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5));
     config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(20));
-    Ok((config, Tls::new(&wanted).map_err(ConnectError::Url)?))
+    let tls = Tls::new(&wanted).map_err(ConnectError::Url)?;
+    Ok(Connector::new(&config, tls, options.patience))
 }
 
 /// Makes one connection as the server gives it: without our settings and outside the pool. It ends when the client is
 /// dropped.
-pub(super) async fn plain(config: &Config, tls: &Tls, patience: Duration) -> Result<Client, ConnectError> {
-    let connecting = tokio::time::timeout(patience, config.connect(tls.clone())).await;
-    let too_slow = || ConnectError::Unreachable("it did not answer in time".to_owned());
-    let connected = connecting.map_err(|_elapsed| too_slow())?;
-    let (client, connection) = connected.map_err(|error| ConnectError::Unreachable(chain(&error)))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "a connection to the database has ended"
-            );
-        }
-    });
-    Ok(client)
+pub(super) async fn plain(connector: &Connector) -> Result<Client, ConnectError> {
+    let connected = connector.connect_driven().await;
+    connected.map(|(client, _)| client).map_err(|error| ConnectError::Unreachable(chain(&error)))
 }
 
 /// Refuses a pooler that does not keep a session together.
-pub(super) async fn check_pooling(
-    config: &Config,
-    tls: &Tls,
-    patience: Duration,
-) -> Result<(), ConnectError> {
-    let patience = patience.max(START_PATIENCE);
-    let first = plain(config, tls, patience).await?;
-    let second = plain(config, tls, patience).await?;
-    match tokio::time::timeout(patience, session::refuse_transaction_pooling(&first, &second)).await {
+pub(super) async fn check_pooling(connector: &Connector) -> Result<(), ConnectError> {
+    let connector = connector.with_patience(START_PATIENCE);
+    let (first, second) = (plain(&connector).await?, plain(&connector).await?);
+    match tokio::time::timeout(START_PATIENCE, session::refuse_transaction_pooling(&first, &second)).await {
         Ok(checked) => Ok(checked?),
         Err(_elapsed) => Err(ConnectError::Unreachable("it did not answer in time".to_owned())),
     }
 }
 
 /// The pools of a node; they connect when something is asked of them.
-pub(super) fn pools(config: &Config, tls: &Tls, options: &PostgresOptions) -> Result<Pools, ConnectError> {
+pub(super) fn pools(connector: &Connector, options: &PostgresOptions) -> Result<Pools, ConnectError> {
     let sessions = Arc::default();
-    let pool = |size| session::pool(config.clone(), tls.clone(), options, size, &sessions);
+    let pool = |size| session::pool(connector, options, size, &sessions);
     let (work, control) = (pool(options.connections.max(3))?, pool(1)?);
     Ok(Pools { work, control, sessions })
 }

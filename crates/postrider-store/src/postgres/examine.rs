@@ -102,10 +102,10 @@ impl PostgresStore {
     /// Looks at the database that `url` names and at its server, and whether `key`, where one is given, fits.
     pub async fn examine(url: &str, key: Option<&MasterKey>) -> Result<Examined, ConnectError> {
         let options = PostgresOptions::default();
-        let (config, tls) = connect::config(url, &options)?;
-        connect::check_pooling(&config, &tls, options.patience).await?;
+        let connector = connect::connector(url, &options)?;
+        connect::check_pooling(&connector).await?;
         // As it is for everybody: without what our own connections are told.
-        let client = connect::plain(&config, &tls, options.patience).await?;
+        let client = connect::plain(&connector).await?;
         connect::check_version(&client).await?;
         let row = client.query_one(SERVER, &[]).await?;
         let (clock_ahead_ms, round_trip_ms) = clock(&client).await?;

@@ -22,8 +22,8 @@ const FREE_AT_ONCE: i64 = if cfg!(test) { 4 } else { 500 };
 const DUE_AT_ONCE: i64 = if cfg!(test) { 4 } else { 5_000 };
 /// How long to wait between looks that notifications ask for.
 const LOOKS_APART: Duration = Duration::from_millis(10);
-/// Every so many heartbeats nodes that are gone are forgotten.
-const FORGET_EVERY: u64 = 60;
+/// How often nodes that are gone are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How far ahead of their time retries of endpoints that nobody holds are looked for.
 const DUE_AHEAD_MS: i64 = 15_000;
 
@@ -43,60 +43,97 @@ struct Found {
     cancelled: Vec<(i64, EndpointNo, DeliverySeq)>,
 }
 
-/// What the keeper knows.
+/// Keeps this node alive, and finds what others bring about.
 pub(super) struct Keeper {
+    beats: Beats,
+    looks: Looks,
+}
+
+/// Says that this node lives, and takes over from those that don't.
+struct Beats {
     shared: Arc<Shared>,
     name: String,
     lapse: Duration,
     /// Since when every heartbeat has succeeded, without a gap.
     steady_since: Option<Instant>,
     last_beat: Instant,
-    is_failing: bool,
+    state: Outage,
+}
+
+/// Finds what others bring about.
+struct Looks {
+    shared: Arc<Shared>,
     config_version: i64,
     free_from: i64,
     /// Behind which due retry (by its time and number) the next look begins.
     due_from: (i64, i64),
-    beats: u64,
+    /// When nodes that are gone were last forgotten.
+    forgot_at: Instant,
+    state: Outage,
 }
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, name: String, lapse: Duration, config_version: i64) -> Self {
-        Self {
-            shared,
+        let now = Instant::now();
+        let beats = Beats {
+            shared: Arc::clone(&shared),
             name,
             lapse,
-            steady_since: Some(Instant::now()),
-            last_beat: Instant::now(),
-            is_failing: false,
+            steady_since: Some(now),
+            last_beat: now,
+            state: Outage::default(),
+        };
+        let looks = Looks {
+            shared,
             config_version,
             free_from: i64::MIN,
             due_from: FROM_THE_BEGINNING,
-            beats: 0,
-        }
+            forgot_at: now,
+            state: Outage::default(),
+        };
+        Self { beats, looks }
     }
 
-    /// Keeps the node until the task is ended.
-    pub(super) async fn run(mut self) {
+    /// Keeps the node until the task is ended. Heartbeats go their own way: no look that waits for a lock holds them up.
+    pub(super) async fn run(self) {
+        let Self { mut beats, mut looks } = self;
+        tokio::join!(beats.run(), looks.run());
+    }
+
+    /// A heartbeat, and everything that follows from it.
+    #[cfg(test)]
+    pub(super) async fn beat(&mut self) -> Result<(), Failed> {
+        self.beats.beat().await?;
+        self.looks.look().await
+    }
+
+    /// As if it had been so.
+    #[cfg(test)]
+    pub(super) fn was_steady_since(&mut self, since: Instant, last_beat: Instant) {
+        (self.beats.steady_since, self.beats.last_beat) = (Some(since), last_beat);
+    }
+}
+
+impl Beats {
+    async fn run(&mut self) {
         // The first one was at the connecting.
         let every = heartbeat(self.lapse);
-        let mut beats = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let shared = Arc::clone(&self.shared);
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let is_beat = tokio::select! {
-                _now = beats.tick() => true,
-                () = shared.look.notified() => false,
-            };
-            let done = if is_beat { self.beat().await } else { self.look().await };
-            self.say_whether_it_works(done.as_ref().err());
-            if !is_beat {
-                tokio::time::sleep(LOOKS_APART).await;
-            }
+            ticks.tick().await;
+            let done = self.beat().await;
+            self.state.say_whether_it_works(
+                done.as_ref().err(),
+                "heartbeat failed; retrying",
+                "heartbeats succeed again",
+            );
+            self.shared.outcomes.keep_warm();
+            self.shared.look.notify_one();
         }
     }
 
-    pub(super) async fn beat(&mut self) -> Result<(), Failed> {
-        self.beats += 1;
+    async fn beat(&mut self) -> Result<(), Failed> {
         let gone_before = self.shared.membership().gone;
         let (lapsed, was_uncertain) = match nodes::beat(&self.shared, self.lapse).await {
             Ok(beaten) => beaten,
@@ -115,25 +152,17 @@ impl Keeper {
         let steady_since = *self.steady_since.get_or_insert(now);
         self.say_whether_it_was_uncertain(was_uncertain);
         if now.duration_since(steady_since) >= self.lapse {
-            let mut has_taken_over = false;
             for no in lapsed {
                 if nodes::take_over(&self.shared, no, self.lapse).await? {
                     tracing::warn!(node = no, "node timed out; taking over its deliveries");
-                    has_taken_over = true;
+                    self.shared.knows_gone(no);
                 }
-            }
-            if has_taken_over {
-                let (_, was_uncertain) = nodes::beat(&self.shared, self.lapse).await?;
-                self.say_whether_it_was_uncertain(was_uncertain);
             }
         }
         if self.shared.membership().gone.iter().any(|no| !gone_before.contains(no)) {
             self.shared.tell(|news| news.others_are_gone = true);
         }
-        if self.beats.is_multiple_of(FORGET_EVERY) {
-            nodes::forget_gone(&self.shared).await?;
-        }
-        self.look().await
+        Ok(())
     }
 
     /// Whoever stopped sending while it was uncertain goes on.
@@ -149,7 +178,7 @@ impl Keeper {
         let now = {
             // Nothing is half accepted under the old number while the new one begins to hold.
             let _numbering = self.shared.numbering().await?;
-            let now = nodes::join(&self.shared.pool, &self.name, self.shared.patience).await?;
+            let now = nodes::join_again(&self.shared, &self.name).await?;
             self.shared.become_node(now);
             // Whoever hears of it finds what the old number had.
             self.shared.knows_gone(before);
@@ -165,7 +194,23 @@ impl Keeper {
         self.shared.tell(|news| news.started_over = true);
         nodes::beat(&self.shared, self.lapse).await?;
         self.shared.tell(|news| news.may_send_again = true);
-        self.look().await
+        Ok(())
+    }
+}
+
+impl Looks {
+    async fn run(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            shared.look.notified().await;
+            let done = self.look().await;
+            self.state.say_whether_it_works(
+                done.as_ref().err(),
+                "failed to look for changes; retrying",
+                "looking for changes succeeds again",
+            );
+            tokio::time::sleep(LOOKS_APART).await;
+        }
     }
 
     /// Looks for changes of the configuration, for deliveries that are nobody's, and for those of this node that others
@@ -174,12 +219,16 @@ impl Keeper {
         if self.shared.outcomes.take_resolved() {
             self.shared.tell(|news| news.may_be_stranded = true);
         }
+        if self.forgot_at.elapsed() >= FORGET_EVERY {
+            self.forgot_at = Instant::now();
+            nodes::forget_gone(&self.shared).await?;
+        }
         let (me, known) = (self.shared.me(), self.config_version);
         let (from, (due_at, due_seq)) = (self.free_from, self.due_from);
         let gone = self.shared.membership().gone;
         let Found { version, changed, event_types, free, due, due_until, cancelled } = self
             .shared
-            .run(move |client| {
+            .harmless(self.shared.patience, move |client| {
                 Box::pin(async move {
                     let (version, is_any_told) = configuration::version_for(client, me).await?;
                     let cancelled = match is_any_told {
@@ -227,27 +276,29 @@ impl Keeper {
             // Only now that they are told. There may be more.
             self.shared.look.notify_one();
             self.shared
-                .run(move |client| Box::pin(async move { cancelling::heard(&*client, &heard).await }))
+                .harmless(self.shared.patience, move |client| {
+                    Box::pin(async move { cancelling::heard(&*client, &heard).await })
+                })
                 .await?;
         }
         Ok(())
     }
+}
 
-    /// As if it had been so.
-    #[cfg(test)]
-    pub(super) fn was_steady_since(&mut self, since: Instant, last_beat: Instant) {
-        (self.steady_since, self.last_beat) = (Some(since), last_beat);
-    }
+/// Whether something works, so that an outage is logged once.
+#[derive(Default)]
+struct Outage {
+    is_failing: bool,
+}
 
-    /// An outage is told once.
-    fn say_whether_it_works(&mut self, failed: Option<&Failed>) {
+impl Outage {
+    fn say_whether_it_works(&mut self, failed: Option<&Failed>, fails: &'static str, works: &'static str) {
         let was_failing = std::mem::replace(&mut self.is_failing, failed.is_some());
         match failed {
             Some(error) if !was_failing => {
-                let error = error as &dyn std::error::Error;
-                tracing::error!(error, "heartbeat failed; retrying");
+                tracing::error!(error = error as &dyn std::error::Error, "{fails}");
             }
-            None if was_failing => tracing::info!("heartbeats succeed again"),
+            None if was_failing => tracing::info!("{works}"),
             _ => {}
         }
     }

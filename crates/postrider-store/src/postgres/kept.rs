@@ -4,6 +4,7 @@ use deadpool_postgres::{GenericClient, Object};
 use postrider_core::time::Timestamp;
 
 use super::accept::{self, Accepted, Request};
+use super::lost_accept;
 use super::rows::{Failed, to_i64};
 use super::shared::Shared;
 use crate::error::{AcceptError, StoreError};
@@ -67,10 +68,15 @@ pub(super) async fn accept_once(shared: &Shared, events: Vec<NewEvent>, row: Row
     lent.give_back(&done);
     match done {
         Err(failed) if failed.is_unknown() => {
-            let found = accept::find_out(shared, &[Request { events: &events, keep: None }], failed).await?;
+            let found =
+                lost_accept::find_out(shared, &[Request { events: &events, keep: None }], failed).await?;
             found.into_iter().next().unwrap_or(Err(AcceptError::ConfigChanged))
         }
-        done => done?,
+        done => {
+            let accepted = done??;
+            accept::wake_others(shared, &[Request { events: &events, keep: None }]).await;
+            Ok(accepted)
+        }
     }
 }
 

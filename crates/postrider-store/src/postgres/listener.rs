@@ -5,12 +5,12 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres::{AsyncMessage, Client};
 
+use super::connector::Connector;
 use super::rows::Failed;
 use super::session;
 use super::shared::Shared;
-use super::tls::Tls;
 use super::wake;
 
 /// How often the connection is asked whether it still works, and still leads to a server that can be written.
@@ -19,11 +19,11 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Listens until the task is ended.
-pub(super) async fn run(shared: Arc<Shared>, config: Config, tls: Tls) {
+pub(super) async fn run(shared: Arc<Shared>, connector: Connector) {
     let (first, longest) = PAUSES;
     let mut pause = first;
     loop {
-        match listen(&shared, &config, &tls, &mut pause).await {
+        match listen(&shared, &connector, &mut pause).await {
             Ok(()) => {
                 tracing::warn!("listener connection closed; reconnecting")
             }
@@ -40,17 +40,16 @@ pub(super) async fn run(shared: Arc<Shared>, config: Config, tls: Tls) {
 /// A server that can't be written does not hear what others notify.
 async fn refuse_read_only(shared: &Shared, client: &Client) -> Result<(), Failed> {
     let asked = tokio::time::timeout(shared.patience, session::is_read_only(client));
-    if asked.await.or(Err(Failed::TooSlow))?? { Err(Failed::ReadOnly) } else { Ok(()) }
+    if !asked.await.or(Err(Failed::TooSlow))?? {
+        return Ok(());
+    }
+    // The others lead there too, most likely.
+    shared.sessions.distrust();
+    Err(Failed::ReadOnly)
 }
 
-async fn listen(
-    shared: &Arc<Shared>,
-    config: &Config,
-    tls: &Tls,
-    pause: &mut Duration,
-) -> Result<(), Failed> {
-    let connected = tokio::time::timeout(shared.patience, config.connect(tls.clone()));
-    let (client, mut connection) = connected.await.or(Err(Failed::TooSlow))??;
+async fn listen(shared: &Arc<Shared>, connector: &Connector, pause: &mut Duration) -> Result<(), Failed> {
+    let (client, mut connection) = connector.connect().await?;
     let hearing = Arc::clone(shared);
     let mut heard = tokio::spawn(async move {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {

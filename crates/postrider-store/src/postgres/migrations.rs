@@ -52,7 +52,9 @@ pub(super) async fn run(client: &mut Client) -> Result<Migrated, ConnectError> {
     loop {
         let transaction = client.transaction().await?;
         // Another node may be at it, for as long as it takes.
-        transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
+        let unhurried =
+            "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+        transaction.batch_execute(unhurried).await?;
         transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
         transaction
             .batch_execute(

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Pool;
 use postrider_core::delivery::DeliverySeq;
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::time::Timestamp;
@@ -22,19 +22,24 @@ const HAND_OVER_ROWS: i64 = 5_000;
 /// How long before others may declare it dead a node stops being certain that it lives.
 const MARGIN: u32 = 4;
 
-/// Joins under a new number.
-pub(super) async fn join(pool: &Pool, name: &str, patience: Duration) -> Result<i64, Failed> {
+const JOIN: &str = "INSERT INTO nodes (name, version, state) VALUES ($1, $2, 'alive') RETURNING no";
+
+/// Joins under the first number.
+pub(super) async fn join(pool: &Pool, name: &str) -> Result<i64, Failed> {
     let client = pool.get().await?;
-    let sql = "INSERT INTO nodes (name, version, state) VALUES ($1, $2, 'alive') RETURNING no";
-    // A node that joins twice, because it did not hear of the first time, has left nothing behind there.
-    let joined = async { Ok(client.query_one(sql, &[&name, &env!("CARGO_PKG_VERSION")]).await?.get(0)) };
-    match tokio::time::timeout(patience, joined).await {
-        Ok(joined) => joined,
-        Err(_elapsed) => {
-            drop(Object::take(client));
-            Err(Failed::TooSlow)
-        }
-    }
+    Ok(client.query_one(JOIN, &[&name, &env!("CARGO_PKG_VERSION")]).await?.get(0))
+}
+
+/// Joins under a new number. One that is joined without an answer has nothing of its own, and is buried by the others.
+pub(super) async fn join_again(shared: &Shared, name: &str) -> Result<i64, Failed> {
+    let name = name.to_owned();
+    shared
+        .harmless(shared.patience, move |client| {
+            Box::pin(
+                async move { Ok(client.query_one(JOIN, &[&name, &env!("CARGO_PKG_VERSION")]).await?.get(0)) },
+            )
+        })
+        .await
 }
 
 impl From<Failed> for ConnectError {
@@ -43,12 +48,17 @@ impl From<Failed> for ConnectError {
     }
 }
 
+/// How long a heartbeat may take, so that several fit into the time after which a silent node is declared dead.
+fn beat_patience(lapse: Duration) -> Duration {
+    (lapse / 4).max(Duration::from_millis(100))
+}
+
 /// Says that this node lives, and looks who else does. Gives those that have not said so for `lapse`, and whether it was
 /// uncertain until now that this one lives. `LeaseLost` where this one was declared dead.
 pub(super) async fn beat(shared: &Shared, lapse: Duration) -> Result<(Vec<i64>, bool), Failed> {
     let (me, sent_at, lapse_s) = (shared.me(), Instant::now(), lapse.as_secs_f64());
     let (membership, lapsed) = shared
-        .run_at_once(move |client| {
+        .harmless(beat_patience(lapse).min(shared.patience), move |client| {
             Box::pin(async move {
                 let beat = "UPDATE nodes SET beat_at = clock_timestamp() WHERE no = $1 AND state = 'alive'";
                 if client.execute(&client.prepare_cached(beat).await?, &[&me]).await? == 0 {
@@ -84,7 +94,7 @@ pub(super) async fn beat(shared: &Shared, lapse: Duration) -> Result<(Vec<i64>, 
 pub(super) async fn take_over(shared: &Shared, no: i64, lapse: Duration) -> Result<bool, Failed> {
     let lapse_s = lapse.as_secs_f64();
     shared
-        .run(move |client| {
+        .harmless(beat_patience(lapse).min(shared.patience), move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
                 let lock = "SELECT FROM nodes WHERE no = $1 AND state = 'alive'
@@ -107,7 +117,7 @@ pub(super) async fn leave(shared: &Shared) -> Result<(), Failed> {
     shared.begin_to_leave();
     let me = shared.me();
     shared
-        .run(move |client| {
+        .harmless(shared.patience, move |client| {
             Box::pin(async move {
                 let transaction = client.transaction().await?;
                 transaction.execute("UPDATE nodes SET state = 'left' WHERE no = $1", &[&me]).await?;
@@ -126,7 +136,11 @@ pub(super) async fn forget_gone(shared: &Shared) -> Result<(), Failed> {
         AND NOT EXISTS (SELECT FROM queue WHERE owner = n.no AND next_attempt_at IS NULL)
         AND NOT EXISTS (SELECT FROM queue WHERE owner = n.no AND next_attempt_at IS NOT NULL)
         AND NOT EXISTS (SELECT FROM leases WHERE node_no = n.no)";
-    shared.run(move |client| Box::pin(async move { Ok(client.execute(sql, &[]).await.map(drop)?) })).await
+    shared
+        .harmless(shared.patience, move |client| {
+            Box::pin(async move { Ok(client.execute(sql, &[]).await.map(drop)?) })
+        })
+        .await
 }
 
 /// Takes the lease of an endpoint, or keeps it; false where another node that lives has it.
@@ -224,7 +238,7 @@ pub(super) async fn alive(shared: &Shared) -> Result<Vec<Node>, Failed> {
             (SELECT count(*) FROM leases WHERE node_no = n.no)
         FROM nodes n WHERE n.state = 'alive' ORDER BY n.no";
     shared
-        .run(move |client| {
+        .harmless(shared.patience, move |client| {
             Box::pin(async move {
                 let rows = client.query(sql, &[]).await?;
                 let node = |row: &tokio_postgres::Row| Node {

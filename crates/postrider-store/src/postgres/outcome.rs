@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::{Object, Pool};
 use tokio::sync::{Notify, watch};
 
+use super::connect::chain;
 use super::rows::Failed;
 use super::session::{BackendId, Sessions};
 use crate::figures::StoreFigures;
@@ -20,6 +21,8 @@ use crate::figures::StoreFigures;
 const CONFIRM_WITHIN: Duration = Duration::from_secs(1);
 /// The pauses between questions about a process that has not ended yet, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// What is said of a process that was told to end.
+const NOT_ENDED: &str = "its server process has not ended yet";
 /// How often the log tells of a process that does not end.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
@@ -51,6 +54,10 @@ pub(super) struct Outcomes {
     patience: Duration,
     /// How many server processes may still commit something of which nobody here knows.
     unresolved: watch::Sender<usize>,
+    /// What came of the last question about one of them: why it was not answered, or nothing.
+    answered: watch::Sender<Option<String>>,
+    /// Lets the next question be asked at once.
+    ask_now: Notify,
     /// Set when one of them has ended: deliveries may be this node's without its knowledge.
     has_resolved: AtomicBool,
     /// Lets the keeper look.
@@ -66,7 +73,9 @@ impl Outcomes {
         figures: Arc<StoreFigures>,
     ) -> Arc<Self> {
         let (unresolved, _) = watch::channel(0);
-        Arc::new(Self { control, patience, unresolved, has_resolved: AtomicBool::new(false), look, figures })
+        let (answered, _) = watch::channel(None);
+        let (ask_now, has_resolved) = (Notify::new(), AtomicBool::new(false));
+        Arc::new(Self { control, patience, unresolved, answered, ask_now, has_resolved, look, figures })
     }
 
     /// Closes the connection of its own.
@@ -79,13 +88,44 @@ impl Outcomes {
         self.has_resolved.swap(false, Ordering::AcqRel)
     }
 
-    /// Waits until no server process may still commit something unknown, `limit` at most; false where one still may.
-    pub(super) async fn all_known(&self, limit: Duration) -> bool {
+    /// Waits until no server process may still commit something unknown, `limit` at most; otherwise says why one still may.
+    /// Where the server can't be asked at all, that is said as soon as it is known.
+    pub(super) async fn all_known(&self, limit: Duration) -> Result<(), Failed> {
         let mut unresolved = self.unresolved.subscribe();
         if *unresolved.borrow() == 0 {
-            return true;
+            return Ok(());
         }
-        tokio::time::timeout(limit, unresolved.wait_for(|count| *count == 0)).await.is_ok()
+        let mut answered = self.answered.subscribe();
+        self.ask_now.notify_waiters();
+        let not_answered = async {
+            loop {
+                // The sender lives as long as this does.
+                if answered.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                if let Some(why) = answered.borrow_and_update().clone() {
+                    return why;
+                }
+            }
+        };
+        tokio::select! {
+            _ended = unresolved.wait_for(|count| *count == 0) => Ok(()),
+            why = not_answered => Err(Failed::Unresolved(why)),
+            () = tokio::time::sleep(limit) => Err(Failed::Unresolved(NOT_ENDED.to_owned())),
+        }
+    }
+
+    /// As if a statement's outcome were unknown for good.
+    #[cfg(test)]
+    pub(super) fn leave_one_unknown(&self) {
+        self.unresolved.send_modify(|count| *count += 1);
+    }
+
+    /// Connects, or makes sure that the connection still works, so that it is there when it is needed: then the server may
+    /// have none to give.
+    pub(super) fn keep_warm(self: &Arc<Self>) {
+        let outcomes = Arc::clone(self);
+        tokio::spawn(async move { drop(outcomes.control.get().await) });
     }
 
     /// Does something on the connection to this server process, and knows what became of it: `Failed::Unknown` is the
@@ -100,7 +140,7 @@ impl Outcomes {
         if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
             return done.map_err(Failed::with_doubt);
         }
-        let blocker = match self.ask(CANCEL, backend).await {
+        let blocker = match self.ask(CANCEL, backend, CONFIRM_WITHIN).await {
             Ok(Process::Told { blocker }) => blocker,
             Ok(Process::Ended) => None,
             Ok(Process::AwaitsStandby) | Err(_) => return Err(Failed::unanswered()),
@@ -121,12 +161,14 @@ impl Outcomes {
 
     /// Makes sure that everything that was committed so far is durable, on the standbys that commits wait for as well.
     pub(super) async fn barrier(&self) -> Result<(), Failed> {
-        let within = async {
-            let client = self.control.get().await?;
-            client.execute(BARRIER, &[]).await?;
-            Ok(())
-        };
-        self.in_control(within).await
+        let client = self.control(CONFIRM_WITHIN).await?;
+        let done = tokio::time::timeout(CONFIRM_WITHIN, client.execute(BARRIER, &[])).await;
+        if done.is_err() {
+            // It waits for a standby; the next question must not wait behind it.
+            drop(Object::take(client));
+        }
+        done.or(Err(Failed::TooSlow))??;
+        Ok(())
     }
 
     /// Ends a server process in the background. Until it has ended, [`Self::all_known`] waits.
@@ -142,38 +184,55 @@ impl Outcomes {
         });
     }
 
+    /// Ends a server process in the background whose work can have changed nothing that matters.
+    pub(super) fn end(self: &Arc<Self>, backend: Option<BackendId>) {
+        let outcomes = Arc::clone(self);
+        tokio::spawn(async move { outcomes.until_ended(backend).await });
+    }
+
     async fn until_ended(&self, backend: Option<BackendId>) {
         let (mut pause, longest) = PAUSES;
         let began = Instant::now();
         let mut logged_at = began;
         while !self.control.is_closed() {
-            match self.ask(TERMINATE, backend).await {
-                Ok(Process::Ended) => return,
-                Ok(Process::Told { .. } | Process::AwaitsStandby) => {}
-                Err(error) => {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "asking about a backend failed")
-                }
+            let asked = self.ask(TERMINATE, backend, self.patience).await;
+            let why = match &asked {
+                Ok(Process::Ended | Process::Told { .. }) => None,
+                Ok(Process::AwaitsStandby) => Some("it has committed, and waits for a standby".to_owned()),
+                Err(error) => Some(chain(error)),
+            };
+            if matches!(asked, Ok(Process::Ended)) {
+                return;
             }
+            self.answered.send_replace(why.clone());
             if logged_at.elapsed() >= LOG_EVERY {
                 logged_at = Instant::now();
                 let (pid, seconds) = (backend.map(|backend| backend.pid), began.elapsed().as_secs());
+                let why = why.as_deref().unwrap_or(NOT_ENDED);
                 tracing::warn!(
                     pid,
                     seconds,
-                    "the outcome of a statement is still unknown; writes wait for it"
+                    why,
+                    "outcome of a statement is still unknown; writes wait for it"
                 );
             }
-            tokio::time::sleep(pause).await;
+            // Whichever comes first.
+            drop(tokio::time::timeout(pause, self.ask_now.notified()).await);
             pause = (pause * 2).min(longest);
         }
     }
 
-    /// Says something to a server process, through the connection of its own.
-    async fn ask(&self, query: &str, backend: Option<BackendId>) -> Result<Process, Failed> {
+    /// Says something to a server process, through the connection of its own, which may take so long to make.
+    async fn ask(
+        &self,
+        query: &str,
+        backend: Option<BackendId>,
+        connect_within: Duration,
+    ) -> Result<Process, Failed> {
         // A connection that was never set up has not been given anything to do.
         let Some(BackendId { pid, started_us }) = backend else { return Ok(Process::Ended) };
-        self.in_control(async {
-            let client = self.control.get().await?;
+        let client = self.control(connect_within).await?;
+        let asking = async {
             let statement = client.prepare_cached(query).await?;
             let row = client.query_opt(&statement, &[&pid, &started_us]).await?;
             Ok(match row {
@@ -181,15 +240,22 @@ impl Outcomes {
                 Some(row) if row.get::<_, Option<bool>>(0) == Some(true) => Process::AwaitsStandby,
                 Some(row) => Process::Told { blocker: row.get(1) },
             })
-        })
-        .await
+        };
+        let asked = tokio::time::timeout(CONFIRM_WITHIN, asking).await;
+        if asked.is_err() {
+            drop(Object::take(client));
+        }
+        asked.unwrap_or(Err(Failed::TooSlow))
     }
 
-    async fn in_control<T>(&self, work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-        // A connection that is dropped in the middle goes back to the pool with its answer on the way; the next one who
-        // takes it only waits for that.
-        let limit = CONFIRM_WITHIN.min(self.patience);
-        tokio::time::timeout(limit, work).await.unwrap_or(Err(Failed::TooSlow))
+    /// The connection of its own. To make it may take longer than the caller waits; it goes on and is there for the next.
+    async fn control(&self, within: Duration) -> Result<Object, Failed> {
+        let control = self.control.clone();
+        let getting = tokio::spawn(async move { control.get().await });
+        match tokio::time::timeout(within, getting).await {
+            Ok(Ok(got)) => Ok(got?),
+            Ok(Err(_)) | Err(_) => Err(Failed::TooSlow),
+        }
     }
 }
 
@@ -203,8 +269,18 @@ enum Process {
     AwaitsStandby,
 }
 
+/// What work may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It changes something that this node must know of.
+    Write,
+    /// It changes nothing, or what does no harm whenever it comes: a heartbeat.
+    Harmless,
+}
+
 /// A connection that is in use. It goes back to the pool only once its last statement is known to have ended.
 pub(super) struct Lent {
+    kind: Kind,
     client: Option<Object>,
     backend: Option<BackendId>,
     outcomes: Arc<Outcomes>,
@@ -212,9 +288,15 @@ pub(super) struct Lent {
 }
 
 impl Lent {
-    pub(super) fn new(client: Object, outcomes: &Arc<Outcomes>, sessions: &Arc<Sessions>) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        client: Object,
+        outcomes: &Arc<Outcomes>,
+        sessions: &Arc<Sessions>,
+    ) -> Self {
         let backend = sessions.backend(&client);
-        Self { client: Some(client), backend, outcomes: Arc::clone(outcomes), sessions: Arc::clone(sessions) }
+        let (outcomes, sessions) = (Arc::clone(outcomes), Arc::clone(sessions));
+        Self { kind, client: Some(client), backend, outcomes, sessions }
     }
 
     /// The server's process behind it.
@@ -234,8 +316,10 @@ impl Lent {
         if failed.is_read_only() {
             self.sessions.distrust();
         }
-        if failed.is_unknown() {
-            self.outcomes.resolve(self.backend);
+        match self.kind {
+            Kind::Write if failed.is_unknown() => self.outcomes.resolve(self.backend),
+            Kind::Harmless if failed.is_unknown() => self.outcomes.end(self.backend),
+            _ => {}
         }
         if failed.is_unknown() || failed.makes_unfit() {
             drop(Object::take(client));
@@ -247,7 +331,7 @@ impl Drop for Lent {
     /// Whoever used it has left in the middle: its statement is ended before anyone else gets the connection.
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        let (outcomes, backend) = (Arc::clone(&self.outcomes), self.backend);
+        let (outcomes, backend, kind) = (Arc::clone(&self.outcomes), self.backend, self.kind);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             let ended = async {
@@ -256,7 +340,10 @@ impl Drop for Lent {
             };
             let patience = outcomes.patience;
             if outcomes.of(backend, patience, ended).await.is_err() {
-                outcomes.resolve(backend);
+                match kind {
+                    Kind::Write => outcomes.resolve(backend),
+                    Kind::Harmless => outcomes.end(backend),
+                }
                 drop(Object::take(client));
             }
         });

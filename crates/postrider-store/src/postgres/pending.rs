@@ -118,14 +118,16 @@ pub(super) async fn of_endpoint(
     let (me, gone, no, limit) = (shared.me(), shared.membership().gone, endpoint.0, to_i64(limit));
     let is_free = {
         let gone = gone.clone();
-        shared.run(move |client| Box::pin(async move { is_any_free(client, no, which, &gone).await })).await?
+        shared
+            .read_settled(move |client| Box::pin(async move { is_any_free(client, no, which, &gone).await }))
+            .await?
     };
     if is_free && !shared.is_leaving() {
         // From here on until the commit nothing else becomes this node's.
         let _numbering = shared.numbering().await?;
         shared.run(move |client| Box::pin(async move { take(client, me, no, which, limit).await })).await?;
     }
-    shared.run(move |client| Box::pin(async move { read(client, me, no, which, limit).await })).await
+    shared.read_settled(move |client| Box::pin(async move { read(client, me, no, which, limit).await })).await
 }
 
 async fn is_any_free(client: &Object, no: i64, which: Which, gone: &[i64]) -> Result<bool, Failed> {
@@ -209,7 +211,7 @@ pub(super) async fn due(
     let (me, membership, limit) = (shared.me(), shared.membership(), to_i64(limit));
     let gone = membership.gone.clone();
     let is_free = shared
-        .run(move |client| Box::pin(async move { is_any_due(client, until.as_ms(), &gone).await }))
+        .read_settled(move |client| Box::pin(async move { is_any_due(client, until.as_ms(), &gone).await }))
         .await?;
     if is_free && !shared.is_leaving() {
         let _numbering = shared.numbering().await?;
@@ -237,7 +239,7 @@ pub(super) async fn due(
         ) q {FROM} ORDER BY q.next_attempt_at, q.seq"
     );
     shared
-        .run(move |client| {
+        .read_settled(move |client| {
             Box::pin(async move {
                 let select = client.prepare_cached(&sql).await?;
                 let rows = client.query(&select, &[&me, &until.as_ms(), &at, &seq, &limit]).await?;

@@ -33,6 +33,12 @@ pub(super) enum Failed {
     /// The answer did not come. What was asked of it may be done, and may still be going on.
     #[error("the database's answer did not come; what was asked of it may have been done")]
     Unknown(#[source] Option<Box<tokio_postgres::Error>>),
+    /// The connection had ended, and nothing was done.
+    #[error("the connection to the database had ended; nothing was done")]
+    NotDone,
+    /// An earlier statement may still commit something, so that nothing else is begun. Nothing was done.
+    #[error("an earlier statement's outcome is still unknown: {0}")]
+    Unresolved(String),
     /// The server can't be written.
     #[error("the server is read-only")]
     ReadOnly,
@@ -56,9 +62,10 @@ impl Failed {
     }
 
     /// Whether it comes from what one job asked, and not from the state of the database: a value that no column takes
-    /// (class 22), or that contradicts another row (class 23).
+    /// (class 22), that contradicts another row (class 23), or that is beyond a limit of the server (class 54).
     pub(super) fn concerns_one_job(&self) -> bool {
-        self.state().is_some_and(|state| state.code().starts_with("22") || state.code().starts_with("23"))
+        self.state()
+            .is_some_and(|state| ["22", "23", "54"].iter().any(|class| state.code().starts_with(class)))
     }
 
     /// Whether a row is there that this one can't stand beside.
@@ -69,6 +76,14 @@ impl Failed {
     /// The answer did not come at all.
     pub(super) fn unanswered() -> Self {
         Self::Unknown(None)
+    }
+
+    /// What an unknown outcome comes to once it is known that nothing was done.
+    pub(super) fn but_not_done(self) -> Self {
+        match self {
+            Self::Unknown(Some(_)) => Self::NotDone,
+            _ => Self::TooSlow,
+        }
     }
 
     /// The same failure, as `Unknown` where it is the connection's and not the server's answer: what was sent over it may

@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError};
-use deadpool_postgres::{RecyclingMethod, Runtime, StatementCache, Timeouts};
+use deadpool_postgres::{QueueMode, RecyclingMethod, Runtime, StatementCache, Timeouts};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 
 use super::PostgresOptions;
 use super::connect::{ConnectError, chain};
-use super::tls::Tls;
+use super::connector::Connector;
 
+/// How long a server has to say whether it can be written.
+const CHECK_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection is trusted to lead to a server that can be written. Asking costs a round trip.
 const TRUST: Duration = Duration::from_secs(1);
 /// The encoding that a database must have: names and answers of receivers hold any character.
@@ -85,12 +88,26 @@ pub(super) struct Sessions {
     known: Mutex<Vec<Session>>,
     /// Raised when a server turned out to be read-only: every connection is checked again before it is used.
     generation: AtomicU64,
+    /// Connections of an earlier generation are not used any more.
+    oldest: AtomicU64,
 }
 
 impl Sessions {
     /// From now on no connection is used before its server was asked again whether it can be written.
     pub(super) fn distrust(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// From now on no connection is used that was made, or last checked, before this.
+    fn discard(&self) {
+        let next = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.oldest.fetch_max(next, Ordering::AcqRel);
+    }
+
+    /// Whether a connection may be used at all.
+    fn is_discarded(&self, client: &ClientWrapper) -> bool {
+        let (cache, oldest) = (Arc::downgrade(&client.statement_cache), self.oldest.load(Ordering::Acquire));
+        self.lock().iter().any(|session| session.cache.ptr_eq(&cache) && session.generation < oldest)
     }
 
     /// The server's process behind a connection.
@@ -147,6 +164,9 @@ impl Sessions {
     async fn check(&self, client: &ClientWrapper) -> Result<(), SetupError> {
         if self.is_trusted(client) {
             return Ok(());
+        }
+        if self.is_discarded(client) {
+            return Err(Unfit::TooSlow.into());
         }
         let generation = self.generation();
         if is_read_only(client).await? {
@@ -225,9 +245,12 @@ async fn set_up(client: &Client, settings: &[(&'static str, String)]) -> Result<
         Some(ENCODING) => {}
         other => return Err(Unfit::Encoding(other.unwrap_or("unknown").to_owned()).into()),
     }
-    let number = |index: usize| holds.get(index).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    let pid = i32::try_from(number(behind + 2)).unwrap_or(0);
-    Ok(BackendId { pid, started_us: number(behind + 3) })
+    // Without these nobody could ask what became of its statements.
+    let unknown = Unfit::Setting("pg_stat_get_activity");
+    let number =
+        |index: usize| holds.get(index).and_then(|text| text.parse::<i64>().ok()).ok_or(unknown.clone());
+    let pid = i32::try_from(number(behind + 2)?).map_err(|_too_large| unknown.clone())?;
+    Ok(BackendId { pid, started_us: number(behind + 3)? })
 }
 
 /// Whether nothing can be written through this connection.
@@ -258,8 +281,7 @@ impl OneRow {
 
 /// A pool that makes its connections when they are needed, and uses none that is not fit.
 pub(super) fn pool(
-    config: Config,
-    tls: Tls,
+    connector: &Connector,
     options: &PostgresOptions,
     connections: usize,
     sessions: &Arc<Sessions>,
@@ -282,11 +304,17 @@ pub(super) fn pool(
             if client.is_closed() {
                 return Err(HookError::message("the connection has ended"));
             }
-            Ok(tokio::time::timeout(patience, sessions.check(client)).await.map_err(too_slow)??)
+            let checked = tokio::time::timeout(CHECK_WITHIN, sessions.check(client)).await;
+            if checked.is_err() {
+                // Silence: what was connected before is as silent, and is not asked one after the other.
+                sessions.discard();
+            }
+            Ok(checked.map_err(too_slow)??)
         })
     });
-    Pool::builder(Manager::from_config(config, tls, recycling))
+    Pool::builder(Manager::from_connect(Config::new(), connector.clone(), recycling))
         .max_size(connections)
+        .queue_mode(QueueMode::Lifo)
         .timeouts(Timeouts { wait: Some(patience), create: Some(patience), recycle: Some(patience) })
         .runtime(Runtime::Tokio1)
         .post_create(set_up)
@@ -319,8 +347,9 @@ pub(super) async fn refuse_transaction_pooling(first: &Client, second: &Client) 
     for _ in 0..COMPARISONS {
         let own = row(first, pid).await?;
         if let Err(error) = second.batch_execute("BEGIN").await {
-            // In statement mode there are no transactions at all.
-            return Err(if error.code().is_some() { Unfit::Pooled.into() } else { error.into() });
+            // In statement mode there are no transactions at all, and PgBouncer says that in these words.
+            let is_pooler = error.code() == Some(&SqlState::PROTOCOL_VIOLATION);
+            return Err(if is_pooler { Unfit::Pooled.into() } else { error.into() });
         }
         let others = row(second, pid).await?;
         let is_shared = others.get(0) == own.get(0) || row(first, pid).await?.get(0) != own.get(0);

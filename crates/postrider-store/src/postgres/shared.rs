@@ -8,7 +8,7 @@ use deadpool_postgres::{Object, Pool};
 use futures_util::future::BoxFuture;
 use tokio::sync::{MutexGuard, Notify};
 
-use super::outcome::{Lent, Outcomes};
+use super::outcome::{Kind, Lent, Outcomes};
 use super::rows::Failed;
 use super::session::Sessions;
 use crate::figures::StoreFigures;
@@ -143,16 +143,17 @@ impl Shared {
         membership.gone = membership.gone.iter().copied().chain([no]).collect();
     }
 
-    /// A connection, once no statement of this node may still commit something of which it does not know.
+    /// A connection for work that changes something, once no statement of this node may still commit something of which it
+    /// does not know.
     pub(super) async fn lend(&self) -> Result<Lent, Failed> {
-        if !self.outcomes.all_known(self.patience).await {
-            return Err(Failed::TooSlow);
-        }
-        self.lend_at_once().await
+        self.outcomes.all_known(self.patience).await?;
+        self.lend_for(Kind::Write).await
     }
 
-    async fn lend_at_once(&self) -> Result<Lent, Failed> {
-        Ok(Lent::new(self.pool.get().await?, &self.outcomes, &self.sessions))
+    async fn lend_for(&self, kind: Kind) -> Result<Lent, Failed> {
+        let client =
+            tokio::time::timeout(self.patience, self.pool.get()).await.or(Err(Failed::TooSlow))??;
+        Ok(Lent::new(kind, client, &self.outcomes, &self.sessions))
     }
 
     /// Does something with a connection, within the time that the database has for it, and finds out what became of it:
@@ -164,20 +165,21 @@ impl Shared {
         self.run_on(self.lend().await?, self.patience, work).await
     }
 
-    /// The same for what may take longer.
-    pub(super) async fn run_for<T, F>(&self, patience: Duration, work: F) -> Result<T, Failed>
+    /// The same for work that only reads, and must see everything that this node has written.
+    pub(super) async fn read_settled<T, F>(&self, work: F) -> Result<T, Failed>
     where
         F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
     {
-        self.run_on(self.lend().await?, patience, work).await
+        self.outcomes.all_known(self.patience).await?;
+        self.harmless(self.patience, work).await
     }
 
-    /// The same for what does no harm beside a statement with an unknown outcome, and must not wait for it: heartbeats.
-    pub(super) async fn run_at_once<T, F>(&self, work: F) -> Result<T, Failed>
+    /// The same for work that only reads, or does no harm whenever it comes, and waits for nothing unknown.
+    pub(super) async fn harmless<T, F>(&self, patience: Duration, work: F) -> Result<T, Failed>
     where
         F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
     {
-        self.run_on(self.lend_at_once().await?, self.patience, work).await
+        self.run_on(self.lend_for(Kind::Harmless).await?, patience, work).await
     }
 
     async fn run_on<T, F>(&self, mut lent: Lent, patience: Duration, work: F) -> Result<T, Failed>

@@ -17,6 +17,7 @@ use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
 use postrider_core::time::Timestamp;
 
+use super::calls::{read, read_settled, run};
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
@@ -36,17 +37,6 @@ use crate::model::{
     ReplayStepped, SecretsChange, StoreSize, Wanted,
 };
 
-/// Runs something with a connection: `run!(self, client => work)`; or with the sealer as well: `run!(self, client, sealer => work)`.
-macro_rules! run {
-    ($store:expr, $client:ident, $sealer:ident => $work:expr) => {{
-        let $sealer = Arc::clone(&$store.shared.sealer);
-        run!($store, $client => $work)
-    }};
-    ($store:expr, $client:ident => $work:expr) => {
-        Ok($store.shared.run(move |$client| Box::pin(async move { $work.await })).await?)
-    };
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self) -> Result<Configuration, StoreError> {
@@ -54,7 +44,7 @@ impl Store for PostgresStore {
     }
 
     async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        run!(self, client => configuration::operator_key(client))
+        read!(self, client => configuration::operator_key(client))
     }
 
     async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
@@ -106,11 +96,11 @@ impl Store for PostgresStore {
     }
 
     async fn portal_link(&self, sha256: [u8; 32], now: Timestamp) -> Result<PortalLink, StoreError> {
-        run!(self, client => portal_links::find(client, sha256, now))
+        read!(self, client => portal_links::find(client, sha256, now))
     }
 
     async fn event_types(&self) -> Result<Vec<Definition>, StoreError> {
-        run!(self, client => event_types::all(client))
+        read!(self, client => event_types::all(client))
     }
 
     async fn create_event_type(&self, event_type: NewEventType) -> Result<(), StoreError> {
@@ -163,8 +153,7 @@ impl Store for PostgresStore {
         id: DeliveryId,
         deed: Deed,
     ) -> Result<(EndpointNo, DeliverySeq), StoreError> {
-        let me = self.shared.me();
-        run!(self, client => cancelling::cancel(client, me, id, deed))
+        run!(self, client => cancelling::cancel(client, id, deed))
     }
 
     async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<DeliverySeq>, AcceptError> {
@@ -176,7 +165,7 @@ impl Store for PostgresStore {
     }
 
     async fn answered_before(&self, claim: Claim, now: Timestamp) -> Result<Option<Before>, StoreError> {
-        run!(self, client, sealer => kept::before(client, &sealer, claim, now))
+        read_settled!(self, client, sealer => kept::before(client, &sealer, claim, now))
     }
 
     async fn forget_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -198,7 +187,7 @@ impl Store for PostgresStore {
         endpoint: EndpointNo,
         selection: Selection,
     ) -> Result<ReplayRange, StoreError> {
-        run!(self, client => replaying::range(client, endpoint, selection))
+        read!(self, client => replaying::range(client, endpoint, selection))
     }
 
     async fn look_through(
@@ -207,7 +196,7 @@ impl Store for PostgresStore {
         selection: Selection,
         limit: usize,
     ) -> Result<ReplayPart, StoreError> {
-        run!(self, client => replaying::look_through(client, range, selection, limit))
+        read!(self, client => replaying::look_through(client, range, selection, limit))
     }
 
     async fn create_replay(&self, replay: NewReplay) -> Result<Replay, StoreError> {
@@ -235,19 +224,19 @@ impl Store for PostgresStore {
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Replay, StoreError> {
-        run!(self, client => replays::replay(&*client, id))
+        read!(self, client => replays::replay(&*client, id))
     }
 
     async fn replays(&self, filter: ReplayFilter, page: PageRequest) -> Result<Page<Replay>, StoreError> {
-        run!(self, client => replays::replays(client, filter, page))
+        read!(self, client => replays::replays(client, filter, page))
     }
 
     async fn oldest_pending(&self) -> Result<Option<Timestamp>, StoreError> {
-        run!(self, client => pending::oldest(client))
+        read!(self, client => pending::oldest(client))
     }
 
     async fn size(&self) -> Result<StoreSize, StoreError> {
-        run!(self, client => size::read(client))
+        read!(self, client => size::read(client))
     }
 
     fn figures(&self) -> Option<Arc<StoreFigures>> {
@@ -256,17 +245,17 @@ impl Store for PostgresStore {
 
     async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError> {
         let (me, gone) = (self.shared.me(), self.shared.membership().gone);
-        run!(self, client => pending::backlogs(client, me, &gone))
+        read_settled!(self, client => pending::backlogs(client, me, &gone))
     }
 
     async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError> {
         let (me, gone) = (self.shared.me(), self.shared.membership().gone);
-        run!(self, client => pending::with_ready(client, me, &gone, endpoints))
+        read_settled!(self, client => pending::with_ready(client, me, &gone, endpoints))
     }
 
     async fn ready_numbers(&self, of: Vec<Wanted>) -> Result<Vec<(EndpointNo, DeliverySeq)>, StoreError> {
         let me = self.shared.me();
-        run!(self, client => pending::ready_numbers(client, me, of))
+        read_settled!(self, client => pending::ready_numbers(client, me, of))
     }
 
     async fn ready(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError> {
@@ -287,19 +276,19 @@ impl Store for PostgresStore {
     }
 
     async fn payloads(&self, deliveries: Vec<DeliverySeq>) -> Result<Vec<Option<Bytes>>, StoreError> {
-        run!(self, client => pending::payloads(client, deliveries))
+        read_settled!(self, client => pending::payloads(client, deliveries))
     }
 
     async fn event(&self, id: EventId) -> Result<Event, StoreError> {
-        run!(self, client => lists::event(client, id))
+        read!(self, client => lists::event(client, id))
     }
 
     async fn events(&self, filter: EventFilter, page: PageRequest) -> Result<Page<Event>, StoreError> {
-        run!(self, client => lists::events(client, filter, page))
+        read!(self, client => lists::events(client, filter, page))
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Delivery, StoreError> {
-        run!(self, client => lists::delivery(client, id))
+        read!(self, client => lists::delivery(client, id))
     }
 
     async fn deliveries(
@@ -307,7 +296,7 @@ impl Store for PostgresStore {
         filter: DeliveryFilter,
         page: PageRequest,
     ) -> Result<Page<Delivery>, StoreError> {
-        run!(self, client => lists::deliveries(client, filter, page))
+        read!(self, client => lists::deliveries(client, filter, page))
     }
 
     async fn last_attempts(
@@ -316,7 +305,7 @@ impl Store for PostgresStore {
         before: Option<u32>,
         limit: usize,
     ) -> Result<Vec<Attempt>, StoreError> {
-        run!(self, client => attempts::last(client, delivery, before, limit))
+        read!(self, client => attempts::last(client, delivery, before, limit))
     }
 
     async fn attempts_ended(
@@ -325,7 +314,7 @@ impl Store for PostgresStore {
         filter: DeliveryFilter,
         limit: usize,
     ) -> Result<EndedPart, StoreError> {
-        run!(self, client => attempts::ended(client, after, filter, limit))
+        read!(self, client => attempts::ended(client, after, filter, limit))
     }
 
     async fn prune(
@@ -367,11 +356,11 @@ impl Store for PostgresStore {
     }
 
     async fn health(&self, endpoint: EndpointNo) -> Result<Option<Health>, StoreError> {
-        run!(self, client => record::health(client, endpoint))
+        read!(self, client => record::health(client, endpoint))
     }
 
     async fn account_of(&self, named: Named) -> Result<Option<AccountNo>, StoreError> {
-        run!(self, client => configuration::account_of(client, named))
+        read!(self, client => configuration::account_of(client, named))
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
@@ -383,7 +372,7 @@ impl Store for PostgresStore {
     }
 
     async fn audit(&self, filter: AuditFilter, page: PageRequest) -> Result<Page<Entry>, StoreError> {
-        run!(self, client => audit::entries(client, filter, page))
+        read!(self, client => audit::entries(client, filter, page))
     }
 
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -50,6 +50,11 @@ impl Database {
     async fn node_at(&self, url: &str, lapse: Duration) -> Arc<PostgresStore> {
         // Where no test is about it, nothing is given up on a busy machine.
         let patience = if lapse == NEVER { Duration::from_secs(60) } else { lapse };
+        self.node_of_patience(url, lapse, patience).await
+    }
+
+    /// A node that waits so long for its database.
+    async fn node_of_patience(&self, url: &str, lapse: Duration, patience: Duration) -> Arc<PostgresStore> {
         let options = PostgresOptions { connections: 4, lapse, patience, ..PostgresOptions::default() };
         Arc::new(PostgresStore::connect(url, &self.key, options).await.unwrap())
     }
@@ -101,6 +106,8 @@ async fn hear(store: &PostgresStore, is_it: impl Fn(&News) -> bool) -> News {
 /// Waits until something holds of the database.
 async fn until(what: impl AsyncFn() -> bool) {
     let mut looks = tokio::time::interval(Duration::from_millis(5));
+    // A look blocks the runtime while `psql` runs: whatever it waits for must get its turn after each.
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let holds = async {
         while !what().await {
             looks.tick().await;

@@ -40,8 +40,7 @@ impl PostgresStore {
     /// Returns what makes the tables of the database that `url` names grow, for a diagnosis. Needs no table of ours.
     pub async fn server_state(url: &str) -> Result<ServerState, ConnectError> {
         let options = PostgresOptions::default();
-        let (config, tls) = connect::config(url, &options)?;
-        let client = connect::plain(&config, &tls, options.patience).await?;
+        let client = connect::plain(&connect::connector(url, &options)?).await?;
         Ok(read(&client).await?)
     }
 }
@@ -57,9 +56,8 @@ mod tests {
         let url = Cluster::shared().database().unwrap();
         assert_eq!(PostgresStore::server_state(&url).await.unwrap().oldest_transaction, None);
         let options = PostgresOptions::default();
-        let (mut config, tls) = connect::config(&url, &options).unwrap();
-        config.application_name("a forgotten shell");
-        let other = connect::plain(&config, &tls, options.patience).await.unwrap();
+        let named = format!("{url}?application_name=a%20forgotten%20shell");
+        let other = connect::plain(&connect::connector(&named, &options).unwrap()).await.unwrap();
         other.batch_execute("BEGIN; SELECT txid_current()").await.unwrap();
         let pid: i32 = other.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
         let oldest = PostgresStore::server_state(&url).await.unwrap().oldest_transaction.unwrap();
@@ -73,8 +71,7 @@ mod tests {
     async fn rows_that_were_deleted_are_counted_until_they_are_vacuumed() {
         let url = Cluster::shared().database().unwrap();
         let options = PostgresOptions::default();
-        let (config, tls) = connect::config(&url, &options).unwrap();
-        let client = connect::plain(&config, &tls, options.patience).await.unwrap();
+        let client = connect::plain(&connect::connector(&url, &options).unwrap()).await.unwrap();
         let made = "CREATE TABLE made AS SELECT generate_series(1, 1000) AS n; DELETE FROM made";
         client.batch_execute(made).await.unwrap();
         // The server gathers its statistics behind the commits.

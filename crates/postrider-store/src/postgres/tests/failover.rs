@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use postrider_pgtemp::{Cluster, Proxy, Settings};
+use postrider_core::delivery::Status;
+use postrider_pgtemp::{Cluster, Proxy, Settings, Way};
 
-use super::{Database, SOON, until, world};
-use crate::Store as _;
+use super::{Database, SOON, hear, until, world};
 use crate::postgres::{ConnectError, PostgresOptions, PostgresStore};
 use crate::seal::MasterKey;
+use crate::{AcceptError, Store as _};
 
 /// How soon events are accepted again once the new primary can be reached.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -115,4 +116,62 @@ async fn a_database_that_is_not_utf8_or_read_only_is_refused_at_the_start() {
     cluster.sql("postgres", "ALTER DATABASE frozen SET default_transaction_read_only = on").unwrap();
     let said = refused("frozen").await;
     assert!(said.contains("read-only"), "{said}");
+}
+
+/// Both are named, and the first is gone without a word, or hangs with its port open: it takes no other's time.
+#[tokio::test]
+async fn of_two_hosts_one_that_is_silent_is_left() {
+    for hangs in [false, true] {
+        let (primary, standby) = pair();
+        let database = Database { url: primary.database().unwrap(), key: MasterKey::generate() };
+        let proxy = Proxy::start(primary.port()).unwrap();
+        let both = database.url.replace(
+            &format!("127.0.0.1:{}", primary.port()),
+            &format!("127.0.0.1:{},127.0.0.1:{}", proxy.port(), standby.port()),
+        );
+        let node = database.node_at(&both, SOON).await;
+        let lane = world(&database, &node).lane().await;
+        until_accepted(&database, &node, &lane).await;
+        if hangs {
+            primary.freeze().unwrap();
+        } else {
+            // Connections come about, and no byte comes back.
+            proxy.freeze(Way::ToNode);
+        }
+        standby.promote().unwrap();
+        let took = until_accepted(&database, &node, &lane).await;
+        assert!(took < 2 * BACK_WITHIN, "hangs: {hangs}: {took:?}");
+        if hangs {
+            primary.thaw().unwrap();
+        }
+    }
+}
+
+/// Commits wait for a standby that is not there: nothing is accepted, whatever is read is read, and what had been committed
+/// is found once the standby is back.
+#[tokio::test]
+async fn while_the_synchronous_standby_is_away_nothing_is_accepted_and_afterwards_nothing_is_missing() {
+    let (primary, standby) = pair();
+    let database = Database { url: primary.database().unwrap(), key: MasterKey::generate() };
+    let node = database.node_at(&database.url, SOON).await;
+    let world = world(&database, &node);
+    let lane = world.lane().await;
+    let accepted = world.accept(&lane).await;
+    primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'").unwrap();
+    standby.stop().unwrap();
+    primary.sql("postgres", "SELECT pg_reload_conf()").unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'postrider'";
+    // The server heeds it a moment later.
+    until(async || world.try_accept(world.event(&lane, "{}")).await.is_err()).await;
+    assert_eq!(node.delivery(accepted.id).await.unwrap().status, Status::Pending, "reads go on");
+    assert_ne!(primary.sql("postgres", waits).unwrap(), "0", "it is not passed off as replicated");
+    let again = world.try_accept(world.event(&lane, "{}")).await;
+    assert!(matches!(again, Err(AcceptError::Unavailable(_))), "{again:?}");
+    standby.start_again().unwrap();
+    hear(&node, |news| news.may_be_stranded).await;
+    until(async || world.try_accept(world.event(&lane, "{}")).await.is_ok()).await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let stored = primary.sql(name, "SELECT count(*) FROM queue").unwrap();
+    let known = node.ready_numbers(vec![(lane.endpoint.no, 100)]).await.unwrap().len();
+    assert_eq!(known.to_string(), stored, "each of them is this node's to send");
 }

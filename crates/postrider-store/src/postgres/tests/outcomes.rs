@@ -1,35 +1,39 @@
 //! What becomes of statements whose answer does not come: each is found out before anything is concluded from it.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use postrider_core::delivery::{Next, Status};
-use postrider_pgtemp::{Cluster, Way};
+use postrider_pgtemp::Way;
 
 use super::outages::proxy;
 use super::{Database, SOON, hear, until, world};
 use crate::conformance::world::batch;
-use crate::postgres::PostgresStore;
+use crate::postgres::{PostgresOptions, PostgresStore, connect};
 use crate::{AcceptError, Store as _, StoreError};
 
 /// How many of the nodes' statements wait for a lock.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
     AND application_name = 'postrider' AND datname = current_database()";
 
+/// A lock on a table, held by an administrator until it is released.
+struct Lock(tokio_postgres::Client);
+
+impl Lock {
+    async fn release(self) {
+        self.0.batch_execute("COMMIT").await.unwrap();
+    }
+}
+
 impl Database {
-    /// Holds a lock on a table for so long, from when this returns.
-    async fn lock(&self, table: &str, seconds: u32) -> JoinHandle<()> {
-        let name = self.url.rsplit('/').next().unwrap().to_owned();
-        let sql =
-            format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep({seconds}); COMMIT");
-        let holder = std::thread::spawn(move || drop(Cluster::shared().sql(&name, &sql).unwrap()));
-        let is_held = format!(
-            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-             WHERE c.relname = '{table}' AND l.mode = 'AccessExclusiveLock' AND l.granted"
-        );
-        until(async || self.sql(&is_held) != "0").await;
-        holder
+    async fn lock(&self, table: &str) -> Lock {
+        let url = self.url.replace("postrider@", "postgres@");
+        let url = format!("{url}?application_name=maintenance");
+        let connector = connect::connector(&url, &PostgresOptions::default()).unwrap();
+        let administrator = connect::plain(&connector).await.unwrap();
+        let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        administrator.batch_execute(&lock).await.unwrap();
+        Lock(administrator)
     }
 
     fn count(&self, table: &str) -> i64 {
@@ -52,10 +56,10 @@ async fn an_event_refused_because_of_a_lock_is_not_stored_when_the_lock_goes() {
     world.accept(&lane).await;
     for table in ["events", "deliveries", "queue", "accounts"] {
         let before = database.count("events");
-        let lock = database.lock(table, 4).await;
+        let lock = database.lock(table).await;
         let refused = world.try_accept(world.event(&lane, "{}")).await;
         assert!(matches!(refused, Err(AcceptError::Unavailable(_))), "{table}: {refused:?}");
-        lock.join().unwrap();
+        lock.release().await;
         world.accept(&lane).await;
         assert_eq!(database.count("events"), before + 1, "{table}: the refused one is not there");
     }
@@ -66,22 +70,23 @@ async fn an_event_refused_because_of_a_lock_is_not_stored_when_the_lock_goes() {
 async fn an_event_whose_commit_lost_its_answer_is_found_and_accepted() {
     let database = Database::new();
     let proxy = proxy(&database);
-    let node = database.node_at(&proxy.url(&database.url), SOON).await;
+    let patience = Duration::from_secs(30);
+    let node = database.node_of_patience(&proxy.url(&database.url), patience, patience).await;
     let world = world(&database, &node);
     let lane = world.lane().await;
     world.accept(&lane).await;
-    let lock = database.lock("queue", 2).await;
+    let lock = database.lock("queue").await;
     let accepting = world.try_accept(world.event(&lane, "{}"));
     let cutting = async {
         until(async || database.sql(WAITING) != "0").await;
         proxy.freeze(Way::ToNode);
+        lock.release().await;
         until(async || database.count("events") == 2).await;
         proxy.cut();
         proxy.thaw();
     };
     let (accepted, ()) = tokio::join!(accepting, cutting);
     let accepted = accepted.expect("it is found");
-    lock.join().unwrap();
     let number = accepted[0];
     assert_eq!(database.sql("SELECT max(seq) FROM queue"), number.seq.0.to_string());
 }
@@ -96,7 +101,7 @@ async fn what_is_committed_while_nobody_can_be_asked_is_looked_for_afterwards() 
     let lane = world.lane().await;
     world.accept(&lane).await;
     assert_eq!(ready(&node, lane.endpoint.no).await, 1);
-    let lock = database.lock("queue", 1).await;
+    let lock = database.lock("queue").await;
     let accepting = world.try_accept(world.event(&lane, "{}"));
     let freezing = async {
         until(async || database.sql(WAITING) != "0").await;
@@ -104,7 +109,7 @@ async fn what_is_committed_while_nobody_can_be_asked_is_looked_for_afterwards() 
     };
     let (refused, ()) = tokio::join!(accepting, freezing);
     assert!(matches!(refused, Err(AcceptError::Unavailable(_))), "{refused:?}");
-    lock.join().unwrap();
+    lock.release().await;
     until(async || database.count("events") == 2).await;
     // Until that is known nothing else is begun: a later number must not be read before an earlier one is there.
     let next = world.try_accept(world.event(&lane, "{}")).await;
@@ -126,11 +131,11 @@ async fn an_outcome_given_up_because_of_a_lock_is_not_written_when_the_lock_goes
     let lane = world.lane().await;
     let accepted = world.accept(&lane).await;
     for table in ["queue", "attempts"] {
-        let lock = database.lock(table, 4).await;
+        let lock = database.lock(table).await;
         let outcome = batch(vec![world.outcome(accepted, 1, Next::Delivered, world.now())]);
         let given_up = node.record(outcome.into()).await;
         assert!(matches!(given_up, Err(StoreError::Unavailable(_))), "{table}: {given_up:?}");
-        lock.join().unwrap();
+        lock.release().await;
         assert_eq!(node.delivery(accepted.id).await.unwrap().status, Status::Pending, "{table}");
     }
 }
@@ -144,18 +149,18 @@ async fn a_change_given_up_because_of_a_lock_is_not_made_when_the_lock_goes() {
     let lane = world.lane().await;
     let accepted = world.accept(&lane).await;
     let deed = || crate::conformance::world::deed_at(world.now());
-    let queue = database.lock("queue", 8).await;
+    let queue = database.lock("queue").await;
     let cancelled = node.cancel_delivery(accepted.id, deed()).await;
     assert!(matches!(cancelled, Err(StoreError::Unavailable(_))), "{cancelled:?}");
     let given = node.hand_over(lane.endpoint.no, Vec::new()).await;
     assert!(matches!(given, Err(StoreError::Unavailable(_))), "{given:?}");
-    queue.join().unwrap();
+    queue.release().await;
     assert_eq!(node.delivery(accepted.id).await.unwrap().status, Status::Pending);
     assert_eq!(ready(&node, lane.endpoint.no).await, 1, "it is still this node's");
-    let leases = database.lock("leases", 4).await;
+    let leases = database.lock("leases").await;
     let held = node.hold(lane.endpoint.no).await;
     assert!(matches!(held, Err(StoreError::Unavailable(_))), "{held:?}");
-    leases.join().unwrap();
+    leases.release().await;
     assert_eq!(database.count("leases"), 0);
 }
 
@@ -167,7 +172,7 @@ async fn a_lock_that_holds_every_connection_keeps_none_of_them() {
     let world = Arc::new(world(&database, &node));
     let lane = world.lane().await;
     let accepted = world.accept(&lane).await;
-    let lock = database.lock("deliveries", 6).await;
+    let lock = database.lock("deliveries").await;
     let reads = (0..12).map(|_| node.delivery(accepted.id));
     for read in futures_util::future::join_all(reads).await {
         assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
@@ -175,6 +180,33 @@ async fn a_lock_that_holds_every_connection_keeps_none_of_them() {
     tokio::time::timeout(Duration::from_secs(4), until(async || database.sql(WAITING) == "0"))
         .await
         .expect("nothing of it waits at the server any more");
-    lock.join().unwrap();
+    lock.release().await;
     assert_eq!(node.delivery(accepted.id).await.unwrap().status, Status::Pending);
+}
+
+/// What a node cancels of its own is told to it as well: should the answer to the commit be lost, nothing else would.
+#[tokio::test]
+async fn a_cancellation_is_told_to_the_node_that_made_it() {
+    let database = Database::new();
+    let node = database.node(SOON).await;
+    let world = world(&database, &node);
+    let lane = world.lane().await;
+    let accepted = world.accept(&lane).await;
+    node.cancel_delivery(accepted.id, crate::conformance::world::deed_at(world.now())).await.unwrap();
+    let told = hear(&node, |news| !news.cancelled.is_empty()).await.cancelled;
+    assert_eq!(told.into_iter().collect::<Vec<_>>(), [(lane.endpoint.no, accepted.seq)]);
+}
+
+/// A read changes nothing, and so it waits for no outcome of a write.
+#[tokio::test]
+async fn an_unknown_outcome_holds_up_writes_and_no_read() {
+    let database = Database::new();
+    let node = database.node(SOON).await;
+    let world = world(&database, &node);
+    let lane = world.lane().await;
+    let accepted = world.accept(&lane).await;
+    node.shared.outcomes.leave_one_unknown();
+    assert_eq!(node.delivery(accepted.id).await.unwrap().status, Status::Pending);
+    let refused = world.try_accept(world.event(&lane, "{}")).await;
+    assert!(matches!(refused, Err(AcceptError::Unavailable(_))), "writes wait: {refused:?}");
 }

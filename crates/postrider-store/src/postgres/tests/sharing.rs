@@ -216,7 +216,7 @@ async fn what_is_nobody_s_is_found_behind_many_endpoints_that_another_node_holds
     hear(&second, |news| news.free.contains(&behind.endpoint.no)).await;
 }
 
-/// It has it in memory, and must hear of it, once; nobody else is told anything.
+/// The owner has it in memory, and must hear of it, once, whichever node cancels it; nobody else is told anything.
 #[tokio::test]
 async fn the_node_whose_delivery_is_cancelled_elsewhere_hears_of_it() {
     let database = Database::new();
@@ -229,8 +229,10 @@ async fn the_node_whose_delivery_is_cancelled_elsewhere_hears_of_it() {
     let no = lane.endpoint.no;
     hear(&owner, |news| news.cancelled.contains(&(no, accepted[0].seq))).await;
     until(async || database.sql("SELECT count(*) FROM cancelled_elsewhere") == "0").await;
-    // Its own are taken out by itself, and those that are nobody's are in nobody's memory.
     owner.cancel_delivery(accepted[1].id, deed_at(world.now())).await.unwrap();
+    hear(&owner, |news| news.cancelled.contains(&(no, accepted[1].seq))).await;
+    until(async || database.sql("SELECT count(*) FROM cancelled_elsewhere") == "0").await;
+    // Those that are nobody's are in nobody's memory.
     let free = world.try_accept(left(&world, &lane)).await.unwrap();
     other.cancel_delivery(free[0].id, deed_at(elsewhere.now())).await.unwrap();
     assert_eq!(database.sql("SELECT count(*) FROM cancelled_elsewhere"), "0");
