@@ -88,7 +88,11 @@ mod tests {
             (503, r#"{"code":"shutting_down"}"#, false),
             (500, r#"{"code":"internal"}"#, true),
             (500, r#"{"code":"internal","detail":"something went wrong here; the log has it"}"#, true),
-            (500, r#"{"code":"internal","detail":"this is a bug in the service. Nothing was stored"}"#, false),
+            (
+                500,
+                r#"{"code":"internal","detail":"this is a bug in the service. Nothing was stored"}"#,
+                false,
+            ),
             (500, r#"{"code":"internal","detail":["Nothing was stored"]}"#, true),
             (422, r#"{"code":"invalid"}"#, false),
             (429, r#"{"code":"rate_limited"}"#, false),
