@@ -8,6 +8,7 @@ mod changes;
 mod checkpoint;
 mod endpoint_row;
 mod examine;
+mod file_lock;
 mod file_users;
 mod hot;
 mod inbox;
@@ -43,8 +44,9 @@ pub use self::migrations::Migrated;
 pub use self::preflight::PathState;
 
 use self::checkpoint::{CheckpointOptions, CheckpointStatus, Checkpoints, Copier};
+use self::file_lock::FileLock;
 use self::inbox::{AcceptLimits, Inbox};
-use self::open::{FileLock, Opened};
+use self::open::Opened;
 pub use self::open_files::FileFault;
 use self::open_files::OpenFiles;
 use self::readers::Readers;
@@ -58,6 +60,9 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long commits wait for a checkpoint at most, unless the options say otherwise.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(300);
+
+/// How often commits are copied into the database while its files are faulty.
+const RESCUE_EVERY: Duration = Duration::from_secs(1);
 
 /// How a SQLite store is run. The defaults suit one service on one machine.
 #[derive(Debug, Clone)]
@@ -149,6 +154,7 @@ impl SqliteStore {
         let checkpoints = CheckpointOptions {
             pages: options.checkpoint_pages,
             longest_wait: options.checkpoint_wait,
+            rescue_every: RESCUE_EVERY,
             patience: options.busy_patience,
             status: Arc::clone(&status),
         };
@@ -217,10 +223,10 @@ impl Thread {
             // The guard goes last, when connection and lock are gone, also where the writer panics.
             let inbox = Arc::clone(&self.inbox);
             let _gone = Gone { inbox: Arc::clone(&inbox), is_gone: Arc::clone(&self.is_gone) };
-            let _lock = lock;
+            let lock = lock;
             let connection = connection;
             let mut is_replaced = false;
-            match self.writer(&connection) {
+            match self.writer(&connection, &lock) {
                 Ok(mut writer) => {
                     drop(tell.send(Ok(())));
                     writer.run(&inbox);
@@ -242,10 +248,10 @@ impl Thread {
         }
     }
 
-    fn writer(self, connection: &Connection) -> rusqlite::Result<Writer<'_>> {
+    fn writer<'c>(self, connection: &'c Connection, lock: &'c FileLock) -> rusqlite::Result<Writer<'c>> {
         let (copier, options) = self.checkpoints;
         let checkpoints = Checkpoints::new(connection, &self.path, copier, options)?;
-        let files = OpenFiles::remember(&self.path);
+        let files = OpenFiles::remember(&self.path, lock);
         Writer::new(connection, self.sealer, checkpoints, files, self.list_after, self.figures)
     }
 }

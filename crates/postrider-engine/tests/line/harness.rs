@@ -215,7 +215,8 @@ impl House {
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
-        let folder = tempfile::tempdir().unwrap();
+        // In memory where the system has a place for that: paused time does not wait for a disk.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).unwrap();
         let config = EngineConfig { operator_key_sha256: Some(key_sha256(OPERATOR_KEY)), ..config };
         let receivers = Arc::new(Scripted { script: Box::new(script), seen: Mutex::default() });
         let (hold, held) = std::sync::mpsc::channel::<()>();
@@ -243,17 +244,34 @@ impl House {
             start(&self.store, &self.chance, &self.config, receivers, (self.began, &self.offset_ms)).await;
     }
 
-    /// Stops the service, letting time pass slowly enough for the store's threads to keep up.
+    /// Stops the service. Time passes until the store begins to close; from there on only its own threads are awaited, so
+    /// that the file is free when this returns.
     pub(crate) async fn stop(&self, grace: Duration) -> usize {
         let stopping = self.engine.shutdown(grace);
         tokio::pin!(stopping);
         loop {
             tokio::select! {
+                biased;
                 left = &mut stopping => return left,
-                () = tokio::time::advance(Duration::from_millis(1)) => {}
+                is_open = self.settle() => if !is_open {
+                    return stopping.await;
+                }
             }
-            tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap();
+            tokio::time::advance(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Waits in real time, without letting any of the paused time pass, until the store's threads have done what they were
+    /// asked for. False if the store is closed or closing.
+    pub(crate) async fn settle(&self) -> bool {
+        self.writer_settles().await && self.store.operator_key().await.is_ok()
+    }
+
+    /// The writer and the one reader serve their callers in order: when a call has been answered, so have those before it.
+    /// This one changes nothing, so it costs no write.
+    async fn writer_settles(&self) -> bool {
+        tokio::task::yield_now().await;
+        self.store.forget_answers(Timestamp::from_ms(0), 0).await.is_ok()
     }
 
     pub(crate) async fn endpoint(
@@ -290,23 +308,16 @@ impl House {
         self.engine.ingest(vec![submission]).await.unwrap().pop().unwrap()
     }
 
-    /// Waits (letting paused time pass) until the delivery is as wanted. Paused time does not wait for the disk, so
-    /// when all of it has passed, a commit that is on its way gets some real time.
+    /// Waits (letting paused time pass) until the delivery is as wanted.
     pub(crate) async fn until(&self, id: DeliveryId, wanted: impl Fn(&Delivery) -> bool) -> Delivery {
-        let mut steps = 0;
-        let mut patience = None;
-        while patience.is_none_or(|began: std::time::Instant| began.elapsed() < Duration::from_secs(20)) {
+        for _ in 0..200_000 {
+            // The read settles the reader.
+            self.writer_settles().await;
             let delivery = self.engine.delivery(id).await.unwrap();
             if wanted(&delivery) {
                 return delivery;
             }
-            steps += 1;
-            if steps < 200_000 {
-                tokio::time::advance(Duration::from_millis(50)).await;
-            } else {
-                patience = patience.or_else(|| Some(std::time::Instant::now()));
-                tokio::time::advance(Duration::from_micros(1)).await;
-            }
+            tokio::time::advance(Duration::from_millis(50)).await;
         }
         panic!("the delivery never came there: {:?}", self.engine.delivery(id).await);
     }
@@ -327,15 +338,16 @@ impl House {
         let end = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < end {
             tokio::time::advance(Duration::from_millis(100)).await;
-            // A write of the store lets its own threads, which no paused clock holds, come to their turn.
-            drop(self.store.check_writable().await);
+            self.settle().await;
         }
     }
 }
 
 fn open(path: &Path) -> Arc<HeldStore> {
     let key = MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-    Arc::new(HeldStore::new(SqliteStore::open(path, key, SqliteOptions::default()).unwrap()))
+    // One reader serves reads in order, which `House::settle` needs.
+    let options = SqliteOptions { readers: 1, ..SqliteOptions::default() };
+    Arc::new(HeldStore::new(SqliteStore::open(path, key, options).unwrap()))
 }
 
 fn chance(began: tokio::time::Instant) -> Arc<Seeded> {

@@ -39,6 +39,8 @@ pub(super) struct CheckpointOptions {
     pub(super) pages: u32,
     /// How long commits wait for a complete checkpoint at most, however few they are.
     pub(super) longest_wait: Duration,
+    /// How often commits are copied into the database while its files are faulty.
+    pub(super) rescue_every: Duration,
     /// How long other statements of the writer wait for another process.
     pub(super) patience: Duration,
     pub(super) status: Arc<CheckpointStatus>,
@@ -67,16 +69,30 @@ pub(super) struct Checkpoints<'c> {
     commits: u32,
     /// The length at the last look; a shorter one means that the log has started over.
     frames: i64,
-    /// Since when a reader keeps the log from starting over, and when the next try is due.
+    /// Set while a reader keeps the log from starting over.
     blocked: Option<Blocked>,
+    rescue_every: Duration,
+    /// Set while the files are faulty.
+    rescue: Option<Rescue>,
     warning: Warning,
     is_failing: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Blocked {
+    /// When copying last went on.
     since: Instant,
     retry_at: Instant,
+    /// Pages that had been copied.
+    copied: i64,
+}
+
+/// Copying what the log holds while its file may be lost.
+#[derive(Debug, Clone, Copy)]
+struct Rescue {
+    next_at: Instant,
+    /// Whether the log may hold pages that were not copied.
+    is_wanted: bool,
 }
 
 impl<'c> Checkpoints<'c> {
@@ -105,14 +121,22 @@ impl<'c> Checkpoints<'c> {
             commits: 0,
             frames: found.frames,
             blocked: None,
+            rescue_every: options.rescue_every,
+            rescue: None,
             warning: Warning::new(path),
             is_failing: false,
         })
     }
 
-    /// Called after every transaction.
-    pub(super) fn after_commit(&mut self) {
-        self.status.committed();
+    /// Called after every batch, whether or not it was committed.
+    pub(super) fn after_batch(&mut self) {
+        if self.status.waiting_since().is_none() && self.holds_commits() {
+            self.status.committed();
+        }
+        if let Some(rescue) = &mut self.rescue {
+            rescue.is_wanted = true;
+        }
+        self.rescue_if_due();
         self.commits += 1;
         let result = self.copier.take_result();
         if self.commits < EXAMINE_EVERY && result.is_none() {
@@ -124,30 +148,63 @@ impl<'c> Checkpoints<'c> {
 
     /// Called where the writer has nothing to do and [`Self::wake_at`] has come, or the copier has ended a run.
     pub(super) fn when_idle(&mut self) {
+        self.rescue_if_due();
         let result = self.copier.take_result();
         self.advance(result);
     }
 
     /// When an idle writer has something to do here; `None` if everything is in the database, or the copier will wake it.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        let waiting_since = self.status.waiting_since()?;
-        match self.blocked {
+        let rescue_at = self.rescue.filter(|rescue| rescue.is_wanted).map(|rescue| rescue.next_at);
+        let checkpoint_at = match (self.status.waiting_since(), self.blocked) {
+            (None, _) => None,
             _ if self.copier.is_running() => None,
-            Some(blocked) => Some(blocked.retry_at),
-            None => Some(waiting_since + self.longest_wait),
+            (_, Some(blocked)) => Some(blocked.retry_at),
+            (Some(waiting_since), None) => Some(waiting_since + self.longest_wait),
+        };
+        rescue_at.into_iter().chain(checkpoint_at).min()
+    }
+
+    /// Takes note of a check of the files. While they are faulty the log may be lost, so it is copied when that is noticed, and
+    /// then from time to time.
+    pub(super) fn set_files_faulty(&mut self, is_faulty: bool) {
+        if !is_faulty {
+            self.rescue = None;
+        } else if self.rescue.is_none() {
+            self.rescue();
         }
     }
 
-    /// Copies everything that the log holds at once, however long that takes: its file may be lost.
-    pub(super) fn rescue(&mut self) {
-        let done = checkpoint(self.connection, PASSIVE).map(drop);
-        self.tell(&done);
+    /// Copies what is left in a log that may be lost: closed, its file is not always copied.
+    pub(super) fn before_close(&mut self) {
+        if self.rescue.is_some_and(|rescue| rescue.is_wanted) {
+            self.rescue();
+        }
+    }
+
+    fn rescue_if_due(&mut self) {
+        if self.rescue.is_some_and(|rescue| rescue.is_wanted && rescue.next_at <= Instant::now()) {
+            self.rescue();
+        }
+    }
+
+    /// Copies everything that the log holds, however long that takes.
+    fn rescue(&mut self) {
+        let done = checkpoint(self.connection, PASSIVE);
+        let is_wanted = !done.as_ref().is_ok_and(|log| !log.is_busy && log.uncopied() == 0);
+        self.rescue = Some(Rescue { next_at: Instant::now() + self.rescue_every, is_wanted });
+        self.tell(&done.map(drop));
+    }
+
+    /// Whether the log holds commits that are not in the database; also if that can't be told.
+    fn holds_commits(&self) -> bool {
+        checkpoint(self.connection, NOOP).map_or(true, |log| log.uncopied() > 0)
     }
 
     fn advance(&mut self, result: Option<Copied>) {
         let done = self.go_on(result);
         if done.is_err() {
-            self.is_blocked(Instant::now());
+            self.is_blocked(Instant::now(), None);
         }
         self.tell(&done);
     }
@@ -162,12 +219,13 @@ impl<'c> Checkpoints<'c> {
     }
 
     fn go_on(&mut self, result: Option<Copied>) -> rusqlite::Result<()> {
-        match result {
-            Some(Copied::Nearly | Copied::Behind) => self.finish()?,
-            Some(Copied::Blocked | Copied::Failed) => self.is_blocked(Instant::now()),
-            None => {}
+        if let Some(Copied::Nearly | Copied::Behind) = result {
+            self.finish()?;
         }
         let log = checkpoint(self.connection, NOOP)?;
+        if let Some(Copied::Blocked | Copied::Failed) = result {
+            self.is_blocked(Instant::now(), Some(log.copied));
+        }
         if log.frames < self.frames {
             // A commit has begun at the beginning of the log: the readers have let it go.
             self.is_complete(log.frames > 0);
@@ -199,7 +257,7 @@ impl<'c> Checkpoints<'c> {
         self.connection.busy_timeout(self.patience)?;
         let log = done?;
         if log.is_busy {
-            self.is_blocked(Instant::now());
+            self.is_blocked(Instant::now(), Some(log.copied));
         } else {
             self.is_complete(false);
             self.frames = log.frames;
@@ -216,12 +274,15 @@ impl<'c> Checkpoints<'c> {
         }
     }
 
-    /// Something keeps the log from starting over: tries again later, and less often the longer it lasts.
-    fn is_blocked(&mut self, now: Instant) {
-        let since = self.blocked.map_or(now, |blocked| blocked.since);
+    /// Something keeps the log from starting over: tries again later, and less often the longer nothing could be copied. Short
+    /// reads that follow each other let copying go on. `copied` is `None` if it is not known.
+    fn is_blocked(&mut self, now: Instant, copied: Option<i64>) {
+        let before = self.blocked;
+        let copied = copied.or(before.map(|blocked| blocked.copied)).unwrap_or_default();
+        let since = before.filter(|blocked| copied <= blocked.copied).map_or(now, |blocked| blocked.since);
         let (part, least, most) = RETRY;
         let pause = (now.duration_since(since) / part).clamp(least, most);
-        self.blocked = Some(Blocked { since, retry_at: now + pause });
+        self.blocked = Some(Blocked { since, retry_at: now + pause, copied });
     }
 
     fn warn(&mut self, log: LogState) {
@@ -231,3 +292,6 @@ impl<'c> Checkpoints<'c> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

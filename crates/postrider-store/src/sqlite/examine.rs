@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
@@ -47,6 +47,8 @@ impl SqliteStore {
 pub struct FileReport {
     /// What happened to the files since the service opened them; `None` if nothing, or nobody can tell.
     pub fault: Option<FileFault>,
+    /// The path of the service's lock, if the lock was deleted. The service makes it again with its next commit.
+    pub deleted_lock: Option<PathBuf>,
     /// The size of the write-ahead log.
     pub log_bytes: u64,
     /// How long the log has been ahead of the database, as their times of change say it; zero if it is not.
@@ -64,7 +66,9 @@ impl SqliteStore {
         if !is_served(path)? {
             return Ok(None);
         }
-        let service = file_users::service(path);
+        let lock = with_ending(path, ".lock");
+        let deleted_lock = if lock.exists() { None } else { Some(lock) };
+        let service = file_users::service(path).or_else(|| file_users::holder_of_deleted_lock(path));
         let others = |users: Vec<FileUser>| {
             users.into_iter().filter(|user| Some(user.pid) != service).collect::<Vec<_>>()
         };
@@ -75,6 +79,7 @@ impl SqliteStore {
         let ahead = log_changed.zip(database_changed).map(|(log, database)| log.duration_since(database));
         Ok(Some(FileReport {
             fault: fault(path, service),
+            deleted_lock,
             log_bytes: log.map_or(0, |log| log.len()),
             log_ahead: ahead.and_then(Result::ok).unwrap_or_default(),
             readers: others(file_users::readers(path)),
@@ -93,12 +98,14 @@ fn fault(path: &Path, service: Option<u32>) -> Option<FileFault> {
     if is_other(path) {
         return Some(FileFault::DatabaseReplaced(path.into()));
     }
-    [with_ending(path, "-wal"), with_ending(path, "-shm")].into_iter().find_map(|path| {
+    let of_log = [with_ending(path, "-wal"), with_ending(path, "-shm")].into_iter().find_map(|path| {
         if !path.exists() {
             return Some(FileFault::LogMissing(path.into()));
         }
         is_other(&path).then(|| FileFault::LogReplaced(path.into()))
-    })
+    });
+    let is_second = || file_users::holder_of_deleted_lock(path).is_some_and(|pid| Some(pid) != service);
+    of_log.or_else(|| is_second().then(|| FileFault::LockTaken(with_ending(path, ".lock").into())))
 }
 
 /// The version of the schema; 0 where the database has no table. Refuses a database of another program.
@@ -140,11 +147,13 @@ fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<(), Ope
     }
 }
 
-/// Whether somebody holds the lock beside the file. A shared lock, and for a moment only.
+/// Whether somebody holds the lock beside the file, or held it when it was deleted. A shared lock, and for a moment only.
 pub(super) fn is_served(path: &Path) -> Result<bool, OpenError> {
     let file = match File::open(with_ending(path, ".lock")) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(file_users::holder_of_deleted_lock(path).is_some());
+        }
         Err(error) => return Err(open::io_error(path, &error)),
     };
     match file.try_lock_shared() {

@@ -74,6 +74,18 @@ pub(super) fn service(path: &Path) -> Option<u32> {
     })
 }
 
+/// A process that has the database open and holds the lock beside it, which was deleted.
+pub(super) fn holder_of_deleted_lock(path: &Path) -> Option<u32> {
+    let mut deleted = with_ending(path, ".lock").file_name()?.to_os_string();
+    deleted.push(" (deleted)");
+    let has_deleted_lock = |pid: u32| {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        names.into_iter().any(|name| name.file_name() == Some(deleted.as_os_str()))
+    };
+    pids().find(|pid| has_deleted_lock(*pid) && has_open(*pid, path))
+}
+
 /// Whether the files that a process has open can be listed.
 pub(super) fn can_be_examined(pid: u32) -> bool {
     std::fs::read_dir(format!("/proc/{pid}/fd")).is_ok()

@@ -2,7 +2,6 @@
 //!
 //! Every refusal is a distinct [`OpenError`]. A file of another program is looked at, never changed.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
 use super::SqliteStore;
+use super::file_lock::{FileLock, open_private};
 use super::migrations::{self, Migrated};
 use crate::error::OpenError;
 use crate::figures::StoreFigures;
@@ -28,12 +28,6 @@ const KEY_CHECK: &[u8] = b"postrider";
 pub(super) const KEY_CHECK_PLACE: Place<'static> =
     Place { table: "meta", column: "value", row: b"key_check" };
 
-/// The operating system's lock beside the file; it falls with the process, however that ends.
-#[derive(Debug)]
-pub(super) struct FileLock {
-    _file: File,
-}
-
 /// An opened file: locked, checked and migrated.
 pub(super) struct Opened {
     /// The file itself, where the path is a symbolic link. SQLite puts the write-ahead log beside that.
@@ -48,7 +42,7 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path, patience: Duration) -> Result<Opened, OpenError> {
     SqliteStore::check_path(path)?;
     let path = &resolved(path);
-    let lock = take_lock(path)?;
+    let lock = FileLock::take(path)?;
     touch(path)?;
     let connection = connect(path, patience).map_err(|e| sqlite_error(path, e))?;
     if connection.is_readonly("main").unwrap_or(false) {
@@ -178,16 +172,6 @@ pub(super) fn check_ours(path: &Path, connection: &Connection) -> Result<i64, Op
     Ok(found)
 }
 
-fn take_lock(path: &Path) -> Result<FileLock, OpenError> {
-    // A file of its own, since SQLite's own locks would fall with it.
-    let file = open_private(&with_ending(path, ".lock")).map_err(|e| io_error(path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(FileLock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(e)) => Err(io_error(path, &e)),
-    }
-}
-
 /// The file that a path names, through symbolic links, so that each name of a file leads to one lock and one log.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
@@ -206,14 +190,6 @@ pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
 /// why it can't be written, and so that customers' data is for the owner's eyes only.
 fn touch(path: &Path) -> Result<(), OpenError> {
     open_private(path).map(drop).map_err(|e| io_error(path, &e))
-}
-
-fn open_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 fn not_writable(path: &Path, reason: impl ToString) -> OpenError {

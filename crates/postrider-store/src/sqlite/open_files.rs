@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::file_lock::FileLock;
 use super::open::with_ending;
 
 /// Device and inode.
@@ -45,6 +46,17 @@ pub enum FileFault {
     /// Another file is at the path of the write-ahead log or its index.
     #[error("{0} was replaced while the service runs; restart the service")]
     LogReplaced(Arc<Path>),
+    /// The lock isn't at its path any more and can't be made again there.
+    #[error(
+        "the lock {0} was deleted or moved away while the service runs, and can't be made again; make its folder writable, \
+         or restart the service"
+    )]
+    LockMissing(Arc<Path>),
+    /// Another process has locked the file at the path of the lock.
+    #[error(
+        "another process holds the lock {0}, so a second service may run on the database; stop one of them"
+    )]
+    LockTaken(Arc<Path>),
 }
 
 impl FileFault {
@@ -78,16 +90,17 @@ impl OpenFile {
     }
 }
 
-/// The database, its write-ahead log and the log's index, as they were when the store opened them.
+/// The database, its write-ahead log and the log's index, as they were when the store opened them, and the lock.
 #[derive(Debug)]
-pub(super) struct OpenFiles {
+pub(super) struct OpenFiles<'l> {
     files: Vec<OpenFile>,
+    lock: &'l FileLock,
     fault: Option<FileFault>,
 }
 
-impl OpenFiles {
+impl<'l> OpenFiles<'l> {
     /// Remembers the files of a database that is open. A file that can't be examined isn't checked later.
-    pub(super) fn remember(path: &Path) -> Self {
+    pub(super) fn remember(path: &Path, lock: &'l FileLock) -> Self {
         let remember = |path: PathBuf, is_database: bool| {
             let identity = Identity::of(&std::fs::metadata(&path).ok()?);
             Some(OpenFile { path: path.into(), identity, is_database })
@@ -97,12 +110,13 @@ impl OpenFiles {
             remember(with_ending(path, "-wal"), false),
             remember(with_ending(path, "-shm"), false),
         ];
-        Self { files: files.into_iter().flatten().collect(), fault: None }
+        Self { files: files.into_iter().flatten().collect(), lock, fault: None }
     }
 
-    /// Checks the files, and logs a fault and its end.
+    /// Checks the files, and logs a fault and its end. A lock that is not in place is restored.
     pub(super) fn check(&mut self) -> Result<(), FileFault> {
-        let checked = self.files.iter().try_for_each(OpenFile::check);
+        // The lock comes last: beside another database none is made.
+        let checked = self.files.iter().try_for_each(OpenFile::check).and_then(|()| self.lock.check());
         let fault = checked.err();
         match (&self.fault, &fault) {
             (before, Some(fault)) if before.as_ref() != Some(fault) => {

@@ -17,7 +17,7 @@ use super::hot::{Hot, Numbers};
 use super::inbox::{AcceptJob, Batch, Inbox, Work};
 use super::kept;
 use super::late_lists::LateLists;
-use super::open_files::OpenFiles;
+use super::open_files::{FileFault, OpenFiles};
 use super::ready_list::ReadyList;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
@@ -35,7 +35,7 @@ pub(super) struct Writer<'c> {
     checkpoints: Checkpoints<'c>,
     late_lists: LateLists<'c>,
     ready_list: ReadyList<'c>,
-    files: OpenFiles,
+    files: OpenFiles<'c>,
     figures: Arc<StoreFigures>,
     /// Whether the last transaction failed, so that an outage is told once and not per batch.
     is_failing: bool,
@@ -74,7 +74,7 @@ impl<'c> Writer<'c> {
         connection: &'c Connection,
         sealer: Arc<Sealer>,
         checkpoints: Checkpoints<'c>,
-        files: OpenFiles,
+        files: OpenFiles<'c>,
         list_after: (u32, u32),
         figures: Arc<StoreFigures>,
     ) -> rusqlite::Result<Self> {
@@ -126,11 +126,12 @@ impl<'c> Writer<'c> {
             if let Some(before) = before {
                 before.answer();
             }
-            self.checkpoints.after_commit();
+            self.checkpoints.after_batch();
         }
         if let Some(late) = late {
             late.answer();
         }
+        self.checkpoints.before_close();
     }
 
     /// Commits a batch; those of one that can't be committed are told so.
@@ -172,10 +173,9 @@ impl<'c> Writer<'c> {
             // Events are looked after when they are committed.
             return;
         }
-        if let Err(fault) = self.files.check() {
+        if let Err(fault) = self.check_files() {
             let records = std::mem::take(&mut batch.records);
             refuse(std::mem::replace(batch, Batch { records, ..Batch::default() }), &fault);
-            self.checkpoints.rescue();
         }
     }
 
@@ -184,12 +184,17 @@ impl<'c> Writer<'c> {
         if !self.files.is_faulty() && accepts.is_empty() {
             return;
         }
-        if let Err(fault) = self.files.check() {
+        if let Err(fault) = self.check_files() {
             for accepted in accepts.iter_mut().filter(|accepted| accepted.is_ok()) {
                 *accepted = Err(AcceptError::Unavailable(Box::new(fault.clone())));
             }
-            self.checkpoints.rescue();
         }
+    }
+
+    fn check_files(&mut self) -> Result<(), FileFault> {
+        let checked = self.files.check();
+        self.checkpoints.set_files_faulty(checked.is_err());
+        checked
     }
 
     /// Whether somebody else's files are at the paths of ours.

@@ -7,8 +7,10 @@ use std::io::ErrorKind;
 use serde_json::Value;
 use ureq::{Error, Timeout};
 
-/// Codes of 5xx problems that say what happened: nothing was stored, or the detail tells.
-const KNOWN: [&str; 3] = ["overloaded", "shutting_down", "internal"];
+/// Codes of 5xx problems after which nothing was stored …
+const NOTHING_STORED: [&str; 2] = ["overloaded", "shutting_down"];
+/// … and the words in the detail of any other 5xx problem that say the same, in lower case.
+const SAYS_NOTHING_STORED: &str = "nothing was stored";
 
 /// Marks an error after which the call may have been carried out.
 #[derive(Debug)]
@@ -66,8 +68,9 @@ pub(super) fn may_have_been_sent(error: &Error) -> bool {
 /// Whether a response leaves open if the call was carried out.
 pub(super) fn is_unknown_after(status: u16, body: &str) -> bool {
     let problem: Value = serde_json::from_str(body).unwrap_or_default();
-    let code = problem.get("code").and_then(Value::as_str).unwrap_or_default();
-    status >= 500 && !KNOWN.contains(&code)
+    let member = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+    let says_so = member("detail").to_lowercase().contains(SAYS_NOTHING_STORED);
+    status >= 500 && !NOTHING_STORED.contains(&member("code")) && !says_so
 }
 
 #[cfg(test)]
@@ -83,7 +86,14 @@ mod tests {
             (500, "", true),
             (503, r#"{"code":"overloaded"}"#, false),
             (503, r#"{"code":"shutting_down"}"#, false),
-            (500, r#"{"code":"internal"}"#, false),
+            (500, r#"{"code":"internal"}"#, true),
+            (500, r#"{"code":"internal","detail":"something went wrong here; the log has it"}"#, true),
+            (
+                500,
+                r#"{"code":"internal","detail":"this is a bug in the service. Nothing was stored"}"#,
+                false,
+            ),
+            (500, r#"{"code":"internal","detail":["Nothing was stored"]}"#, true),
             (422, r#"{"code":"invalid"}"#, false),
             (429, r#"{"code":"rate_limited"}"#, false),
             (301, "", false),

@@ -30,6 +30,13 @@ pub(super) fn examine(config: &Config, path: &Path, findings: &mut Findings) {
                 let advice = "events are refused with 503 until then";
                 return findings.problem("store", fault.to_string(), advice);
             }
+            if let Some(lock) = &report.deleted_lock {
+                findings.warning(
+                    "store",
+                    format!("the lock {} was deleted while the service runs", lock.display()),
+                    "the service makes it again with its next commit; nothing may delete it",
+                );
+            }
             write_ahead_log(&report, findings);
         }
         Ok(None) => {}

@@ -4,6 +4,7 @@
 mod commands;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod database_faults;
 #[cfg(test)]
 mod doctor;

@@ -32,7 +32,7 @@ fn every_creating_command_names_the_key_to_repeat_it_with_if_the_outcome_is_unkn
     let acc = "acc_0197f2b3c4d57e6f8a9b0c1d2e3f4a5b";
     let ep = "ep_0197f2b3c4d57e6f8a9b0c1d2e3f4a5c";
     std::fs::write(folder.path().join("payload.json"), "{}").unwrap();
-    for reply in [(|| Reply::Status(503)) as fn() -> Reply, || Reply::Garbage] {
+    for reply in [(|| Reply::Status(503)) as fn() -> Reply, || Reply::Status(500), || Reply::Garbage] {
         let service = Scripted::start(move |_| reply());
         for words in [
             &["accounts", "create", "Acme"][..],

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::log_state::{self, LogState};
+use super::log_state;
 use crate::error::OpenError;
 use crate::sqlite::inbox::Inbox;
 use crate::sqlite::open;
@@ -27,7 +27,7 @@ const MOST_PASSES: u32 = 8;
 pub(super) enum Copied {
     /// Next to nothing is left for the writer.
     Nearly = 1,
-    /// A reader keeps pages from being copied.
+    /// A reader keeps more pages from being copied than the writer is left.
     Blocked = 2,
     /// The writer outpaces the thread, and must copy the rest itself.
     Behind = 3,
@@ -141,9 +141,9 @@ impl Worker {
 
     fn copy(&self) -> rusqlite::Result<Copied> {
         for pass in 1..=MOST_PASSES {
-            let LogState { is_busy, frames, copied } =
-                log_state::checkpoint(&self.connection, log_state::PASSIVE)?;
-            if is_busy || copied < frames {
+            let log = log_state::checkpoint(&self.connection, log_state::PASSIVE)?;
+            // A short read keeps the pages of the commits since it began from being copied. The writer tries those again.
+            if log.is_busy || log.uncopied() > self.small {
                 return Ok(Copied::Blocked);
             }
             let left = log_state::checkpoint(&self.connection, log_state::NOOP)?.uncopied();

@@ -11,7 +11,7 @@ use postrider_core::id::{AccountId, DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::super::checkpoint::{CheckpointOptions, Copier};
+use super::super::checkpoint::{CheckpointOptions, CheckpointStatus, Copier};
 use super::super::inbox::{AcceptLimits, ChangeJob, RecordJob};
 use super::super::{SqliteOptions, SqliteStore, open, pending};
 use super::*;
@@ -23,8 +23,9 @@ use crate::sqlite::checkpoint::Checkpoints;
 
 /// A database with one account, and what its writer needs.
 struct Fixture {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     opened: open::Opened,
+    status: Arc<CheckpointStatus>,
     ids: AtomicI32,
 }
 
@@ -35,7 +36,7 @@ impl Fixture {
         let account = "INSERT INTO accounts (no, id, name, created_at, config_version)
             VALUES (1, randomblob(16), 'Acme', 0, 1)";
         opened.connection.execute(account, []).unwrap();
-        Self { _folder: folder, opened, ids: AtomicI32::new(1) }
+        Self { folder, opened, status: Arc::default(), ids: AtomicI32::new(1) }
     }
 
     fn writer(&self) -> Writer<'_> {
@@ -45,13 +46,21 @@ impl Fixture {
         let options = CheckpointOptions {
             pages: 4_000,
             longest_wait: Duration::from_secs(600),
+            rescue_every: Duration::from_secs(600),
             patience: Duration::ZERO,
-            status: Arc::default(),
+            status: Arc::clone(&self.status),
         };
         let checkpoints = Checkpoints::new(connection, path, copier, options).unwrap();
         let sealer = Arc::new(Sealer::new(&MasterKey::generate()));
-        Writer::new(connection, sealer, checkpoints, OpenFiles::remember(path), (100, 100), Arc::default())
-            .unwrap()
+        Writer::new(
+            connection,
+            sealer,
+            checkpoints,
+            OpenFiles::remember(path, &self.opened.lock),
+            (100, 100),
+            Arc::default(),
+        )
+        .unwrap()
     }
 
     fn event(&self) -> NewEvent {
@@ -81,6 +90,7 @@ impl Fixture {
         if let Some(committed) = writer.process(batch) {
             committed.answer();
         }
+        writer.checkpoints.after_batch();
     }
 
     fn accept(&self, writer: &mut Writer<'_>) -> Accepted {
@@ -99,6 +109,12 @@ impl Fixture {
         let records = vec![RecordJob { batch, reply, _space: space() }];
         self.run(writer, Batch { records, ..Batch::default() });
         answer.try_recv().unwrap().take()
+    }
+
+    /// The number of pages that only the write-ahead log holds.
+    fn uncopied(&self) -> i64 {
+        let pages = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
+        self.opened.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], pages).unwrap()
     }
 
     fn ready(&self) -> Vec<DeliverySeq> {
@@ -169,6 +185,45 @@ fn a_change_that_was_undone_with_others_that_failed_is_not_reported_as_made() {
     let name: String =
         fixture.opened.connection.query_row("SELECT name FROM accounts", [], |row| row.get(0)).unwrap();
     assert_eq!(told.is_ok(), name == "Renamed", "{told:?}, {name}");
+}
+
+#[test]
+fn only_commits_that_wait_in_the_log_have_an_age() {
+    let fixture = Fixture::new();
+    fixture.opened.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let mut writer = fixture.writer();
+    assert!(fixture.status.age().is_zero());
+    let fails = Arc::new(AtomicBool::new(true));
+    let hook = Arc::clone(&fails);
+    fixture.opened.connection.commit_hook(Some(move || hook.load(Ordering::Relaxed))).unwrap();
+    fixture.accept(&mut writer).unwrap_err();
+    assert!(fixture.status.age().is_zero(), "a commit that failed does not wait");
+    fails.store(false, Ordering::Relaxed);
+    fixture.accept(&mut writer).unwrap();
+    assert!(!fixture.status.age().is_zero());
+}
+
+#[test]
+fn while_the_files_are_faulty_the_log_is_copied_at_once_and_then_from_time_to_time() {
+    let fixture = Fixture::new();
+    let mut writer = fixture.writer();
+    let seqs = [(); 2].map(|()| fixture.accept(&mut writer).unwrap()[0]);
+    assert!(fixture.uncopied() > 0);
+    let away = fixture.folder.path().join("away.db");
+    std::fs::rename(&fixture.opened.path, &away).unwrap();
+    fixture.accept(&mut writer).unwrap_err();
+    assert_eq!(fixture.uncopied(), 0, "what was accepted is copied at once");
+    fixture.record(&mut writer, seqs[0]).unwrap();
+    assert!(fixture.uncopied() > 0, "not with every commit");
+    let wakes_in = writer.checkpoints.wake_at().unwrap().saturating_duration_since(Instant::now());
+    assert!(wakes_in > Duration::from_secs(300), "{wakes_in:?}");
+    writer.checkpoints.before_close();
+    assert_eq!(fixture.uncopied(), 0);
+    std::fs::rename(&away, &fixture.opened.path).unwrap();
+    fixture.accept(&mut writer).unwrap();
+    std::fs::rename(&fixture.opened.path, &away).unwrap();
+    fixture.accept(&mut writer).unwrap_err();
+    assert_eq!(fixture.uncopied(), 0, "each fault begins with a copy");
 }
 
 #[tokio::test]
