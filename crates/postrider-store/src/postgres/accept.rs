@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use deadpool_postgres::{GenericClient, Object};
+use deadpool_postgres::GenericClient;
 use postrider_core::delivery::DeliverySeq;
 use uuid::Uuid;
 

@@ -16,6 +16,15 @@ use crate::{AcceptError, Store as _, StoreError};
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
     AND application_name = 'postrider' AND datname = current_database()";
 
+/// Lets what puts deliveries into the queue take some seconds between its last statement and its commit.
+const SLOW_COMMITS: &str = "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM pg_sleep(3); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON queue DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION dawdle()";
+/// How many are at it.
+const COMMITTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'
+    AND application_name = 'postrider' AND datname = current_database()";
+
 /// A lock on a table, held by an administrator until it is released.
 struct Lock(tokio_postgres::Client);
 
@@ -75,12 +84,11 @@ async fn an_event_whose_commit_lost_its_answer_is_found_and_accepted() {
     let world = world(&database, &node);
     let lane = world.lane().await;
     world.accept(&lane).await;
-    let lock = database.lock("queue").await;
+    database.sql(SLOW_COMMITS);
     let accepting = world.try_accept(world.event(&lane, "{}"));
     let cutting = async {
-        until(async || database.sql(WAITING) != "0").await;
+        until(async || database.sql(COMMITTING) != "0").await;
         proxy.freeze(Way::ToNode);
-        lock.release().await;
         until(async || database.count("events") == 2).await;
         proxy.cut();
         proxy.thaw();
@@ -96,20 +104,21 @@ async fn an_event_whose_commit_lost_its_answer_is_found_and_accepted() {
 async fn what_is_committed_while_nobody_can_be_asked_is_looked_for_afterwards() {
     let database = Database::new();
     let proxy = proxy(&database);
-    let node = database.node_at(&proxy.url(&database.url), SOON).await;
+    let patience = Duration::from_secs(6);
+    let node = database.node_of_patience(&proxy.url(&database.url), patience, patience).await;
     let world = world(&database, &node);
     let lane = world.lane().await;
     world.accept(&lane).await;
     assert_eq!(ready(&node, lane.endpoint.no).await, 1);
-    let lock = database.lock("queue").await;
+    database.sql(SLOW_COMMITS);
     let accepting = world.try_accept(world.event(&lane, "{}"));
     let freezing = async {
-        until(async || database.sql(WAITING) != "0").await;
+        until(async || database.sql(COMMITTING) != "0").await;
         proxy.freeze(Way::ToNode);
     };
     let (refused, ()) = tokio::join!(accepting, freezing);
     assert!(matches!(refused, Err(AcceptError::Unavailable(_))), "{refused:?}");
-    lock.release().await;
+    database.sql("DROP TRIGGER dawdle ON queue");
     until(async || database.count("events") == 2).await;
     // Until that is known nothing else is begun: a later number must not be read before an earlier one is there.
     let next = world.try_accept(world.event(&lane, "{}")).await;
