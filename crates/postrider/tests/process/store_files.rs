@@ -107,14 +107,38 @@ fn while_the_database_is_moved_away_events_are_refused_and_it_goes_on_when_it_is
     let fault = "was deleted or moved away while the service runs";
     assert!(logged.doctor().contains(fault));
     std::fs::write(&path, "somebody's notes").unwrap();
+    assert_eq!(service.post_for_retry_after("/v1/events", &event(&account)).0, 503);
     assert_eq!(service.status("/readyz"), 503);
     assert!(logged.doctor().contains("was replaced while the service runs"), "{}", logged.doctor());
     std::fs::rename(&elsewhere, &path).unwrap();
-    assert_eq!(service.status("/readyz"), 200);
     assert_eq!(service.post("/v1/events", &event(&account)).unwrap().0, 202);
+    // A check holds for a moment.
+    wait_until("it is ready again", || service.status("/readyz") == 200);
     wait_until("its end is logged", || !logged.lines("the store's files are back").is_empty());
     let errors = logged.lines("the store's files have changed under the running service");
     assert!(errors.len() == 2 && errors[0].contains("ERROR") && errors[0].contains(fault), "{errors:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn while_the_lock_is_deleted_doctor_says_so_no_second_service_starts_and_the_next_event_restores_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let logged = Logged::start(folder.path());
+    let account = logged.service.account();
+    let lock = folder.path().join("postrider.db.lock");
+    std::fs::remove_file(&lock).unwrap();
+    let said = logged.doctor();
+    assert!(said.contains("postrider.db.lock was deleted while the service runs"), "{said}");
+    let (code, _, err) = run(serve(folder.path()));
+    assert!(code != Some(0) && err.contains("in use by another postrider process"), "{code:?} {err}");
+    std::fs::remove_file(&lock).unwrap();
+    assert_eq!(logged.service.post("/v1/events", &event(&account)).unwrap().0, 202);
+    assert!(std::fs::File::open(&lock).unwrap().try_lock_shared().is_err(), "it is locked again");
+    wait_until("it is logged", || {
+        !logged.lines("the lock file was deleted or replaced; restored").is_empty()
+    });
+    let said = logged.doctor();
+    assert!(!said.contains("was deleted while the service runs"), "{said}");
 }
 
 #[test]
