@@ -74,12 +74,11 @@ impl Inner {
             let mut compared = self.lanes().audited(slice);
             while !compared.is_empty() {
                 let mut numbers = 0;
-                let fits = |&(_, wanted): &Wanted| {
-                    numbers += wanted;
+                let fitting = compared.iter().take_while(|(_, wanted): &&Wanted| {
+                    numbers += *wanted;
                     numbers <= NUMBERS_AT_ONCE
-                };
-                let first = compared.iter().take_while(|one| fits(one)).count().max(1);
-                let rest = compared.split_off(first.min(compared.len()));
+                });
+                let rest = compared.split_off(fitting.count().max(1));
                 let found = self.store.ready_numbers(std::mem::replace(&mut compared, rest)).await?;
                 let lanes = self.lanes();
                 for (no, seq) in found.into_iter().filter(|(no, seq)| lanes.has_lost_sight_of(*no, *seq)) {

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod clock;
+#[cfg(test)]
 mod commits;
 #[cfg(test)]
 mod crowds;
