@@ -45,7 +45,7 @@ impl Fixture {
         let copier = Copier::start(path, Duration::ZERO, 1, Inbox::new(limits)).unwrap();
         let options = CheckpointOptions {
             pages: 4_000,
-            longest_wait: Duration::from_secs(600),
+            longest_wait: Duration::from_secs(3_600),
             rescue_every: Duration::from_secs(600),
             patience: Duration::ZERO,
             status: Arc::clone(&self.status),
@@ -216,7 +216,7 @@ fn while_the_files_are_faulty_the_log_is_copied_at_once_and_then_from_time_to_ti
     fixture.record(&mut writer, seqs[0]).unwrap();
     assert!(fixture.uncopied() > 0, "not with every commit");
     let wakes_in = writer.checkpoints.wake_at().unwrap().saturating_duration_since(Instant::now());
-    assert!(wakes_in > Duration::from_secs(300), "{wakes_in:?}");
+    assert!(wakes_in <= Duration::from_secs(600), "also if no other batch comes: {wakes_in:?}");
     writer.checkpoints.before_close();
     assert_eq!(fixture.uncopied(), 0);
     std::fs::rename(&away, &fixture.opened.path).unwrap();
