@@ -38,6 +38,7 @@ async fn deliver(house: &House, count: usize) -> Vec<DeliveryId> {
 /// Lets time pass until the replay is as wanted.
 async fn until(house: &House, id: ReplayId, wanted: impl Fn(&Replay) -> bool) -> Replay {
     for _ in 0..20_000 {
+        house.settle().await;
         let replay = house.engine.replay(id).await.unwrap();
         if wanted(&replay) {
             return replay;

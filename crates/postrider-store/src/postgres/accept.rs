@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::lost_accept;
 use super::rows::{Failed, uuid};
 use super::shared::Shared;
-use super::wake;
 use crate::error::{AcceptError, StoreError};
 use crate::kept_answers;
 use crate::model::NewEvent;
@@ -207,7 +206,7 @@ pub(super) async fn accept(shared: &Shared, requests: &[Request<'_>]) -> Result<
             done => done,
         }
     }?;
-    wake_others(shared, requests).await;
+    wake_others(shared, requests);
     Ok(accepted)
 }
 
@@ -262,17 +261,12 @@ pub(super) async fn accept_in(
     }
 }
 
-/// Tells other nodes that there is something for them, once it is committed: a notification that fails costs a heartbeat's
-/// time, and must not look like a commit that failed.
-pub(super) async fn wake_others(shared: &Shared, requests: &[Request<'_>]) {
+/// Lets other nodes be told that there is something for them. That comes after the commit and beside the answer: a
+/// notification that fails costs a heartbeat's time, and must not look like a commit that failed.
+pub(super) fn wake_others(shared: &Shared, requests: &[Request<'_>]) {
     let mut deliveries = requests.iter().flat_map(|request| request.events).flat_map(|new| &new.deliveries);
-    if deliveries.all(|delivery| delivery.is_own) {
-        return;
-    }
-    let woken =
-        shared.harmless(shared.patience, |client| Box::pin(async move { wake::others(&*client).await }));
-    if let Err(error) = woken.await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "failed to notify other nodes");
+    if deliveries.any(|delivery| !delivery.is_own) {
+        shared.wake.notify_one();
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::rows::Failed;
 use super::shared::Shared;
-use super::{cancelling, configuration, event_types, nodes};
+use super::{cancelling, configuration, event_types, nodes, wake};
 use crate::error::StoreError;
 
 /// How many endpoints with deliveries that are nobody's one look names at most; the next look goes on behind them.
@@ -97,7 +97,8 @@ impl Keeper {
     /// Keeps the node until the task is ended. Heartbeats go their own way: no look that waits for a lock holds them up.
     pub(super) async fn run(self) {
         let Self { mut beats, mut looks } = self;
-        tokio::join!(beats.run(), looks.run());
+        let shared = Arc::clone(&looks.shared);
+        tokio::join!(beats.run(), looks.run(), wake_others(&shared));
     }
 
     /// A heartbeat, and everything that follows from it.
@@ -282,6 +283,19 @@ impl Looks {
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// Notifies other nodes as often as there is a reason to, but never twice at a time: one notification tells of everything
+/// that was committed before.
+async fn wake_others(shared: &Shared) {
+    loop {
+        shared.wake.notified().await;
+        let woken =
+            shared.harmless(shared.patience, |client| Box::pin(async move { wake::others(&*client).await }));
+        if let Err(error) = woken.await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "failed to notify other nodes");
+        }
     }
 }
 

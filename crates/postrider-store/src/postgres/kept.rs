@@ -74,7 +74,7 @@ pub(super) async fn accept_once(shared: &Shared, events: Vec<NewEvent>, row: Row
         }
         done => {
             let accepted = done??;
-            accept::wake_others(shared, &[Request { events: &events, keep: None }]).await;
+            accept::wake_others(shared, &[Request { events: &events, keep: None }]);
             Ok(accepted)
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Shared {
     begun: Instant,
     /// Lets the keeper look at once for what there is.
     pub(super) look: Arc<Notify>,
+    /// Lets other nodes be notified.
+    pub(super) wake: Notify,
     /// What the keeper has found and the engine has not asked for yet.
     news: Mutex<News>,
     /// Wakes who waits for news.
@@ -74,6 +76,7 @@ impl Shared {
             alive_until_ms: AtomicU64::new(0),
             begun: Instant::now(),
             look,
+            wake: Notify::new(),
             news: Mutex::new(News::default()),
             told: Notify::new(),
         }
