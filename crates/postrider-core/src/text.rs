@@ -12,7 +12,7 @@ pub const DESCRIPTION: TextRule = TextRule::description(MAX_DESCRIPTION_CHARS);
 /// The rule for a node's name.
 pub const NODE_NAME: TextRule = TextRule::label(MAX_NODE_NAME_CHARS);
 
-/// What a short text may contain.
+/// Rules for short texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextRule {
     max_chars: usize,

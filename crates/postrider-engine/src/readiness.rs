@@ -25,7 +25,7 @@ const NEVER: u64 = u64::MAX;
 
 type Checked = Result<(), Arc<StoreError>>;
 
-/// What is known of the store's readiness.
+/// The last readiness check, and when the store last accepted or refused an event.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     checks: Mutex<Checks>,
@@ -93,7 +93,7 @@ impl Engine {
         if inner.readiness.was_within(&inner.readiness.accepted_at_ms, HOLDS_FOR)
             && inner.readiness.refused_at_ms.load(Ordering::Relaxed) == NEVER
         {
-            // What it would try has just worked.
+            // An accept has just succeeded, so there is nothing to probe.
             return Ok(());
         }
         let unavailable = |why: &'static str| EngineError::Unavailable(why.into());

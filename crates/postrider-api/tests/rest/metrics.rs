@@ -113,7 +113,7 @@ async fn the_page_is_the_operators_and_as_long_whoever_the_customers_are() {
     service.stop().await;
 }
 
-/// What the store of these tests has no value for.
+/// Metrics that the SQLite store of these tests doesn't have.
 const ONLY_WITH_POSTGRESQL: [&str; 2] =
     ["postrider_store_oldest_transaction_age_seconds", "postrider_store_dead_rows"];
 

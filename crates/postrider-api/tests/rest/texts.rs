@@ -182,7 +182,7 @@ async fn a_parameter_with_such_a_text_is_refused_on_both_stores() {
     }
 }
 
-/// What may be written is kept as it is, on both.
+/// Accepted texts are stored unchanged, on both stores.
 #[tokio::test]
 async fn lines_of_a_description_and_escapes_in_json_are_kept_on_both_stores() {
     for (store, service) in Service::start_on_each_store().await {
