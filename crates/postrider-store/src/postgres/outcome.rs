@@ -43,9 +43,9 @@ const TERMINATE: &str =
     "SELECT wait_event = 'SyncRep', NULL::text, CASE WHEN wait_event IS DISTINCT FROM 'SyncRep'
         THEN pg_terminate_backend(pid) END
     FROM pg_stat_activity WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::bigint = $2";
-/// Commits something, so that everything that was committed before has reached the disk and the standbys when it returns.
-const BARRIER: &str =
-    "INSERT INTO meta (name, value) VALUES ('barrier', '') ON CONFLICT (name) DO UPDATE SET value = ''";
+/// Commits something that waits for no lock, so that everything that was committed before has reached the disk and the
+/// standbys when it returns.
+const BARRIER: &str = "SELECT pg_logical_emit_message(true, 'postrider', '')";
 
 /// Finds out what became of statements.
 pub(super) struct Outcomes {

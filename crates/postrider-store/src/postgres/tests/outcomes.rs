@@ -206,6 +206,16 @@ async fn a_cancellation_is_told_to_the_node_that_made_it() {
     assert_eq!(told.into_iter().collect::<Vec<_>>(), [(lane.endpoint.no, accepted.seq)]);
 }
 
+/// The barrier runs on the connection that asks about all others: a lock must not take that away.
+#[tokio::test]
+async fn the_barrier_waits_for_no_lock_on_any_table() {
+    let database = Database::new();
+    let node = database.node(SOON).await;
+    let lock = database.lock("meta").await;
+    node.shared.outcomes.barrier().await.unwrap();
+    lock.release().await;
+}
+
 /// A read changes nothing, and so it waits for no outcome of a write.
 #[tokio::test]
 async fn an_unknown_outcome_holds_up_writes_and_no_read() {
