@@ -38,6 +38,17 @@ async fn commit_unseen(house: &House, endpoint: EndpointId) -> DeliveryId {
     id
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_only_the_store_knows_to_be_ready_is_found_within_a_minute() {
+    let house = House::build(defaults(), |_, _| Reply::Status(200)).await;
+    let endpoint = house.endpoint("fine.example", |_| {}).await.endpoint.id;
+    let known = house.send("policy.created").await.deliveries[0].0;
+    house.until_status(known, Status::Delivered).await;
+    let stranded = commit_unseen(&house, endpoint).await;
+    house.pass(Duration::from_secs(60)).await;
+    assert_eq!(house.engine.delivery(stranded).await.unwrap().status, Status::Delivered);
+}
+
 /// Before, only lanes that believed themselves empty were compared with the store.
 #[tokio::test(start_paused = true)]
 async fn a_stranded_delivery_of_a_busy_lane_is_sent_within_a_minute_and_counted() {

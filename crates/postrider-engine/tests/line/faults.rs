@@ -8,13 +8,11 @@ use postrider_core::audit::{Action, Who};
 use postrider_core::catalogue::Definition;
 use postrider_core::delivery::Status;
 use postrider_core::endpoint::{DisabledReason, State};
-use postrider_core::event::Event;
 use postrider_core::id::{AccountId, DeliveryId, EventId};
 use postrider_engine::model::StateChange;
 use postrider_engine::{EngineConfig, EngineError, EventFilter};
 use postrider_store::Store as _;
 use postrider_store::model::event_types::NewEventType;
-use postrider_store::model::{NewDelivery, NewEvent};
 
 use crate::defaults;
 use crate::harness::{House, PAGE, Reply, Seen};
@@ -178,32 +176,6 @@ async fn payloads_read_again_are_bounded_and_hanging_receivers_leave_room_to_qui
     let alone = house.send_payload("offer.created", large.as_bytes()).await;
     house.pass(Duration::from_secs(300)).await;
     assert_eq!(sent(alone.id), 1, "one that is larger than all of it goes when it is alone");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_only_the_store_knows_to_be_ready_is_found_within_a_minute_or_so() {
-    let house = House::build(defaults(), |_, _| Reply::Status(200)).await;
-    let endpoint = house.endpoint("fine.example", |_| {}).await.endpoint;
-    let known = house.send("policy.created").await.deliveries[0].0;
-    house.until_status(known, Status::Delivered).await;
-    let account =
-        house.store.load().await.unwrap().accounts.into_iter().find(|a| a.id == house.account).unwrap();
-    let now = house.engine.now();
-    let event = Event {
-        id: EventId::new(now, 1),
-        account_no: account.no,
-        account: account.id,
-        event_type: "policy.created".to_owned(),
-        livemode: false,
-        payload: "{}".into(),
-        created_at: now,
-    };
-    let id = DeliveryId::new(now, 2);
-    let deliveries = vec![NewDelivery { id, endpoint_no: endpoint.no, is_own: true }];
-    let config_version = account.config_version;
-    house.store.accept(vec![NewEvent { event, config_version, deliveries }]).await.unwrap();
-    house.pass(Duration::from_secs(150)).await;
-    assert_eq!(house.engine.delivery(id).await.unwrap().status, Status::Delivered);
 }
 
 #[tokio::test(start_paused = true)]
