@@ -117,7 +117,7 @@ impl Inner {
                 None => self.store.accept(events).await,
                 Some(once) => self.store.accept_once(events, once.keep(&accepted, now)).await,
             };
-            self.readiness.accepted(&committed);
+            self.readiness.observe_accept(&committed);
             match committed {
                 Ok(seqs) => {
                     self.meters.accepted(accepted.len(), seqs.len());

@@ -41,7 +41,7 @@ mod shutdown;
 mod sign;
 mod snapshot;
 mod start;
-mod stranded;
+mod stranded_deliveries;
 mod testing;
 pub mod traces;
 

@@ -52,7 +52,7 @@ impl Default for Readiness {
 
 impl Readiness {
     /// The store has accepted events, or has failed to.
-    pub(crate) fn accepted<T>(&self, result: &Result<T, AcceptError>) {
+    pub(crate) fn observe_accept<T>(&self, result: &Result<T, AcceptError>) {
         match result {
             Ok(_) => {
                 self.accepted_at_ms.store(self.now_ms(), Ordering::Relaxed);

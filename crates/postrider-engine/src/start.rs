@@ -26,7 +26,7 @@ use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
 use crate::{
     Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, retention,
-    secrets, stranded,
+    secrets, stranded_deliveries,
 };
 
 /// What the engine works with, so that a test can replace each.
@@ -138,7 +138,7 @@ impl Inner {
             tokio::spawn(background::keep_time(self.clone())),
             tokio::spawn(background::find_due(self.clone())),
             tokio::spawn(background::cancel_deleted(self.clone())),
-            tokio::spawn(stranded::watch(self.clone())),
+            tokio::spawn(stranded_deliveries::run(self.clone())),
             tokio::spawn(retention::prune(self.clone())),
             tokio::spawn(replays::run(self.clone())),
             tokio::spawn(secrets::settle(self.clone())),

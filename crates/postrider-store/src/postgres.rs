@@ -24,7 +24,7 @@ mod lists;
 mod lost_accept;
 mod migrations;
 mod nodes;
-mod outcome;
+mod outcome_resolver;
 mod pages;
 mod pending;
 mod portal_links;

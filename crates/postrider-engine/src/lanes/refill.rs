@@ -126,21 +126,21 @@ impl Lanes {
         }
     }
 
-    /// The lanes, of those named, whose deliveries memory should know, each with one more than it knows: among so many of
-    /// the lane's lowest numbers in the store is one that it does not know, if there is any.
+    /// Returns those of `endpoints` whose lanes should track all of their deliveries, each with the number of tracked ones
+    /// plus one: if the store has an untracked delivery, that many of its lowest numbers contain one.
     ///
-    /// Left out are lanes that read from the store anyway, because they hold only a part of their backlog.
-    pub(crate) fn audited(&self, endpoints: &[EndpointNo]) -> Vec<(EndpointNo, usize)> {
-        let audited = |no: &EndpointNo| {
+    /// Leaves out lanes with a backlog in the store, which a refill reads anyway.
+    pub(crate) fn lanes_to_compare(&self, endpoints: &[EndpointNo]) -> Vec<(EndpointNo, usize)> {
+        let compared = |no: &EndpointNo| {
             let lane = self.lanes.get(no)?;
             let holds_all = lane.spilled == Spilled::No || lane.is_elsewhere();
             (lane.state == State::Enabled && holds_all).then(|| (*no, lane.known.len() + 1))
         };
-        endpoints.iter().filter_map(audited).collect()
+        endpoints.iter().filter_map(compared).collect()
     }
 
-    /// Whether memory does not know this delivery of an enabled lane, and has no reason to.
-    pub(crate) fn has_lost_sight_of(&self, no: EndpointNo, seq: DeliverySeq) -> bool {
+    /// Whether the lane should track this delivery and doesn't.
+    pub(crate) fn is_untracked(&self, no: EndpointNo, seq: DeliverySeq) -> bool {
         self.lanes.get(&no).is_some_and(|lane| {
             lane.state == State::Enabled
                 && (lane.spilled == Spilled::No || lane.is_elsewhere())
@@ -148,7 +148,7 @@ impl Lanes {
         })
     }
 
-    /// Lets a lane read its deliveries from the store again, or leave them to the node that may send to its endpoint.
+    /// Makes a lane read its deliveries from the store again, or release them to the node that holds the endpoint's lease.
     pub(crate) fn reload(&mut self, no: EndpointNo) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         lane.asked = false;

@@ -211,12 +211,12 @@ pub(super) async fn accept(shared: &Shared, requests: &[Request<'_>]) -> Result<
 }
 
 async fn accept_or_find_out(shared: &Shared, requests: &[Request<'_>]) -> Result<Vec<Accepted>, Failed> {
-    let mut lent = shared.lend().await?;
-    let (backend, client) = (lent.backend(), lent.client());
-    let done = shared.outcomes.of(backend, shared.patience, accept_in(client, shared.me(), requests)).await;
-    lent.give_back(&done);
+    let mut checkout = shared.checkout().await?;
+    let (backend, client) = (checkout.backend(), checkout.client());
+    let done = shared.resolver.run(backend, shared.patience, accept_in(client, shared.me(), requests)).await;
+    checkout.release(&done);
     match done {
-        Err(failed) if failed.is_unknown() => lost_accept::find_out(shared, requests, failed).await,
+        Err(failed) if failed.is_unknown() => lost_accept::resolve(shared, requests, failed).await,
         done => done,
     }
 }

@@ -132,7 +132,7 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
     }
     match accepted {
         Ok(answers) => {
-            say_whether_it_works(is_failing, None);
+            update(is_failing, None);
             for (job, answer) in group.into_iter().zip(answers) {
                 // Whoever asked may have gone away; what was committed stands all the same.
                 drop(job.reply.send(answer));
@@ -154,7 +154,7 @@ async fn accept_group(shared: &Shared, group: Vec<AcceptJob>, is_failing: &mut b
             }
         }
         Err(failed) => {
-            say_whether_it_works(is_failing, Some(&failed));
+            update(is_failing, Some(&failed));
             let why = NotCommitted(Arc::new(failed));
             for job in group {
                 drop(job.reply.send(Err(AcceptError::Unavailable(Box::new(why.clone())))));
@@ -188,7 +188,7 @@ async fn accept_alone(shared: &Shared, events: Vec<NewEvent>, keep: Option<Row>)
 }
 
 /// An outage is told once and not per group.
-fn say_whether_it_works(is_failing: &mut bool, failed: Option<&Failed>) {
+fn update(is_failing: &mut bool, failed: Option<&Failed>) {
     let was_failing = std::mem::replace(is_failing, failed.is_some());
     match failed {
         Some(error) if !was_failing => {

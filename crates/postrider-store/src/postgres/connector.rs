@@ -38,7 +38,7 @@ impl Connector {
     pub(super) fn new(config: &Config, tls: Tls, patience: Duration) -> Self {
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         let hosts = if hosts > 1 {
-            (0..hosts).map(|index| of_host(config, index)).collect()
+            (0..hosts).map(|index| single_host_config(config, index)).collect()
         } else {
             vec![config.clone()]
         };
@@ -93,7 +93,7 @@ impl Connect for Connector {
 }
 
 /// The same configuration with one of its hosts.
-fn of_host(all: &Config, index: usize) -> Config {
+fn single_host_config(all: &Config, index: usize) -> Config {
     let mut one = Config::new();
     match all.get_hosts().get(index) {
         Some(Host::Tcp(host)) => drop(one.host(host)),
@@ -153,7 +153,7 @@ mod tests {
                 .parse()
                 .unwrap();
         for (index, (host, port)) in [("one", 5433), ("two", 5434)].into_iter().enumerate() {
-            let one = of_host(&all, index);
+            let one = single_host_config(&all, index);
             assert_eq!(one.get_hosts(), [Host::Tcp(host.to_owned())]);
             assert_eq!(
                 (one.get_ports(), one.get_user(), one.get_dbname()),
@@ -163,6 +163,6 @@ mod tests {
             assert_eq!(one.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         }
         let one_port: Config = "host=one,two port=5500 user=me".parse().unwrap();
-        assert_eq!(of_host(&one_port, 1).get_ports(), [5500]);
+        assert_eq!(single_host_config(&one_port, 1).get_ports(), [5500]);
     }
 }

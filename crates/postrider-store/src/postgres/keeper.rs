@@ -45,12 +45,12 @@ struct Found {
 
 /// Keeps this node alive, and finds what others bring about.
 pub(super) struct Keeper {
-    beats: Beats,
-    looks: Looks,
+    beats: Heartbeats,
+    looks: ChangePoller,
 }
 
 /// Says that this node lives, and takes over from those that don't.
-struct Beats {
+struct Heartbeats {
     shared: Arc<Shared>,
     name: String,
     lapse: Duration,
@@ -61,7 +61,7 @@ struct Beats {
 }
 
 /// Finds what others bring about.
-struct Looks {
+struct ChangePoller {
     shared: Arc<Shared>,
     config_version: i64,
     free_from: i64,
@@ -75,7 +75,7 @@ struct Looks {
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, name: String, lapse: Duration, config_version: i64) -> Self {
         let now = Instant::now();
-        let beats = Beats {
+        let beats = Heartbeats {
             shared: Arc::clone(&shared),
             name,
             lapse,
@@ -83,7 +83,7 @@ impl Keeper {
             last_beat: now,
             state: Outage::default(),
         };
-        let looks = Looks {
+        let looks = ChangePoller {
             shared,
             config_version,
             free_from: i64::MIN,
@@ -115,7 +115,7 @@ impl Keeper {
     }
 }
 
-impl Beats {
+impl Heartbeats {
     async fn run(&mut self) {
         // The first one was at the connecting.
         let every = heartbeat(self.lapse);
@@ -124,12 +124,8 @@ impl Beats {
         loop {
             ticks.tick().await;
             let done = self.beat().await;
-            self.state.say_whether_it_works(
-                done.as_ref().err(),
-                "heartbeat failed; retrying",
-                "heartbeats succeed again",
-            );
-            self.shared.outcomes.keep_warm();
+            self.state.update(done.as_ref().err(), "heartbeat failed; retrying", "heartbeats succeed again");
+            self.shared.resolver.keep_control_connected();
             self.shared.look.notify_one();
         }
     }
@@ -199,13 +195,13 @@ impl Beats {
     }
 }
 
-impl Looks {
+impl ChangePoller {
     async fn run(&mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
             shared.look.notified().await;
             let done = self.look().await;
-            self.state.say_whether_it_works(
+            self.state.update(
                 done.as_ref().err(),
                 "failed to look for changes; retrying",
                 "looking for changes succeeds again",
@@ -217,7 +213,7 @@ impl Looks {
     /// Looks for changes of the configuration, for deliveries that are nobody's, and for those of this node that others
     /// have cancelled.
     async fn look(&mut self) -> Result<(), Failed> {
-        if self.shared.outcomes.take_resolved() {
+        if self.shared.resolver.take_resolved() {
             self.shared.tell(|news| news.may_be_stranded = true);
         }
         if self.forgot_at.elapsed() >= FORGET_EVERY {
@@ -306,7 +302,7 @@ struct Outage {
 }
 
 impl Outage {
-    fn say_whether_it_works(&mut self, failed: Option<&Failed>, fails: &'static str, works: &'static str) {
+    fn update(&mut self, failed: Option<&Failed>, fails: &'static str, works: &'static str) {
         let was_failing = std::mem::replace(&mut self.is_failing, failed.is_some());
         match failed {
             Some(error) if !was_failing => {

@@ -61,15 +61,15 @@ pub(super) async fn forget_outdated(shared: &Shared, rows: &[&Row]) -> Result<()
 /// Accepts the events of a call with an idempotency key, in a transaction of its own.
 pub(super) async fn accept_once(shared: &Shared, events: Vec<NewEvent>, row: Row) -> Accepted {
     let _numbering = shared.numbering().await?;
-    let mut lent = shared.lend().await?;
-    let (backend, client) = (lent.backend(), lent.client());
+    let mut checkout = shared.checkout().await?;
+    let (backend, client) = (checkout.backend(), checkout.client());
     let work = accept_in_one(client, shared.me(), &events, &row);
-    let done = shared.outcomes.of(backend, shared.patience, work).await;
-    lent.give_back(&done);
+    let done = shared.resolver.run(backend, shared.patience, work).await;
+    checkout.release(&done);
     match done {
         Err(failed) if failed.is_unknown() => {
             let found =
-                lost_accept::find_out(shared, &[Request { events: &events, keep: None }], failed).await?;
+                lost_accept::resolve(shared, &[Request { events: &events, keep: None }], failed).await?;
             found.into_iter().next().unwrap_or(Err(AcceptError::ConfigChanged))
         }
         done => {

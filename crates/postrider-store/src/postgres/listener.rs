@@ -44,7 +44,7 @@ async fn refuse_read_only(shared: &Shared, client: &Client) -> Result<(), Failed
         return Ok(());
     }
     // The others lead there too, most likely.
-    shared.sessions.distrust();
+    shared.sessions.recheck_all();
     Err(Failed::ReadOnly)
 }
 

@@ -1,4 +1,4 @@
-//! Accepts whose answer was lost: finds out whether they took place.
+//! Accepts that returned no result: finds out whether they committed.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::error::AcceptError;
 use crate::model::NewEvent;
 
 /// How long a caller waits until it is known whether its events were accepted, once their connection was given up.
-const FIND_OUT_WITHIN: Duration = Duration::from_secs(2);
+const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Asks whether requests were accepted whose answer did not come: the server process that had them is ended first, so that
 /// the answer holds. Gives `unknown` back where nobody can say yet; whatever is found later goes to its lanes by a look of
 /// the engine.
-pub(super) async fn find_out(
+pub(super) async fn resolve(
     shared: &Shared,
     requests: &[Request<'_>],
     unknown: Failed,
 ) -> Result<Vec<Accepted>, Failed> {
     let finding = find(shared, requests);
-    match tokio::time::timeout(FIND_OUT_WITHIN, finding).await {
+    match tokio::time::timeout(RESOLVE_WITHIN, finding).await {
         Ok(Ok(Some(found))) => Ok(found),
-        Ok(Ok(None)) => Err(unknown.but_not_done()),
+        Ok(Ok(None)) => Err(unknown.into_not_done()),
         // Nobody can say yet.
         Ok(Err(_)) | Err(_) => Err(unknown),
     }
@@ -35,7 +35,7 @@ pub(super) async fn find_out(
 
 /// What became of each request; nothing if none of them was accepted.
 async fn find(shared: &Shared, requests: &[Request<'_>]) -> Result<Option<Vec<Accepted>>, Failed> {
-    shared.outcomes.all_known(FIND_OUT_WITHIN).await?;
+    shared.resolver.wait_until_resolved(RESOLVE_WITHIN).await?;
     let new = || requests.iter().flat_map(|request| request.events);
     let events: Vec<Uuid> = new().map(|new| uuid(new.event.id.to_bytes())).collect();
     let of_event = |new: &NewEvent| -> Vec<Uuid> {
@@ -52,7 +52,7 @@ async fn find(shared: &Shared, requests: &[Request<'_>]) -> Result<Option<Vec<Ac
         return Ok(None);
     }
     // The process may have been ended after its commit and before a standby had it.
-    shared.outcomes.barrier().await?;
+    shared.resolver.barrier().await?;
     let accepted = |request: &Request<'_>| {
         let is_there = request.events.iter().all(|new| events.contains(&uuid(new.event.id.to_bytes())));
         // It was refused before the others were accepted; matched again, it learns why.

@@ -123,8 +123,8 @@ pub(super) async fn record(shared: &Shared, batch: &RecordBatch) -> Result<(), F
 }
 
 async fn record_in_time(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
-    let mut lent = shared.lend().await?;
-    let (backend, client) = (lent.backend(), lent.client());
+    let mut checkout = shared.checkout().await?;
+    let (backend, client) = (checkout.backend(), checkout.client());
     let work = async {
         for _ in 1..TRIES {
             match record_once(client, shared.me(), batch).await {
@@ -134,8 +134,8 @@ async fn record_in_time(shared: &Shared, batch: &RecordBatch) -> Result<(), Fail
         }
         record_once(client, shared.me(), batch).await
     };
-    let done = shared.outcomes.of(backend, shared.patience, work).await;
-    lent.give_back(&done);
+    let done = shared.resolver.run(backend, shared.patience, work).await;
+    checkout.release(&done);
     done
 }
 

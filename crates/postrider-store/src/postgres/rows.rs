@@ -79,7 +79,7 @@ impl Failed {
     }
 
     /// What an unknown outcome comes to once it is known that nothing was done.
-    pub(super) fn but_not_done(self) -> Self {
+    pub(super) fn into_not_done(self) -> Self {
         match self {
             Self::Unknown(Some(_)) => Self::NotDone,
             _ => Self::TooSlow,
@@ -88,7 +88,7 @@ impl Failed {
 
     /// The same failure, as `Unknown` where it is the connection's and not the server's answer: what was sent over it may
     /// have been done.
-    pub(super) fn with_doubt(self) -> Self {
+    pub(super) fn or_unknown(self) -> Self {
         match self {
             Self::Database(error) if is_of_connection(&error) => Self::Unknown(Some(Box::new(error))),
             other => other,

@@ -20,7 +20,7 @@ use super::connector::Connector;
 /// How long a server has to say whether it can be written.
 const CHECK_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection is trusted to lead to a server that can be written. Asking costs a round trip.
-const TRUST: Duration = Duration::from_secs(1);
+const RECHECK_AFTER: Duration = Duration::from_secs(1);
 /// The encoding that a database must have: names and answers of receivers hold any character.
 const ENCODING: &str = "UTF8";
 
@@ -94,12 +94,12 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// From now on no connection is used before its server was asked again whether it can be written.
-    pub(super) fn distrust(&self) {
+    pub(super) fn recheck_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     /// From now on no connection is used that was made, or last checked, before this.
-    fn discard(&self) {
+    fn discard_all(&self) {
         let next = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         self.oldest.fetch_max(next, Ordering::AcqRel);
     }
@@ -131,12 +131,12 @@ impl Sessions {
         known.push(Session { cache, backend, checked_at: Instant::now(), generation });
     }
 
-    fn is_trusted(&self, client: &ClientWrapper) -> bool {
+    fn is_recently_checked(&self, client: &ClientWrapper) -> bool {
         let (cache, generation) = (Arc::downgrade(&client.statement_cache), self.generation());
         self.lock().iter().any(|session| {
             session.cache.ptr_eq(&cache)
                 && session.generation == generation
-                && session.checked_at.elapsed() < TRUST
+                && session.checked_at.elapsed() < RECHECK_AFTER
         })
     }
 
@@ -162,7 +162,7 @@ impl Sessions {
 
     /// Looks again whether the server can be written, unless that was done a moment ago.
     async fn check(&self, client: &ClientWrapper) -> Result<(), SetupError> {
-        if self.is_trusted(client) {
+        if self.is_recently_checked(client) {
             return Ok(());
         }
         if self.is_discarded(client) {
@@ -307,7 +307,7 @@ pub(super) fn pool(
             let checked = tokio::time::timeout(CHECK_WITHIN, sessions.check(client)).await;
             if checked.is_err() {
                 // Silence: what was connected before is as silent, and is not asked one after the other.
-                sessions.discard();
+                sessions.discard_all();
             }
             Ok(checked.map_err(too_slow)??)
         })

@@ -8,7 +8,7 @@ use deadpool_postgres::{Object, Pool};
 use futures_util::future::BoxFuture;
 use tokio::sync::{MutexGuard, Notify};
 
-use super::outcome::{Kind, Lent, Outcomes};
+use super::outcome_resolver::{Checkout, Effect, OutcomeResolver};
 use super::rows::Failed;
 use super::session::Sessions;
 use crate::figures::StoreFigures;
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) sessions: Arc<Sessions>,
     /// Finds out what became of statements whose answer did not come.
-    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) resolver: Arc<OutcomeResolver>,
     pub(super) sealer: Arc<Sealer>,
     /// How long one call to the database may take before its connection is given up.
     pub(super) patience: Duration,
@@ -61,11 +61,11 @@ impl Shared {
     pub(super) fn new(pools: Pools, sealer: Sealer, patience: Duration, me: i64) -> Self {
         let membership = Membership { rank: 0, alive: 1, gone: Arc::from([]) };
         let (look, figures) = (Arc::new(Notify::new()), Arc::new(StoreFigures::default()));
-        let outcomes = Outcomes::new(pools.control, patience, Arc::clone(&look), Arc::clone(&figures));
+        let resolver = OutcomeResolver::new(pools.control, patience, Arc::clone(&look), Arc::clone(&figures));
         Self {
             pool: pools.work,
             sessions: pools.sessions,
-            outcomes,
+            resolver,
             sealer: Arc::new(sealer),
             patience,
             figures,
@@ -148,15 +148,15 @@ impl Shared {
 
     /// A connection for work that changes something, once no statement of this node may still commit something of which it
     /// does not know.
-    pub(super) async fn lend(&self) -> Result<Lent, Failed> {
-        self.outcomes.all_known(self.patience).await?;
-        self.lend_for(Kind::Write).await
+    pub(super) async fn checkout(&self) -> Result<Checkout, Failed> {
+        self.resolver.wait_until_resolved(self.patience).await?;
+        self.checkout_for(Effect::Write).await
     }
 
-    async fn lend_for(&self, kind: Kind) -> Result<Lent, Failed> {
+    async fn checkout_for(&self, effect: Effect) -> Result<Checkout, Failed> {
         let client =
             tokio::time::timeout(self.patience, self.pool.get()).await.or(Err(Failed::TooSlow))??;
-        Ok(Lent::new(kind, client, &self.outcomes, &self.sessions))
+        Ok(Checkout::new(effect, client, &self.resolver, &self.sessions))
     }
 
     /// Does something with a connection, within the time that the database has for it, and finds out what became of it:
@@ -165,7 +165,7 @@ impl Shared {
     where
         F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
     {
-        self.run_on(self.lend().await?, self.patience, work).await
+        self.run_on(self.checkout().await?, self.patience, work).await
     }
 
     /// The same for work that only reads, and must see everything that this node has written.
@@ -173,7 +173,7 @@ impl Shared {
     where
         F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
     {
-        self.outcomes.all_known(self.patience).await?;
+        self.resolver.wait_until_resolved(self.patience).await?;
         self.harmless(self.patience, work).await
     }
 
@@ -182,22 +182,22 @@ impl Shared {
     where
         F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
     {
-        self.run_on(self.lend_for(Kind::Harmless).await?, patience, work).await
+        self.run_on(self.checkout_for(Effect::Harmless).await?, patience, work).await
     }
 
-    async fn run_on<T, F>(&self, mut lent: Lent, patience: Duration, work: F) -> Result<T, Failed>
+    async fn run_on<T, F>(&self, mut checkout: Checkout, patience: Duration, work: F) -> Result<T, Failed>
     where
         F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Failed>> + Send,
     {
-        let done = self.outcomes.of(lent.backend(), patience, work(lent.client())).await;
-        lent.give_back(&done);
+        let done = self.resolver.run(checkout.backend(), patience, work(checkout.client())).await;
+        checkout.release(&done);
         done
     }
 
     /// Closes all connections.
     pub(super) fn close(&self) {
         self.pool.close();
-        self.outcomes.close();
+        self.resolver.close();
     }
 }
 

@@ -212,7 +212,7 @@ async fn the_barrier_waits_for_no_lock_on_any_table() {
     let database = Database::new();
     let node = database.node(SOON).await;
     let lock = database.lock("meta").await;
-    node.shared.outcomes.barrier().await.unwrap();
+    node.shared.resolver.barrier().await.unwrap();
     lock.release().await;
 }
 
@@ -224,7 +224,7 @@ async fn an_unknown_outcome_holds_up_writes_and_no_read() {
     let world = world(&database, &node);
     let lane = world.lane().await;
     let accepted = world.accept(&lane).await;
-    node.shared.outcomes.leave_one_unknown();
+    node.shared.resolver.leave_one_unresolved();
     assert_eq!(node.delivery(accepted.id).await.unwrap().status, Status::Pending);
     let refused = world.try_accept(world.event(&lane, "{}")).await;
     assert!(matches!(refused, Err(AcceptError::Unavailable(_))), "writes wait: {refused:?}");

@@ -1,8 +1,7 @@
-//! Stranded deliveries: rows that are this node's in the store and that its memory does not know.
+//! Recovers stranded deliveries: pending rows that this node owns in the store and that no lane tracks.
 //!
-//! A net below the protocol, not a part of it. A commit whose answer was lost, or a mistake in the lanes, can leave a
-//! pending delivery with a living node that will never send it. This task compares memory with the store and lets the
-//! lanes at fault read again.
+//! A commit whose result was lost, or a bug in the lanes, can leave a pending delivery with a living node that never sends
+//! it. This task compares the lanes with the store and makes the affected lanes read again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +25,7 @@ const NUMBERS_AT_ONCE: usize = 2_000;
 type Suspects = BTreeMap<EndpointNo, Vec<DeliverySeq>>;
 
 /// Compares memory with the store, every [`STRANDED_EVERY`] and whenever there is a reason to.
-pub(crate) async fn watch(inner: Arc<Inner>) {
+pub(crate) async fn run(inner: Arc<Inner>) {
     loop {
         // Whichever comes first.
         drop(tokio::time::timeout(STRANDED_EVERY, inner.stranded.notified()).await);
@@ -42,13 +41,13 @@ pub(crate) async fn watch(inner: Arc<Inner>) {
 impl Inner {
     async fn recover_stranded(self: &Arc<Self>) -> Result<(), StoreError> {
         let all: Vec<EndpointNo> = self.snapshot.load().all_endpoints().map(|endpoint| endpoint.no).collect();
-        let suspects = self.unknown_of(&all).await?;
+        let suspects = self.untracked_in(&all).await?;
         if suspects.is_empty() {
             return Ok(());
         }
         tokio::time::sleep(CONFIRM_AFTER).await;
         let endpoints: Vec<EndpointNo> = suspects.keys().copied().collect();
-        for (no, seqs) in self.unknown_of(&endpoints).await? {
+        for (no, seqs) in self.untracked_in(&endpoints).await? {
             let stays = |seq: &&DeliverySeq| suspects.get(&no).is_some_and(|before| before.contains(seq));
             let count = seqs.iter().filter(stays).count();
             if count > 0 {
@@ -68,10 +67,10 @@ impl Inner {
     }
 
     /// What the store has ready for this node and memory does not know.
-    async fn unknown_of(&self, endpoints: &[EndpointNo]) -> Result<Suspects, StoreError> {
+    async fn untracked_in(&self, endpoints: &[EndpointNo]) -> Result<Suspects, StoreError> {
         let mut suspects = Suspects::new();
         for slice in endpoints.chunks(LOOK_AGAIN_SLICE) {
-            let mut compared = self.lanes().audited(slice);
+            let mut compared = self.lanes().lanes_to_compare(slice);
             while !compared.is_empty() {
                 let mut numbers = 0;
                 let fitting = compared.iter().take_while(|(_, wanted): &&Wanted| {
@@ -81,7 +80,7 @@ impl Inner {
                 let rest = compared.split_off(fitting.count().max(1));
                 let found = self.store.ready_numbers(std::mem::replace(&mut compared, rest)).await?;
                 let lanes = self.lanes();
-                for (no, seq) in found.into_iter().filter(|(no, seq)| lanes.has_lost_sight_of(*no, *seq)) {
+                for (no, seq) in found.into_iter().filter(|(no, seq)| lanes.is_untracked(*no, *seq)) {
                     suspects.entry(no).or_default().push(seq);
                 }
             }

@@ -1,9 +1,9 @@
-//! Outcomes: finds out what became of a statement whose answer did not come.
+//! Resolves the outcome of statements that returned no result.
 //!
-//! A statement that took too long, or whose connection broke, may be done, may be undone, and may be running still: a
-//! lock that it waits for can go minutes later, and then it commits. So nothing is concluded from silence. It is cancelled
-//! and the cancellation is awaited; where that says nothing either, its server process is ended, and until it is known to
-//! have ended this node begins no other work in the database. What the process has committed is visible from then on.
+//! A statement that timed out, or whose connection broke, may have committed, may have failed, or may still be running: the
+//! lock that it waits for can be released minutes later, and then it commits. So a timeout proves nothing. The resolver
+//! cancels the statement and waits for the cancellation to be confirmed. If that fails, it terminates the backend, and
+//! until the backend is gone this node starts no other write. From then on everything that it committed is visible.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,8 +47,8 @@ const TERMINATE: &str =
 /// standbys when it returns.
 const BARRIER: &str = "SELECT pg_logical_emit_message(true, 'postrider', '')";
 
-/// Finds out what became of statements.
-pub(super) struct Outcomes {
+/// Resolves the outcome of statements.
+pub(super) struct OutcomeResolver {
     /// A connection of its own, so that it is free when all others wait.
     control: Pool,
     patience: Duration,
@@ -65,7 +65,7 @@ pub(super) struct Outcomes {
     figures: Arc<StoreFigures>,
 }
 
-impl Outcomes {
+impl OutcomeResolver {
     pub(super) fn new(
         control: Pool,
         patience: Duration,
@@ -90,7 +90,7 @@ impl Outcomes {
 
     /// Waits until no server process may still commit something unknown, `limit` at most; otherwise says why one still may.
     /// Where the server can't be asked at all, that is said as soon as it is known.
-    pub(super) async fn all_known(&self, limit: Duration) -> Result<(), Failed> {
+    pub(super) async fn wait_until_resolved(&self, limit: Duration) -> Result<(), Failed> {
         let mut unresolved = self.unresolved.subscribe();
         if *unresolved.borrow() == 0 {
             return Ok(());
@@ -117,20 +117,20 @@ impl Outcomes {
 
     /// As if a statement's outcome were unknown for good.
     #[cfg(test)]
-    pub(super) fn leave_one_unknown(&self) {
+    pub(super) fn leave_one_unresolved(&self) {
         self.unresolved.send_modify(|count| *count += 1);
     }
 
     /// Connects, or makes sure that the connection still works, so that it is there when it is needed: then the server may
     /// have none to give.
-    pub(super) fn keep_warm(self: &Arc<Self>) {
-        let outcomes = Arc::clone(self);
-        tokio::spawn(async move { drop(outcomes.control.get().await) });
+    pub(super) fn keep_control_connected(self: &Arc<Self>) {
+        let resolver = Arc::clone(self);
+        tokio::spawn(async move { drop(resolver.control.get().await) });
     }
 
-    /// Does something on the connection to this server process, and knows what became of it: `Failed::Unknown` is the
-    /// only result after which it may still be done. After `patience` it is cancelled, and that is awaited.
-    pub(super) async fn of<T>(
+    /// Runs `work` on the connection to this backend and knows its outcome: only after `Failed::Unknown` may it still commit.
+    /// Cancels it after `patience` and waits for the confirmation.
+    pub(super) async fn run<T>(
         &self,
         backend: Option<BackendId>,
         patience: Duration,
@@ -138,7 +138,7 @@ impl Outcomes {
     ) -> Result<T, Failed> {
         let mut work = std::pin::pin!(work);
         if let Ok(done) = tokio::time::timeout(patience, &mut work).await {
-            return done.map_err(Failed::with_doubt);
+            return done.map_err(Failed::or_unknown);
         }
         let blocker = match self.ask(CANCEL, backend, CONFIRM_WITHIN).await {
             Ok(Process::Told { blocker }) => blocker,
@@ -154,7 +154,7 @@ impl Outcomes {
             Ok(Err(failed)) if failed.was_cancelled() => {
                 Err(blocker.map_or(Failed::TooSlow, Failed::Blocked))
             }
-            Ok(Err(failed)) => Err(failed.with_doubt()),
+            Ok(Err(failed)) => Err(failed.or_unknown()),
             Err(_elapsed) => Err(Failed::unanswered()),
         }
     }
@@ -171,23 +171,23 @@ impl Outcomes {
         Ok(())
     }
 
-    /// Ends a server process in the background. Until it has ended, [`Self::all_known`] waits.
+    /// Ends a server process in the background. Until it has ended, [`Self::wait_until_resolved`] waits.
     pub(super) fn resolve(self: &Arc<Self>, backend: Option<BackendId>) {
         self.figures.unknown_outcomes.fetch_add(1, Ordering::Relaxed);
         self.unresolved.send_modify(|count| *count += 1);
-        let outcomes = Arc::clone(self);
+        let resolver = Arc::clone(self);
         tokio::spawn(async move {
-            outcomes.until_ended(backend).await;
-            outcomes.has_resolved.store(true, Ordering::Release);
-            outcomes.unresolved.send_modify(|count| *count = count.saturating_sub(1));
-            outcomes.look.notify_one();
+            resolver.until_ended(backend).await;
+            resolver.has_resolved.store(true, Ordering::Release);
+            resolver.unresolved.send_modify(|count| *count = count.saturating_sub(1));
+            resolver.look.notify_one();
         });
     }
 
     /// Ends a server process in the background whose work can have changed nothing that matters.
-    pub(super) fn end(self: &Arc<Self>, backend: Option<BackendId>) {
-        let outcomes = Arc::clone(self);
-        tokio::spawn(async move { outcomes.until_ended(backend).await });
+    pub(super) fn terminate(self: &Arc<Self>, backend: Option<BackendId>) {
+        let resolver = Arc::clone(self);
+        tokio::spawn(async move { resolver.until_ended(backend).await });
     }
 
     async fn until_ended(&self, backend: Option<BackendId>) {
@@ -269,34 +269,34 @@ enum Process {
     AwaitsStandby,
 }
 
-/// What work may do.
+/// What work does to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Effect {
     /// It changes something that this node must know of.
     Write,
     /// It changes nothing, or what does no harm whenever it comes: a heartbeat.
     Harmless,
 }
 
-/// A connection that is in use. It goes back to the pool only once its last statement is known to have ended.
-pub(super) struct Lent {
-    kind: Kind,
+/// A pooled connection in use. It returns to the pool only after its last statement has ended.
+pub(super) struct Checkout {
+    effect: Effect,
     client: Option<Object>,
     backend: Option<BackendId>,
-    outcomes: Arc<Outcomes>,
+    resolver: Arc<OutcomeResolver>,
     sessions: Arc<Sessions>,
 }
 
-impl Lent {
+impl Checkout {
     pub(super) fn new(
-        kind: Kind,
+        effect: Effect,
         client: Object,
-        outcomes: &Arc<Outcomes>,
+        resolver: &Arc<OutcomeResolver>,
         sessions: &Arc<Sessions>,
     ) -> Self {
         let backend = sessions.backend(&client);
-        let (outcomes, sessions) = (Arc::clone(outcomes), Arc::clone(sessions));
-        Self { kind, client: Some(client), backend, outcomes, sessions }
+        let (resolver, sessions) = (Arc::clone(resolver), Arc::clone(sessions));
+        Self { effect, client: Some(client), backend, resolver, sessions }
     }
 
     /// The server's process behind it.
@@ -310,15 +310,15 @@ impl Lent {
     }
 
     /// Gives the connection back, by what became of the work on it. One whose work may still be going on is given up.
-    pub(super) fn give_back<T>(mut self, done: &Result<T, Failed>) {
+    pub(super) fn release<T>(mut self, done: &Result<T, Failed>) {
         let Some(client) = self.client.take() else { return };
         let Err(failed) = done else { return };
         if failed.is_read_only() {
-            self.sessions.distrust();
+            self.sessions.recheck_all();
         }
-        match self.kind {
-            Kind::Write if failed.is_unknown() => self.outcomes.resolve(self.backend),
-            Kind::Harmless if failed.is_unknown() => self.outcomes.end(self.backend),
+        match self.effect {
+            Effect::Write if failed.is_unknown() => self.resolver.resolve(self.backend),
+            Effect::Harmless if failed.is_unknown() => self.resolver.terminate(self.backend),
             _ => {}
         }
         if failed.is_unknown() || failed.makes_unfit() {
@@ -327,22 +327,22 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for Checkout {
     /// Whoever used it has left in the middle: its statement is ended before anyone else gets the connection.
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        let (outcomes, backend, kind) = (Arc::clone(&self.outcomes), self.backend, self.kind);
+        let (resolver, backend, effect) = (Arc::clone(&self.resolver), self.backend, self.effect);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             let ended = async {
                 client.simple_query("").await?;
                 Ok::<(), Failed>(())
             };
-            let patience = outcomes.patience;
-            if outcomes.of(backend, patience, ended).await.is_err() {
-                match kind {
-                    Kind::Write => outcomes.resolve(backend),
-                    Kind::Harmless => outcomes.end(backend),
+            let patience = resolver.patience;
+            if resolver.run(backend, patience, ended).await.is_err() {
+                match effect {
+                    Effect::Write => resolver.resolve(backend),
+                    Effect::Harmless => resolver.terminate(backend),
                 }
                 drop(Object::take(client));
             }
