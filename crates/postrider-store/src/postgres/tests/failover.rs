@@ -49,6 +49,7 @@ async fn behind_one_address_a_read_only_server_is_left_for_the_new_primary() {
     let lane = world(&database, &node).lane().await;
     until_accepted(&database, &node, &lane).await;
     make_read_only(&primary);
+    primary.await_standby().unwrap();
     standby.promote().unwrap();
     proxy.lead_to(standby.port());
     let took = until_accepted(&database, &node, &lane).await;
@@ -68,6 +69,7 @@ async fn of_two_hosts_the_one_that_became_read_only_is_left() {
     let lane = world(&database, &node).lane().await;
     until_accepted(&database, &node, &lane).await;
     make_read_only(&primary);
+    primary.await_standby().unwrap();
     standby.promote().unwrap();
     let took = until_accepted(&database, &node, &lane).await;
     assert!(took < BACK_WITHIN, "{took:?}");
@@ -83,6 +85,7 @@ async fn a_standby_behind_the_address_is_left_once_the_primary_is_there() {
     let world = world(&database, &node);
     let lane = world.lane().await;
     until_accepted(&database, &node, &lane).await;
+    primary.await_standby().unwrap();
     primary.stop().unwrap();
     standby.promote().unwrap();
     primary.become_standby().unwrap();
@@ -132,6 +135,7 @@ async fn of_two_hosts_one_that_is_silent_is_left() {
         let node = database.node_at(&both, SOON).await;
         let lane = world(&database, &node).lane().await;
         until_accepted(&database, &node, &lane).await;
+        primary.await_standby().unwrap();
         if hangs {
             primary.freeze().unwrap();
         } else {
