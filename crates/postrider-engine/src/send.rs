@@ -11,8 +11,9 @@ use futures_util::FutureExt as _;
 use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::id::AccountId;
 use postrider_core::time::Timestamp;
-use postrider_sender::{AttemptReport, AttemptRequest};
+use postrider_sender::{AttemptReport, AttemptRequest, Tenant};
 use postrider_store::model::{AttemptPlace, Record};
 use tokio::sync::mpsc;
 
@@ -178,6 +179,7 @@ impl Inner {
     ) -> AttemptReport {
         let endpoint = &dispatch.endpoint;
         let request = AttemptRequest {
+            tenant: tenant_of(endpoint),
             url: endpoint.settings.url.clone(),
             headers: sign::headers(&self.names, endpoint, &dispatch.item, &payload, started_at),
             body: payload,
@@ -292,6 +294,14 @@ impl Inner {
         self.pump();
         self.idle.notify_waiters();
         None
+    }
+}
+
+/// The tenant that the sender's shared bounds count this endpoint's attempts for.
+fn tenant_of(endpoint: &Endpoint) -> Tenant {
+    match endpoint.account {
+        AccountId::OPERATOR => Tenant::OPERATOR,
+        _ => Tenant(endpoint.account_no.0.cast_unsigned()),
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::Tenant;
 use crate::dial::{dial, dialling_order};
 use crate::failure::Failure;
 use crate::link::Link;
@@ -41,11 +42,12 @@ impl Connector {
     pub(crate) async fn connect(
         &self,
         target: &Target<'_>,
+        tenant: Tenant,
         deadline: Deadline,
         timings: &mut Timings,
     ) -> Result<Box<Link>, Failure> {
         self.check_endpoint(target)?;
-        let addresses = self.resolve(target, deadline, timings).await?;
+        let addresses = self.resolve(target, tenant, deadline, timings).await?;
         for address in &addresses {
             if let Err(blocked) = self.guard.check_address(*address) {
                 let detail = match target.literal() {
@@ -74,6 +76,7 @@ impl Connector {
     async fn resolve(
         &self,
         target: &Target<'_>,
+        tenant: Tenant,
         deadline: Deadline,
         timings: &mut Timings,
     ) -> Result<Vec<IpAddr>, Failure> {
@@ -81,13 +84,14 @@ impl Connector {
             return Ok(vec![literal]);
         }
         let began = Instant::now();
-        let resolved = timeout_at(deadline.at, self.resolver.resolve(target.host_text)).await;
+        let resolved =
+            timeout_at(deadline.at, self.resolver.resolve(target.host_text, tenant, deadline.at)).await;
         timings.dns_us = Some(elapsed_us(began));
         match resolved {
-            Ok(Ok(addresses)) if addresses.is_empty() => {
+            Ok(Ok(resolved)) if resolved.addresses.is_empty() => {
                 Err(Failure::of_resolving(target, &ResolveError::NotFound))
             }
-            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Ok(resolved)) => Ok(resolved.addresses),
             Ok(Err(error)) => Err(Failure::of_resolving(target, &error)),
             Err(_deadline) => {
                 let reason = format!("no name server answered within {:?}", deadline.timeout);

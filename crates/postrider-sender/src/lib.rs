@@ -29,17 +29,21 @@ mod resolve;
 mod response;
 mod sender;
 mod target;
+mod tenant;
 mod tls;
 mod wire;
 
 pub use proxy::{PROXY_RIGHT, Proxy};
-pub use resolve::{Resolve, ResolveError, SystemResolver};
+pub use resolve::{LateAddresses, Resolve, ResolveError, Resolved, SystemResolver};
 pub use rustls::pki_types::CertificateDer;
 pub use sender::{Sender, SenderConfig, SenderError};
+pub use tenant::Tenant;
 
 /// What to send.
 #[derive(Debug, Clone)]
 pub struct AttemptRequest {
+    /// The account that the attempt is made for.
+    pub tenant: Tenant,
     /// The endpoint's URL, as the address guard accepted it.
     pub url: Url,
     /// The contract's headers and the endpoint's own, in the order they shall have. Those that the sender owns

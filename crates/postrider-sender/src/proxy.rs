@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use crate::Tenant;
 use crate::dial::{dial, dialling_order};
 use crate::limits::{MAX_PROXY_ANSWER_BYTES, PROXY_FAIR_TRIAL, PROXY_PATIENCE};
 use crate::resolve::Resolve;
@@ -92,7 +93,9 @@ impl Proxy {
         let addresses = match self.host.parse() {
             Ok(literal) => vec![literal],
             Err(_name) => {
-                resolver.resolve(&self.host).await.map_err(|error| format!("is not found: {error}"))?
+                let deadline = Instant::now() + PROXY_PATIENCE;
+                let resolved = resolver.resolve(&self.host, Tenant::OPERATOR, deadline).await;
+                resolved.map_err(|error| format!("is not found: {error}"))?.addresses
             }
         };
         let peers = dialling_order(&addresses, self.port);

@@ -1,6 +1,9 @@
 //! Turning a host name into addresses. What may be done with them is the address guard's to say, not ours.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
@@ -8,17 +11,46 @@ use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::Instant;
 
+use crate::Tenant;
 use crate::failure::is_shortage;
 use crate::limits::{MAX_CACHED_LOOKUPS, MAX_CONCURRENT_LOOKUPS, MAX_LOOKUP_AGE, MAX_NEGATIVE_LOOKUP_AGE};
 
 /// Finds the addresses of a host name.
 #[async_trait]
 pub trait Resolve: Send + Sync {
-    /// Every address of `host`, in the order they should be tried. `host` is never a literal address.
+    /// Returns the addresses of `host`, in the order they should be tried. `host` is never a literal address.
     ///
-    /// The caller sets the deadline, and may drop the future at any time.
-    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError>;
+    /// `deadline` is the attempt's; the caller may drop the future at any time.
+    async fn resolve(&self, host: &str, tenant: Tenant, deadline: Instant) -> Result<Resolved, ResolveError>;
+}
+
+/// Addresses that arrive after the first ones: those of the other family.
+pub type LateAddresses = Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send>>;
+
+/// The addresses of a name.
+#[derive(Default)]
+pub struct Resolved {
+    /// Those that are known, in the order they should be tried.
+    pub addresses: Vec<IpAddr>,
+    /// Those that a name server still owes an answer about. Check them with the address guard before dialling.
+    pub late: Option<LateAddresses>,
+    /// How long the lookup waited for the service's own capacity, for which the receiver is not to blame.
+    pub waited: Duration,
+}
+
+impl From<Vec<IpAddr>> for Resolved {
+    fn from(addresses: Vec<IpAddr>) -> Self {
+        Self { addresses, ..Self::default() }
+    }
+}
+
+impl fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { addresses, late, waited } = self;
+        write!(f, "Resolved {{ {addresses:?}, more: {}, waited: {waited:?} }}", late.is_some())
+    }
 }
 
 /// Why a name has no addresses.
@@ -60,11 +92,16 @@ impl Default for SystemResolver {
 
 #[async_trait]
 impl Resolve for SystemResolver {
-    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    async fn resolve(
+        &self,
+        host: &str,
+        _tenant: Tenant,
+        _deadline: Instant,
+    ) -> Result<Resolved, ResolveError> {
         let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         let resolver = self.resolver.get_or_try_init(async || from_system()).await.map_err(to_error)?;
         let answer = resolver.lookup_ip(host).await.map_err(to_error)?;
-        Ok(answer.iter().collect())
+        Ok(answer.iter().collect::<Vec<_>>().into())
     }
 }
 

@@ -49,7 +49,8 @@ impl Exchange<'_> {
             request = request::build(self.attempt, self.target, self.user_agent)?;
         }
         // Boxed because it is large and, with connections reused, rare.
-        let mut link = Box::pin(self.connector.connect(self.target, self.deadline, timings)).await?;
+        let connected = self.connector.connect(self.target, self.attempt.tenant, self.deadline, timings);
+        let mut link = Box::pin(connected).await?;
         let response = self.send(&mut link, request, timings).await?;
         Ok((link, response))
     }

@@ -10,7 +10,7 @@ use postrider_core::address::AddressGuard;
 use postrider_engine::environment::{Chance, Clock};
 use postrider_engine::metrics::Metric;
 use postrider_engine::traces::{Dropped, SpanCounts, TraceStep};
-use postrider_sender::{AttemptRequest, Sender, SenderConfig, SenderError, Transport};
+use postrider_sender::{AttemptRequest, Sender, SenderConfig, SenderError, Tenant, Transport};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -150,6 +150,7 @@ impl Exporter {
     /// One request.
     async fn offer(&self, url: &Url, body: Bytes, timeout: Duration) -> Verdict {
         let request = AttemptRequest {
+            tenant: Tenant::OPERATOR,
             url: url.clone(),
             headers: Vec::new(),
             body,

@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use postrider_core::address::AddressGuard;
 use postrider_core::attempt::FailureCode;
 use postrider_sender::{
-    AttemptRequest, Resolve, ResolveError, Sender, SenderConfig, SystemResolver, Transport as _,
+    AttemptRequest, Resolve, ResolveError, Resolved, Sender, SenderConfig, SystemResolver, Tenant,
+    Transport as _,
 };
+use tokio::time::Instant;
 
 use crate::receiver::{OK, Receiver};
-use crate::setup::{SHORT, answered, config, failed_with, loopback_guard, request, sender_with_names};
+use crate::setup::{AMPLE, SHORT, answered, config, failed_with, loopback_guard, request, sender_with_names};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -100,7 +102,7 @@ struct Silent;
 
 #[async_trait]
 impl Resolve for Silent {
-    async fn resolve(&self, _host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    async fn resolve(&self, _host: &str, _: Tenant, _: Instant) -> Result<Resolved, ResolveError> {
         std::future::pending().await
     }
 }
@@ -141,7 +143,9 @@ async fn a_url_of_another_scheme_is_a_failure_and_no_panic() {
 #[tokio::test]
 async fn the_system_resolver_knows_localhost_and_names_that_can_not_exist() {
     let resolver = SystemResolver::new();
-    let addresses = resolver.resolve("localhost").await.unwrap();
+    let deadline = Instant::now() + AMPLE;
+    let addresses = resolver.resolve("localhost", Tenant(1), deadline).await.unwrap().addresses;
     assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
-    assert_eq!(resolver.resolve("no-such-name.invalid").await, Err(ResolveError::NotFound));
+    let missing = resolver.resolve("no-such-name.invalid", Tenant(1), deadline).await;
+    assert_eq!(missing.unwrap_err(), ResolveError::NotFound);
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use postrider_core::attempt::FailureCode;
 use postrider_sender::{
-    AttemptReport, AttemptRequest, CertificateDer, Resolve, ResolveError, Sender, SenderConfig,
-    Transport as _,
+    AttemptReport, AttemptRequest, CertificateDer, Resolve, ResolveError, Resolved, Sender, SenderConfig,
+    Tenant, Transport as _,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::proxies::tunnelling;
@@ -72,8 +73,8 @@ struct Loopback;
 
 #[async_trait::async_trait]
 impl Resolve for Loopback {
-    async fn resolve(&self, _host: &str) -> Result<Vec<std::net::IpAddr>, ResolveError> {
-        Ok(vec!["127.0.0.1".parse().expect("an address")])
+    async fn resolve(&self, _host: &str, _: Tenant, _: Instant) -> Result<Resolved, ResolveError> {
+        Ok(vec!["127.0.0.1".parse().expect("an address")].into())
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use postrider_core::address::AddressGuard;
-use postrider_sender::{Proxy, Resolve as _, SystemResolver};
+use postrider_sender::{Proxy, Resolve as _, Resolved, SystemResolver, Tenant};
 use postrider_telemetry::{CollectorUrl, look};
 
 use super::findings::Findings;
@@ -87,9 +87,11 @@ pub(super) async fn names(wanted: &[String], findings: &mut Findings) {
     let resolver = SystemResolver::new();
     let known = [KNOWN_NAME.to_owned()];
     for name in if wanted.is_empty() { &known } else { wanted } {
-        let found = tokio::time::timeout(NAME_WITHIN, resolver.resolve(name)).await;
+        let deadline = tokio::time::Instant::now() + NAME_WITHIN;
+        let found =
+            tokio::time::timeout(NAME_WITHIN, resolver.resolve(name, Tenant::OPERATOR, deadline)).await;
         let why = match found {
-            Ok(Ok(addresses)) if !addresses.is_empty() => {
+            Ok(Ok(Resolved { addresses, .. })) if !addresses.is_empty() => {
                 findings.good("DNS", format!("{name} is {}", addresses[0]));
                 continue;
             }
