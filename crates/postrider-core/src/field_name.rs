@@ -81,9 +81,12 @@ mod tests {
 
     #[test]
     fn title_case_is_that_of_each_word() {
-        for (text, cased) in
-            [("x-api-KEY", "X-Api-Key"), ("soapaction", "Soapaction"), ("x_y-z!", "X_y-Z!"), ("-a--b", "-A--B")]
-        {
+        for (text, cased) in [
+            ("x-api-KEY", "X-Api-Key"),
+            ("soapaction", "Soapaction"),
+            ("x_y-z!", "X_y-Z!"),
+            ("-a--b", "-A--B"),
+        ] {
             assert_eq!(FieldName::parse_in_title_case(text).unwrap().as_str(), cased);
         }
     }

@@ -41,14 +41,23 @@ struct Chunks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChunkState {
     /// In a chunk's size, of which so many digits were read.
-    Size { value: u64, digits: u8 },
+    Size {
+        value: u64,
+        digits: u8,
+    },
     /// Behind the size, before the end of its line.
-    SizeLineEnd { value: u64 },
-    Data { left: u64 },
+    SizeLineEnd {
+        value: u64,
+    },
+    Data {
+        left: u64,
+    },
     /// Behind a chunk's data: its line end.
     DataEnd,
     /// In the trailer section; whether the line has a character yet.
-    Trailer { is_empty: bool },
+    Trailer {
+        is_empty: bool,
+    },
 }
 
 impl Default for ChunkState {
@@ -113,7 +122,8 @@ impl Chunks {
                 continue;
             }
             self.overhead += 1;
-            let next = if self.overhead > MAX_CHUNK_OVERHEAD_BYTES { None } else { self.state.after(input[at]) };
+            let next =
+                if self.overhead > MAX_CHUNK_OVERHEAD_BYTES { None } else { self.state.after(input[at]) };
             at += 1;
             match next {
                 Some(Step::To(state)) => self.state = state,

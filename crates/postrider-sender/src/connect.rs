@@ -15,12 +15,12 @@ use tokio_rustls::TlsConnector;
 use crate::Tenant;
 use crate::dial::{dial, dialling_order};
 use crate::failure::Failure;
-use crate::link::Link;
+use crate::http_connection::HttpConnection;
 use crate::proxy::{NoTunnel, Proxy};
 use crate::resolve::{Resolve, ResolveError};
+use crate::stream::Stream;
 use crate::target::Target;
 use crate::tls;
-use crate::wire::Stream;
 
 /// The one deadline of an attempt, and how long it was for those who read of it.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +45,7 @@ impl Connector {
         tenant: Tenant,
         deadline: Deadline,
         timings: &mut Timings,
-    ) -> Result<Box<Link>, Failure> {
+    ) -> Result<Box<HttpConnection>, Failure> {
         self.check_endpoint(target)?;
         let addresses = self.resolve(target, tenant, deadline, timings).await?;
         for address in &addresses {
@@ -107,7 +107,7 @@ impl Connector {
         addresses: &[IpAddr],
         deadline: Deadline,
         timings: &mut Timings,
-    ) -> Result<Box<Link>, Failure> {
+    ) -> Result<Box<HttpConnection>, Failure> {
         let peers = dialling_order(addresses, target.port);
         let began = Instant::now();
         let opened = match &self.proxy {
@@ -129,9 +129,7 @@ impl Connector {
         } else {
             Stream::Plain(tcp)
         };
-        Link::open(stream, peer).await.map_err(|error| {
-            Failure::new(FailureCode::ConnectFailed, format!("no HTTP connection to {place}: {error}"))
-        })
+        Ok(HttpConnection::new(stream, peer))
     }
 }
 

@@ -38,6 +38,8 @@ pub const MAX_NEGATIVE_LOOKUP_AGE: Duration = Duration::from_secs(30);
 pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(5 * 60);
 /// How long a connection may wait unused for the next request.
 pub const MAX_CONNECTION_IDLE: Duration = Duration::from_secs(60);
+/// How long connections to a receiver are not kept after it reset, closed or misused one that was used again.
+pub const REUSE_SUSPENSION: Duration = Duration::from_secs(5 * 60);
 /// How many unused connections are kept for one origin (scheme, host and port).
 pub const MAX_IDLE_PER_ORIGIN: usize = 256;
 /// How many unused connections are kept in all, unless the configuration says otherwise.

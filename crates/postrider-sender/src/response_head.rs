@@ -106,11 +106,10 @@ impl BlockScan {
         }
         self.scanned = bytes.len();
         let begun = bytes[self.start..].iter().zip(VERSION_PREFIX);
-        let may_be_status_line =
-            begun.enumerate().all(|(index, (byte, expected))| match index {
-                0 if *byte == b'\r' => bytes.len() == self.start + 1,
-                _ => byte.eq_ignore_ascii_case(expected),
-            });
+        let may_be_status_line = begun.enumerate().all(|(index, (byte, expected))| match index {
+            0 if *byte == b'\r' => bytes.len() == self.start + 1,
+            _ => byte.eq_ignore_ascii_case(expected),
+        });
         if self.status_line.is_none() && !may_be_status_line {
             return Err(BadStatusLine);
         }

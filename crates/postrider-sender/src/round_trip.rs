@@ -1,76 +1,73 @@
-//! One request and its answer's header block, on a waiting connection or a fresh one, within one deadline.
+//! One request and its response's head, on a waiting connection or a fresh one, within one deadline.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use postrider_core::attempt::{FailureCode, Timings};
 use tokio::time::{Instant, timeout_at};
 
 use crate::AttemptRequest;
 use crate::connect::{Connector, Deadline, elapsed_us};
 use crate::failure::Failure;
-use crate::link::Link;
+use crate::http_connection::HttpConnection;
 use crate::pool::Pool;
-use crate::request;
+use crate::response_head::ResponseHead;
 use crate::target::Target;
 
 /// An attempt under way.
-pub(crate) struct Exchange<'a> {
+pub(crate) struct RoundTrip<'a> {
     pub(crate) connector: &'a Connector,
     pub(crate) pool: &'a Arc<Pool>,
-    pub(crate) user_agent: &'a HeaderValue,
     pub(crate) attempt: &'a AttemptRequest,
     pub(crate) target: &'a Target<'a>,
     pub(crate) deadline: Deadline,
 }
 
-impl Exchange<'_> {
-    /// Sends the request and waits for the header block of the answer.
+impl RoundTrip<'_> {
+    /// Sends the request and waits for the head of the response.
     ///
     /// Sent once. The one exception: where a waiting connection turns out to be dead before a byte of the request
     /// was handed to it, the receiver can't have seen anything, and the request goes on a fresh one.
     pub(crate) async fn run(
         &self,
-        request: Request<Full<Bytes>>,
+        head: &[u8],
         timings: &mut Timings,
-    ) -> Result<(Box<Link>, Response<Incoming>), Failure> {
-        let mut request = request;
-        if let Some(mut link) = self.pool.take(self.target.origin) {
-            match self.send(&mut link, request, timings).await {
-                Ok(response) => return Ok((link, response)),
-                Err(failure) if failure.code == FailureCode::Timeout || !link.wrote_nothing() => {
-                    return Err(failure);
+    ) -> Result<(Box<HttpConnection>, ResponseHead), Failure> {
+        let waiting = if self.attempt.fresh_connection { None } else { self.pool.take(self.target.origin) };
+        if let Some(mut connection) = waiting {
+            match self.send(&mut connection, head, timings).await {
+                Ok(response) => return Ok((connection, response)),
+                Err(failure) => {
+                    let is_silence = failure.code == FailureCode::Timeout;
+                    self.pool.distrust(self.target.origin, !is_silence);
+                    if is_silence || !connection.wrote_nothing() {
+                        return Err(Failure { on_reused_connection: true, ..failure });
+                    }
                 }
-                Err(_nothing_was_sent) => {}
             }
-            request = request::build(self.attempt, self.target, self.user_agent)?;
         }
         // Boxed because it is large and, with connections reused, rare.
         let connected = self.connector.connect(self.target, self.attempt.tenant, self.deadline, timings);
-        let mut link = Box::pin(connected).await?;
-        let response = self.send(&mut link, request, timings).await?;
-        Ok((link, response))
+        let mut connection = Box::pin(connected).await?;
+        let response = self.send(&mut connection, head, timings).await?;
+        Ok((connection, response))
     }
 
     async fn send(
         &self,
-        link: &mut Link,
-        request: Request<Full<Bytes>>,
+        connection: &mut HttpConnection,
+        head: &[u8],
         timings: &mut Timings,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<ResponseHead, Failure> {
         let began = Instant::now();
-        let answered = timeout_at(self.deadline.at, link.send(request)).await;
-        let place = self.target.at(link.peer);
-        match answered {
+        let responded = timeout_at(self.deadline.at, connection.send(head, &self.attempt.body)).await;
+        let place = self.target.at(connection.peer);
+        match responded {
             Ok(Ok(response)) => {
                 timings.first_byte_us = Some(elapsed_us(began));
                 Ok(response)
             }
-            Ok(Err(error)) => Err(Failure::of_exchange(place, link, &error)),
-            Err(_deadline) => Err(Failure::of_silence(place, link, self.deadline.timeout)),
+            Ok(Err(error)) => Err(Failure::of_exchange(place, connection.read_bytes(), &error)),
+            Err(_deadline) => Err(Failure::of_silence(place, connection.read_bytes(), self.deadline.timeout)),
         }
     }
 }

@@ -3,21 +3,29 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::HeaderValue;
 use postrider_core::address::AddressGuard;
 use postrider_core::attempt::{HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::limits::MAX_BODY_READ;
+use postrider_core::retry_after::parse_retry_after;
 use rustls::pki_types::CertificateDer;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use crate::body::{BodyDecoder, BodyEnd};
 use crate::connect::{Connector, Deadline, elapsed_us};
-use crate::exchange::Exchange;
 use crate::failure::Failure;
+use crate::framing::{BodyLength, Framing};
+use crate::http_connection::HttpConnection;
 use crate::limits::DEFAULT_MAX_IDLE;
 use crate::pool::Pool;
 use crate::proxy::Proxy;
+use crate::request_head::RequestHead;
 use crate::resolve::{Resolve, SystemResolver};
+use crate::response_head::ResponseHead;
+use crate::round_trip::RoundTrip;
 use crate::target::Target;
-use crate::{AttemptReport, AttemptRequest, Transport, request, response, tls};
+use crate::{AttemptReport, AttemptRequest, Transport, tls};
 
 /// How a [`Sender`] behaves.
 #[derive(Clone)]
@@ -92,33 +100,49 @@ impl Sender {
         timings: &mut Timings,
     ) -> Result<(Outcome, ResponseLog), Failure> {
         let target = Target::of(&attempt.url)?;
-        let request = request::build(attempt, &target, &self.user_agent)?;
-        *sent = request::header_log(request.headers());
+        let request = RequestHead::write(attempt, &target, &self.user_agent)?;
+        *sent = request.log;
 
-        let deadline = Deadline { at: began + attempt.timeout, timeout: attempt.timeout };
-        let exchange = Exchange {
+        let round_trip = RoundTrip {
             connector: &self.connector,
             pool: &self.pool,
-            user_agent: &self.user_agent,
             attempt,
             target: &target,
-            deadline,
+            deadline: Deadline { at: began + attempt.timeout, timeout: attempt.timeout },
         };
-        let (mut link, answer) = exchange.run(request, timings).await?;
+        let (mut connection, head) = round_trip.run(&request.bytes, timings).await?;
 
-        // The header block is whole, so the outcome is decided: nothing below can change it.
+        // The header block is complete, so the outcome is decided: nothing below can change it.
         timings.total_us = elapsed_us(began);
-        let (head, body) = answer.into_parts();
         let now = attempt.started_at.plus(began.elapsed());
-        let retry_after = response::retry_after(head.status, &head.headers, now);
-        let outcome = Outcome::Answered { status: head.status.as_u16(), retry_after };
+        let ResponseHead { status, log, retry_after, framing } = head;
+        let retry_after = retry_after.filter(|_| is_not_now(status));
+        let retry_after = retry_after.and_then(|text| parse_retry_after(&text, now));
+        let outcome = Outcome::Answered { status, retry_after };
 
-        let (kept, whole) = response::read(&mut link, &head.headers, body).await;
-        if whole {
-            self.pool.put(target.origin, link);
+        let (body, end) = read_body(&mut connection, framing).await;
+        if end == BodyEnd::Whole {
+            self.pool.put(target.origin, attempt.tenant, &framing, connection);
         }
-        Ok((outcome, kept))
+        let body_truncated = end == BodyEnd::CutOff || !framing.is_certain;
+        Ok((outcome, ResponseLog { headers: log, body, body_truncated }))
     }
+}
+
+/// Whether a status says "not now": with these two, `Retry-After` is followed.
+fn is_not_now(status: u16) -> bool {
+    matches!(status, 429 | 503)
+}
+
+/// Reads as much of the body as the log keeps, for at most [`MAX_BODY_READ`].
+async fn read_body(connection: &mut HttpConnection, framing: Framing) -> (Bytes, BodyEnd) {
+    if framing.body == BodyLength::Fixed(0) {
+        return (Bytes::new(), BodyEnd::Whole);
+    }
+    let mut decoder = BodyDecoder::new(framing.body);
+    let until = Instant::now() + MAX_BODY_READ;
+    let end = timeout_at(until, connection.read_body(&mut decoder)).await.unwrap_or(BodyEnd::CutOff);
+    (Bytes::from(decoder.kept), end)
 }
 
 #[async_trait]
@@ -130,13 +154,18 @@ impl Transport for Sender {
         let performed = self.perform(&attempt, began, &mut headers, &mut timings).await;
         let request = RequestLog { url: attempt.url.into(), headers };
         match performed {
-            Ok((outcome, response)) => {
-                AttemptReport { outcome, timings, request, response: Some(response), not_made: false }
-            }
-            Err(Failure { code, detail, not_made }) => {
+            Ok((outcome, response)) => AttemptReport {
+                outcome,
+                timings,
+                request,
+                response: Some(response),
+                not_made: false,
+                on_reused_connection: false,
+            },
+            Err(Failure { code, detail, not_made, on_reused_connection }) => {
                 timings.total_us = elapsed_us(began);
                 let outcome = Outcome::Failed { code, detail };
-                AttemptReport { outcome, timings, request, response: None, not_made }
+                AttemptReport { outcome, timings, request, response: None, not_made, on_reused_connection }
             }
         }
     }

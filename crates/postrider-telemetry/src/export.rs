@@ -155,6 +155,7 @@ impl Exporter {
             headers: Vec::new(),
             body,
             timeout,
+            fresh_connection: false,
             started_at: self.means.clock.now(),
         };
         Verdict::of(&self.means.transport.attempt(request).await)

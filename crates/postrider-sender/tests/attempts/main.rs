@@ -4,6 +4,7 @@
 //! attempt must run out of time it gets a short deadline of its own; no test waits for anything else.
 
 mod answers;
+mod any_bytes;
 mod bodies;
 mod connections;
 mod guard;
