@@ -10,7 +10,7 @@ use crate::dial::DialError;
 use crate::http_connection::ExchangeError;
 use crate::resolve::ResolveError;
 use crate::target::{Place, Target};
-use crate::tls;
+use crate::tls_failure;
 
 /// Why no usable answer arrived.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Failure {
     /// What the stream says, plain or TLS. `when` follows "… the connection".
     pub(crate) fn of_stream(place: Place<'_>, when: &str, error: &io::Error) -> Self {
         if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return tls::failure(place, error);
+            return tls_failure::failure(place, error);
         }
         match error.kind() {
             ErrorKind::UnexpectedEof => {

@@ -35,12 +35,15 @@ mod stream;
 mod target;
 mod tenant;
 mod tls;
+mod tls_failure;
+mod trust_store;
 
 pub use proxy::{PROXY_RIGHT, Proxy};
 pub use resolve::{LateAddresses, Resolve, ResolveError, Resolved, SystemResolver};
 pub use rustls::pki_types::CertificateDer;
-pub use sender::{Sender, SenderConfig, SenderError};
+pub use sender::{DEFAULT_USER_AGENT, Sender, SenderConfig, SenderError, check_user_agent};
 pub use tenant::Tenant;
+pub use trust_store::{TrustSource, TrustStore, TrustStoreError};
 
 /// What to send.
 #[derive(Debug, Clone)]

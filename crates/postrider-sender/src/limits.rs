@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// How long the `User-Agent` may be, in bytes.
+pub const MAX_USER_AGENT_BYTES: usize = 256;
 /// How much of one response header's value the log keeps, in bytes.
 pub const MAX_KEPT_HEADER_VALUE_BYTES: usize = 4 * 1024;
 /// How much of all response headers together the log keeps, names and values, in bytes.

@@ -9,7 +9,6 @@ use postrider_core::address::AddressGuard;
 use postrider_core::attempt::{HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
 use postrider_core::limits::MAX_BODY_READ;
 use postrider_core::retry_after::parse_retry_after;
-use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{BodyDecoder, BodyEnd};
@@ -17,7 +16,7 @@ use crate::connect::{Connector, Deadline, elapsed_us};
 use crate::failure::Failure;
 use crate::framing::{BodyLength, Framing};
 use crate::http_connection::HttpConnection;
-use crate::limits::DEFAULT_MAX_IDLE;
+use crate::limits::{DEFAULT_MAX_IDLE, MAX_USER_AGENT_BYTES};
 use crate::pool::Pool;
 use crate::proxy::Proxy;
 use crate::request_head::RequestHead;
@@ -25,7 +24,11 @@ use crate::resolve::{Resolve, SystemResolver};
 use crate::response_head::ResponseHead;
 use crate::round_trip::RoundTrip;
 use crate::target::Target;
+use crate::trust_store::TrustStore;
 use crate::{AttemptReport, AttemptRequest, Transport, tls};
+
+/// The `User-Agent` of this version.
+pub const DEFAULT_USER_AGENT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
 
 /// How a [`Sender`] behaves.
 #[derive(Clone)]
@@ -34,8 +37,8 @@ pub struct SenderConfig {
     pub guard: AddressGuard,
     /// The `User-Agent` of every request.
     pub user_agent: String,
-    /// Certificate authorities to trust beside the public ones.
-    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// The certificate authorities that receivers are checked against.
+    pub trust: TrustStore,
     /// Who turns names into addresses.
     pub resolver: Arc<dyn Resolve>,
     /// How many unused connections are kept open in all; 0 keeps none.
@@ -45,12 +48,12 @@ pub struct SenderConfig {
 }
 
 impl Default for SenderConfig {
-    /// The guard at its strictest, this version's `User-Agent`, the public roots and the system's resolver.
+    /// The guard at its strictest, this version's `User-Agent`, the built-in authorities and the system's resolver.
     fn default() -> Self {
         Self {
             guard: AddressGuard::default(),
-            user_agent: concat!("Postrider/", env!("CARGO_PKG_VERSION")).to_owned(),
-            extra_roots: Vec::new(),
+            user_agent: DEFAULT_USER_AGENT.to_owned(),
+            trust: TrustStore::built_in(),
             resolver: Arc::new(SystemResolver::new()),
             max_idle: DEFAULT_MAX_IDLE,
             proxy: None,
@@ -64,9 +67,20 @@ pub enum SenderError {
     /// The `User-Agent` can't be a header's value.
     #[error("the user agent {0:?} can't be sent as a header")]
     UserAgent(String),
-    /// The TLS configuration is unusable: one of the extra roots is not a CA certificate.
+    /// The TLS configuration is unusable.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+/// The header value of a user agent.
+///
+/// # Errors
+/// The text is empty, longer than [`MAX_USER_AGENT_BYTES`], or has characters other than visible ASCII and spaces inside.
+pub fn check_user_agent(text: &str) -> Result<HeaderValue, SenderError> {
+    let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_good = !text.is_empty() && text.len() <= MAX_USER_AGENT_BYTES && is_visible && text.trim() == text;
+    let value = if is_good { HeaderValue::try_from(text).ok() } else { None };
+    value.ok_or_else(|| SenderError::UserAgent(text.to_owned()))
 }
 
 /// Makes attempts over the network. Cheap to share behind an `Arc`; holds the connections that wait for reuse.
@@ -82,11 +96,9 @@ impl Sender {
     /// # Errors
     /// Where the configuration can't work.
     pub fn new(config: SenderConfig) -> Result<Self, SenderError> {
-        let SenderConfig { guard, user_agent, extra_roots, resolver, max_idle, proxy } = config;
-        let Ok(user_agent) = HeaderValue::try_from(&user_agent) else {
-            return Err(SenderError::UserAgent(user_agent));
-        };
-        let tls = tls::connector(&extra_roots)?;
+        let SenderConfig { guard, user_agent, trust, resolver, max_idle, proxy } = config;
+        let user_agent = check_user_agent(&user_agent)?;
+        let tls = tls::connector(&trust)?;
         let connector = Connector { guard, resolver, tls, proxy };
         Ok(Self { connector, pool: Pool::new(max_idle), user_agent })
     }

@@ -55,7 +55,7 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         MasterKey::generate(),
         PostgresOptions::default(),
         config,
-        WayOut { files, proxy: None },
+        WayOut::of_demo(files),
     )
     .await?;
     let key = new_operator_key.context("a new store always gets a new key")?;

@@ -8,7 +8,7 @@ use postrider_api::ApiOptions;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, generate_operator_key, key_sha256};
-use postrider_sender::{Proxy, Sender, SenderConfig};
+use postrider_sender::{DEFAULT_USER_AGENT, Proxy, Sender, SenderConfig, TrustStore};
 use postrider_store::Store;
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
@@ -32,6 +32,17 @@ pub(crate) struct WayOut {
     pub(crate) files: usize,
     /// What they leave through, if anything.
     pub(crate) proxy: Option<Proxy>,
+    /// Their `User-Agent`.
+    pub(crate) user_agent: String,
+    /// The authorities that receivers are checked against.
+    pub(crate) trust: TrustStore,
+}
+
+impl WayOut {
+    /// The way out of a demonstration, whose receivers are on this machine.
+    pub(crate) fn of_demo(files: usize) -> Self {
+        Self { files, proxy: None, user_agent: DEFAULT_USER_AGENT.to_owned(), trust: TrustStore::built_in() }
+    }
 }
 
 /// Opens the store (with these options where it is a database) and starts the service on it.
@@ -54,6 +65,8 @@ pub(crate) async fn start(
         // Connections that wait for reuse come on top of the requests in flight.
         max_idle: (way_out.files / 8).clamp(8, 1_024),
         proxy: way_out.proxy,
+        user_agent: way_out.user_agent,
+        trust: way_out.trust,
         ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);

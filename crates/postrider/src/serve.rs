@@ -12,7 +12,7 @@ use crate::cli::ServeArgs;
 use crate::config::layers::{Layers, environment, unknown_variables};
 use crate::config::{self, Config};
 use crate::running::{self, WayOut};
-use crate::{collector, files, guide, logging, master_key};
+use crate::{collector, files, guide, logging, master_key, trust};
 
 /// Runs the service.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -42,9 +42,12 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     let key = master_key::of_store(&config.master_key_file, config.is_master_key_named, &config.store)?;
     let mut stop = Stop::listen()?;
     survive_file_limits()?;
-    let (traces, collector) = collector::prepare(&config)?;
+    let trust = trust::of_service(config.ca_file.as_deref())
+        .context("the certificate authorities to trust (--ca-file)")?;
+    tracing::info!(%trust, "https receivers are checked against these authorities");
+    let (traces, collector) = collector::prepare(&config, &trust)?;
     let engine_config = EngineConfig { traces, ..config.engine() };
-    let way_out = WayOut { files, proxy: config.proxy.clone() };
+    let way_out = WayOut { files, proxy: config.proxy.clone(), user_agent: config.user_agent.clone(), trust };
     let running = running::start(&config.store, key, config.database.clone(), engine_config, way_out).await?;
     guide::print(address, &config, running.new_operator_key.as_deref());
     tracing::info!(%address, store = %config.store, "ready");

@@ -1,7 +1,7 @@
 //! Whatever a receiver sends: an attempt ends within its limits, and never panics.
 
 use postrider_core::attempt::Outcome;
-use postrider_core::limits::MAX_KEPT_BODY_BYTES;
+use postrider_core::limits::{MAX_KEPT_BODY_BYTES, MAX_RESPONSE_HEADER_BYTES};
 use postrider_sender::Transport as _;
 use postrider_sender::limits::MAX_KEPT_HEADER_BYTES;
 use proptest::prelude::*;
@@ -44,8 +44,10 @@ proptest! {
     ) {
         let begin = if begins_well { "HTTP/1.1 200 OK\r\n" } else { "" };
         let bytes = [begin.as_bytes(), &parts.concat()].concat();
-        let has_block_of_2xx = begins_well
-            && (bytes.windows(4).any(|four| four == b"\r\n\r\n") || bytes.windows(2).any(|two| two == b"\n\n"));
+        let ends_at = |end: &[u8]| bytes.windows(end.len()).position(|window| window == end);
+        let block_end = ends_at(b"\r\n\r\n").into_iter().chain(ends_at(b"\n\n")).min();
+        let has_block_of_2xx =
+            begins_well && block_end.is_some_and(|end| end + 4 <= MAX_RESPONSE_HEADER_BYTES);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let reports = runtime.block_on(async {
             let receiver = Receiver::start(move |mut peer| {

@@ -152,8 +152,10 @@ async fn the_user_agent_is_configuration_and_a_bad_one_is_refused() {
     answered(&sender.attempt(request(&receiver.url("/"))).await, 200);
     assert!(String::from_utf8_lossy(&receiver.requests()[0]).contains("\r\nUser-Agent: Kasko/7\r\n"));
 
-    let refused = Sender::new(SenderConfig { user_agent: "line\nbreak".to_owned(), ..config() });
-    assert!(refused.is_err());
+    for bad in ["line\nbreak", "", " outside", "outside ", "t\u{e4}b", "tab\t", &"x".repeat(257)] {
+        let refused = Sender::new(SenderConfig { user_agent: bad.to_owned(), ..config() });
+        assert!(refused.is_err(), "{bad:?}");
+    }
 }
 
 #[tokio::test]
