@@ -90,19 +90,16 @@ fn a_receiver_with_a_private_authority_is_trusted_where_the_operator_says_so() {
     std::fs::write(file.path(), &pem).unwrap();
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("company.pem"), &pem).unwrap();
-    for (source, change) in [
-        (
-            "flag",
-            &(|command: &mut Command| drop(command.arg("--ca-file").arg(file.path())))
-                as &dyn Fn(&mut Command),
-        ),
-        ("variable", &|command| drop(command.env("POSTRIDER_CA_FILE", file.path()))),
-        ("the system's file", &|command| drop(command.env("SSL_CERT_FILE", file.path()))),
-        ("the system's folder", &|command| drop(command.env("SSL_CERT_DIR", directory.path()))),
+    let (file, directory) = (file.path().to_str().unwrap(), directory.path().to_str().unwrap());
+    for (source, flags, variable) in [
+        ("flag", &["--ca-file", file][..], None),
+        ("variable", &[], Some(("POSTRIDER_CA_FILE", file))),
+        ("the system's file", &[], Some(("SSL_CERT_FILE", file))),
+        ("the system's folder", &[], Some(("SSL_CERT_DIR", directory))),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = command(folder.path());
-        change(&mut command);
+        command.args(flags).envs(variable);
         let delivery = delivery(command, &url);
         assert_eq!(delivery["status"], "delivered", "{source}: {delivery}");
     }
