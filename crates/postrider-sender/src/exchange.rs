@@ -38,7 +38,11 @@ impl Exchange<'_> {
         timings: &mut Timings,
     ) -> Result<(Box<Link>, Response<Incoming>), Failure> {
         let mut request = request;
-        if let Some(mut link) = self.pool.take(self.target.origin) {
+        // A connection to the address where the last attempt failed is closed: a retry begins at another one.
+        let waiting = self.pool.take(self.target.origin).filter(|link| {
+            !self.connector.failed.failed_last_at(self.attempt.tenant, self.target.origin, link.peer.ip())
+        });
+        if let Some(mut link) = waiting {
             match self.send(&mut link, request, timings).await {
                 Ok(response) => return Ok((link, response)),
                 Err(failure) if failure.code == FailureCode::Timeout || !link.wrote_nothing() => {
@@ -69,8 +73,8 @@ impl Exchange<'_> {
                 timings.first_byte_us = Some(elapsed_us(began));
                 Ok(response)
             }
-            Ok(Err(error)) => Err(Failure::of_exchange(place, link, &error)),
-            Err(_deadline) => Err(Failure::of_silence(place, link, self.deadline.timeout)),
+            Ok(Err(error)) => Err(Failure::of_exchange(place, link, &error).at(link.peer)),
+            Err(_deadline) => Err(Failure::of_silence(place, link, self.deadline.timeout).at(link.peer)),
         }
     }
 }

@@ -11,11 +11,13 @@ use tokio::time::Instant;
 
 use crate::connect::{Connector, Deadline, elapsed_us};
 use crate::exchange::Exchange;
+use crate::failed_addresses::FailedAddresses;
 use crate::failure::Failure;
 use crate::limits::DEFAULT_MAX_IDLE;
 use crate::pool::Pool;
 use crate::proxy::Proxy;
-use crate::resolve::{Resolve, SystemResolver};
+use crate::resolve::Resolve;
+use crate::resolver::SystemResolver;
 use crate::target::Target;
 use crate::{AttemptReport, AttemptRequest, Transport, request, response, tls};
 
@@ -79,7 +81,7 @@ impl Sender {
             return Err(SenderError::UserAgent(user_agent));
         };
         let tls = tls::connector(&extra_roots)?;
-        let connector = Connector { guard, resolver, tls, proxy };
+        let connector = Connector { guard, resolver, tls, proxy, failed: FailedAddresses::new() };
         Ok(Self { connector, pool: Pool::new(max_idle), user_agent })
     }
 
@@ -104,7 +106,9 @@ impl Sender {
             target: &target,
             deadline,
         };
-        let (mut link, answer) = exchange.run(request, timings).await?;
+        let exchanged = exchange.run(request, timings).await;
+        let (mut link, answer) =
+            exchanged.inspect_err(|failure| self.connector.note_failure(&target, attempt.tenant, failure))?;
 
         // The header block is whole, so the outcome is decided: nothing below can change it.
         timings.total_us = elapsed_us(began);
@@ -113,8 +117,11 @@ impl Sender {
         let retry_after = response::retry_after(head.status, &head.headers, now);
         let outcome = Outcome::Answered { status: head.status.as_u16(), retry_after };
 
+        let address = link.peer.ip();
+        let goes_elsewhere =
+            self.connector.failed.note(attempt.tenant, target.origin, address, outcome.is_received());
         let (kept, whole) = response::read(&mut link, &head.headers, body).await;
-        if whole {
+        if whole && !goes_elsewhere {
             self.pool.put(target.origin, link);
         }
         Ok((outcome, kept))
@@ -133,7 +140,7 @@ impl Transport for Sender {
             Ok((outcome, response)) => {
                 AttemptReport { outcome, timings, request, response: Some(response), not_made: false }
             }
-            Err(Failure { code, detail, not_made }) => {
+            Err(Failure { code, detail, not_made, .. }) => {
                 timings.total_us = elapsed_us(began);
                 let outcome = Outcome::Failed { code, detail };
                 AttemptReport { outcome, timings, request, response: None, not_made }
