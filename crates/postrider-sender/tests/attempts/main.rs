@@ -9,6 +9,8 @@ mod connections;
 mod guard;
 mod headers;
 mod log;
+mod name_server;
+mod names;
 mod proxies;
 mod receiver;
 mod reuse;
