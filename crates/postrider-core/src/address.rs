@@ -113,6 +113,16 @@ pub enum UrlRefused {
     Blocked(#[from] AddressBlocked),
 }
 
+impl UrlRefused {
+    /// The same as customers read it, who don't learn which addresses are forbidden and why.
+    pub fn for_customers(&self) -> String {
+        match self {
+            Self::Blocked(_) => "leads to a forbidden address; use a public one".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl AddressGuard {
     /// Whether a delivery may reach `address`; the error says what kind of address it is.
     ///
@@ -373,6 +383,18 @@ mod tests {
             let refused = guard().check_url(spelling).expect_err(spelling);
             assert!(matches!(refused, UrlRefused::Blocked(_)), "{spelling}: {refused}");
         }
+    }
+
+    #[test]
+    fn customers_read_that_an_address_is_forbidden_and_not_why() {
+        let guard = AddressGuard { deny_nets: vec!["1.1.1.0/24".parse().unwrap()], ..guard() };
+        for text in ["http://10.0.0.1/", "http://1.1.1.1/", "http://[::1]/"] {
+            let refused = guard.check_url(text).expect_err(text);
+            assert_eq!(refused.for_customers(), "leads to a forbidden address; use a public one");
+            assert!(refused.to_string().contains("which deliveries may not reach"));
+        }
+        let other = guard.check_url("ftp://example.com").unwrap_err();
+        assert_eq!(other.for_customers(), other.to_string());
     }
 
     const LONG_LABEL: &str = "https://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.test/";

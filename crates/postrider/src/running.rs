@@ -8,7 +8,8 @@ use postrider_api::ApiOptions;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, generate_operator_key, key_sha256};
-use postrider_sender::{Proxy, Sender, SenderConfig};
+use postrider_sender::limits::MAX_CONCURRENT_LOOKUPS;
+use postrider_sender::{Proxy, ResolverFiles, Sender, SenderConfig, SystemResolver};
 use postrider_store::Store;
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
@@ -54,6 +55,8 @@ pub(crate) async fn start(
         // Connections that wait for reuse come on top of the requests in flight.
         max_idle: (way_out.files / 8).clamp(8, 1_024),
         proxy: way_out.proxy,
+        // A lookup takes up to six files.
+        resolver: Arc::new(SystemResolver::with(ResolverFiles::default(), concurrent_lookups(way_out.files))),
         ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);
@@ -64,6 +67,11 @@ pub(crate) async fn start(
         store.set_operator_key(key_sha256(key)).await?;
     }
     Ok(Running { engine, new_operator_key })
+}
+
+/// How many names are looked up at one time within `files` open files.
+fn concurrent_lookups(files: usize) -> usize {
+    (files / 16).clamp(8, MAX_CONCURRENT_LOOKUPS)
 }
 
 async fn open(url: &StoreUrl, key: MasterKey, database: PostgresOptions) -> anyhow::Result<Arc<dyn Store>> {
