@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
+use crate::host_name::{self, HostNameFault};
 use crate::limits::MAX_URL_BYTES;
 
 /// Networks of IPv4 that are never reached unless the operator allows them, with the words for it.
@@ -59,6 +60,8 @@ const fn v6(high: u32, next: u32, prefix: u8) -> Ipv6Net {
 pub struct AddressGuard {
     /// Networks that may be reached although they are forbidden by default.
     pub allow_nets: Vec<IpNet>,
+    /// Networks that must not be reached although they are public, or within `allow_nets`.
+    pub deny_nets: Vec<IpNet>,
     /// Ports that endpoints may name; empty means any.
     pub allow_ports: Vec<u16>,
     /// Whether endpoints must use `https`.
@@ -102,25 +105,46 @@ pub enum UrlRefused {
     /// A port outside the allow-list.
     #[error("port {0} is not among the ports that this installation delivers to")]
     Port(u16),
+    /// No resolver can look the host up.
+    #[error(transparent)]
+    HostName(#[from] HostNameFault),
     /// The host is a literal address that is forbidden.
     #[error(transparent)]
     Blocked(#[from] AddressBlocked),
+}
+
+impl UrlRefused {
+    /// The same as customers read it, who don't learn which addresses are forbidden and why.
+    pub fn for_customers(&self) -> String {
+        match self {
+            Self::Blocked(_) => "leads to a forbidden address; use a public one".to_owned(),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl AddressGuard {
     /// Whether a delivery may reach `address`; the error says what kind of address it is.
     ///
     /// An address that embeds another (IPv4-mapped IPv6) is forbidden as a whole: a literal such as
-    /// `::ffff:127.0.0.1` must not be a way around.
+    /// `::ffff:127.0.0.1` must not be a way around. A denied network is denied in every such spelling, whatever is allowed.
     pub fn check_address(&self, address: IpAddr) -> Result<(), AddressBlocked> {
+        if self.denies(address) {
+            return Err(AddressBlocked { address, kind: "an address that this installation denies" });
+        }
         if self.allow_nets.iter().any(|net| net.contains(&address)) {
             return Ok(());
         }
-        let kind = match address {
-            IpAddr::V4(v4) => FORBIDDEN_V4.iter().find(|(net, _)| net.contains(&v4)).map(|(_, kind)| *kind),
-            IpAddr::V6(v6) => FORBIDDEN_V6.iter().find(|(net, _)| net.contains(&v6)).map(|(_, kind)| *kind),
+        forbidden_kind(address).map_or(Ok(()), |kind| Err(AddressBlocked { address, kind }))
+    }
+
+    fn denies(&self, address: IpAddr) -> bool {
+        let is_denied = |address| self.deny_nets.iter().any(|net| net.contains(&address));
+        let embedded = match address {
+            IpAddr::V4(v4) => Some(IpAddr::V6(v4.to_ipv6_mapped())),
+            IpAddr::V6(v6) => embedded_v4(v6).map(IpAddr::V4),
         };
-        kind.map_or(Ok(()), |kind| Err(AddressBlocked { address, kind }))
+        is_denied(address) || embedded.is_some_and(is_denied)
     }
 
     /// Reads an endpoint's URL by the WHATWG rules and judges it; the returned URL is what will be used.
@@ -150,7 +174,7 @@ impl AddressGuard {
         match url.host() {
             Some(Host::Ipv4(address)) => self.check_address(address.into())?,
             Some(Host::Ipv6(address)) => self.check_address(address.into())?,
-            Some(Host::Domain(_)) => {}
+            Some(Host::Domain(name)) => drop(host_name::labels(name)?),
             None => return Err(UrlRefused::Malformed(url::ParseError::EmptyHost)),
         }
         // White space around a pasted URL does no harm.
@@ -159,6 +183,48 @@ impl AddressGuard {
             return Err(UrlRefused::Control(control));
         }
         Ok(url)
+    }
+}
+
+/// Whether an address lies in a network that deliveries don't reach by default, such as a private one.
+pub fn is_internal(address: IpAddr) -> bool {
+    forbidden_kind(address).is_some()
+}
+
+/// What kind of address it is, if deliveries don't reach it by default.
+fn forbidden_kind(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => FORBIDDEN_V4.iter().find(|(net, _)| net.contains(&v4)).map(|(_, kind)| *kind),
+        IpAddr::V6(v6) => FORBIDDEN_V6
+            .iter()
+            .find(|(net, _)| net.contains(&v6))
+            .map(|(_, kind)| *kind)
+            .or_else(|| isatap_v4(v6).map(|_| "an ISATAP address")),
+    }
+}
+
+/// The IPv4 address behind an IPv6 address that a machine or router on the way may translate: mapped and compatible ones
+/// (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214).
+fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let bits = v6.to_bits();
+    let low = Ipv4Addr::from_bits((bits & u128::from(u32::MAX)) as u32);
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => Some(low),
+        [0x0064, 0xff9b, ..] => Some(low),
+        [0x2002, high, next, ..] => Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(next))),
+        [0x2001, 0, ..] => Some(Ipv4Addr::from_bits(!low.to_bits())),
+        _ => isatap_v4(v6),
+    }
+}
+
+/// The IPv4 address of an ISATAP address, whose interface identifier is `0000:5efe` or, with the bits for "universal" and
+/// "group" in any combination, such as `0200:5efe`, and that address.
+fn isatap_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    match v6.segments() {
+        [.., high, 0x5efe, third, fourth] if high & !0x0300 == 0 => {
+            Some(Ipv4Addr::from_bits(u32::from(third) << 16 | u32::from(fourth)))
+        }
+        _ => None,
     }
 }
 
@@ -226,6 +292,10 @@ mod tests {
             "febf::1",
             "fec0::1",
             "ff02::1",
+            "2a00::5efe:10.0.0.1",
+            "2a00::5efe:8.8.8.8",
+            "2a00:1:2:3:200:5efe:808:808",
+            "2a00:1:2:3:300:5efe:808:808",
         ] {
             assert!(guard().check_address(forbidden.parse().unwrap()).is_err(), "{forbidden}");
         }
@@ -243,6 +313,8 @@ mod tests {
             "2606:4700::1111",
             "2001:4860::8888",
             "2a00:1450::1",
+            "2a00:1450::400:5efe:808:808",
+            "2a00:5efe::1",
         ] {
             assert_eq!(guard().check_address(public.parse().unwrap()), Ok(()), "{public}");
         }
@@ -255,6 +327,39 @@ mod tests {
         assert!(guard.check_address("10.0.0.1".parse().unwrap()).is_err());
         assert!(guard.check_address("::1".parse().unwrap()).is_err());
         assert!(guard.check_address("::ffff:127.0.0.1".parse().unwrap()).is_err(), "a mapped one is not it");
+    }
+
+    #[test]
+    fn a_denied_net_wins_over_an_allowed_one_in_every_spelling() {
+        let nets = |nets: &[&str]| nets.iter().map(|net| net.parse().unwrap()).collect();
+        let guard = AddressGuard {
+            allow_nets: nets(&["0.0.0.0/0", "::/0"]),
+            deny_nets: nets(&["10.0.0.0/8", "8.8.8.0/24", "2a00:1::/32"]),
+            ..guard()
+        };
+        for denied in [
+            "10.1.2.3",
+            "8.8.8.8",
+            "2a00:1::7",
+            "::ffff:10.1.2.3",
+            "::10.1.2.3",
+            "::ffff:0:10.1.2.3",
+            "64:ff9b::10.1.2.3",
+            "64:ff9b:1::10.1.2.3",
+            "2002:0a01:0203::1",
+            "2001:0:1:2:3:4:f5fe:fdfc",
+            "2a00::5efe:10.1.2.3",
+        ] {
+            let blocked = guard.check_address(denied.parse().unwrap()).expect_err(denied);
+            assert_eq!(blocked.kind, "an address that this installation denies");
+        }
+        for allowed in ["127.0.0.1", "8.8.9.8", "2a00:2::7", "::ffff:11.1.2.3"] {
+            assert_eq!(guard.check_address(allowed.parse().unwrap()), Ok(()), "{allowed}");
+        }
+        let mapped = AddressGuard { deny_nets: nets(&["::ffff:1.1.1.0/120"]), ..AddressGuard::default() };
+        assert!(mapped.check_address("1.1.1.1".parse().unwrap()).is_err(), "denied by its mapped form");
+        assert!(mapped.check_url("https://1.1.1.1/").is_err());
+        assert!(AddressGuard::default().check_address("1.1.1.1".parse().unwrap()).is_ok());
     }
 
     #[test]
@@ -281,6 +386,20 @@ mod tests {
     }
 
     #[test]
+    fn customers_read_that_an_address_is_forbidden_and_not_why() {
+        let guard = AddressGuard { deny_nets: vec!["1.1.1.0/24".parse().unwrap()], ..guard() };
+        for text in ["http://10.0.0.1/", "http://1.1.1.1/", "http://[::1]/"] {
+            let refused = guard.check_url(text).expect_err(text);
+            assert_eq!(refused.for_customers(), "leads to a forbidden address; use a public one");
+            assert!(refused.to_string().contains("which deliveries may not reach"));
+        }
+        let other = guard.check_url("ftp://example.com").unwrap_err();
+        assert_eq!(other.for_customers(), other.to_string());
+    }
+
+    const LONG_LABEL: &str = "https://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.test/";
+
+    #[test]
     fn a_url_that_can_not_be_an_endpoint_is_refused_with_its_reason() {
         use UrlRefused as R;
         type IsExpected = fn(&UrlRefused) -> bool;
@@ -295,6 +414,9 @@ mod tests {
             ("https://:secret@example.com/", |r| matches!(r, R::UserInfo)),
             ("https://example.com/#part", |r| matches!(r, R::Fragment)),
             ("https://example.com:0/", |r| matches!(r, R::Port(0))),
+            ("https://a..b.test/", |r| matches!(r, R::HostName(HostNameFault::EmptyLabel))),
+            ("http://./", |r| matches!(r, R::HostName(HostNameFault::EmptyLabel))),
+            (LONG_LABEL, |r| matches!(r, R::HostName(HostNameFault::LongLabel(64)))),
             ("https://example.com/a\0b", |r| matches!(r, R::Control('\0'))),
             ("https://exam\nple.com/", |r| matches!(r, R::Control('\n'))),
             ("https://example.com/\u{1}", |r| matches!(r, R::Control('\u{1}'))),
@@ -305,6 +427,11 @@ mod tests {
             assert!(expected(&refused), "{text}: {refused:?}");
         }
         assert!(guard().check_url(" https://example.com/hook\r\n").is_ok(), "pasted with its line end");
+        for odd in
+            ["http://my_host.test/", "http://-lead.test/", "http://trail-.test./", "http://b\u{fc}cher.test/"]
+        {
+            assert!(guard().check_url(odd).is_ok(), "{odd}");
+        }
         let long = format!("https://example.com/{}", "a".repeat(MAX_URL_BYTES));
         assert_eq!(guard().check_url(&long), Err(R::TooLong));
     }

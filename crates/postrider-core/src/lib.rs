@@ -6,6 +6,7 @@
 pub mod account;
 pub mod activity;
 pub mod address;
+pub mod address_redaction;
 pub mod attempt;
 pub mod audit;
 pub mod catalogue;
@@ -17,6 +18,7 @@ pub mod field_name;
 pub mod filter;
 mod header_log;
 pub mod health;
+pub mod host_name;
 pub mod id;
 pub mod limits;
 pub mod operational;

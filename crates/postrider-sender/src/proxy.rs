@@ -8,13 +8,15 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use postrider_core::address::AddressGuard;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::Tenant;
-use crate::dial::{dial, dialling_order};
+use crate::dial::{Late, NoConnection, dial, dialling_order};
+use crate::failure::io_in_words;
 use crate::limits::{MAX_PROXY_ANSWER_BYTES, PROXY_FAIR_TRIAL, PROXY_PATIENCE};
 use crate::resolve::Resolve;
 
@@ -102,10 +104,13 @@ impl Proxy {
         if peers.is_empty() {
             return Err("has no address".to_owned());
         }
-        dial(&peers)
-            .await
-            .map(|(tcp, _)| tcp)
-            .map_err(|error| format!("takes no connection: {}", error.source))
+        // It is not a receiver: no address of it is judged.
+        let guard = AddressGuard::default();
+        let none = Late { addresses: None, port: self.port, guard: &guard };
+        dial(&peers, none).await.map(|(tcp, _)| tcp).map_err(|why| match why {
+            NoConnection::Failed(error) => format!("takes no connection: {}", io_in_words(&error.source)),
+            NoConnection::Blocked(blocked) => format!("takes no connection: {blocked}"),
+        })
     }
 
     /// Asks for a tunnel to an address.

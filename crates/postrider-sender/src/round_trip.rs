@@ -33,6 +33,11 @@ impl RoundTrip<'_> {
         timings: &mut Timings,
     ) -> Result<(Box<HttpConnection>, ResponseHead), Failure> {
         let waiting = if self.attempt.fresh_connection { None } else { self.pool.take(self.target.origin) };
+        // A connection to the address where the last attempt failed is closed: a retry begins at another one.
+        let waiting = waiting.filter(|connection| {
+            let (tenant, origin) = (self.attempt.tenant, self.target.origin);
+            !self.connector.failed.failed_last_at(tenant, origin, connection.peer.ip())
+        });
         if let Some(mut connection) = waiting {
             match self.send(&mut connection, head, timings).await {
                 Ok(response) => return Ok((connection, response)),
@@ -66,8 +71,13 @@ impl RoundTrip<'_> {
                 timings.first_byte_us = Some(elapsed_us(began));
                 Ok(response)
             }
-            Ok(Err(error)) => Err(Failure::of_exchange(place, connection.read_bytes(), &error)),
-            Err(_deadline) => Err(Failure::of_silence(place, connection.read_bytes(), self.deadline.timeout)),
+            Ok(Err(error)) => {
+                Err(Failure::of_exchange(place, connection.read_bytes(), &error).at(connection.peer))
+            }
+            Err(_deadline) => {
+                let failure = Failure::of_silence(place, connection.read_bytes(), self.deadline.timeout);
+                Err(failure.at(connection.peer))
+            }
         }
     }
 }

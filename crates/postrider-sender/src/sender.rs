@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::body::{BodyDecoder, BodyEnd};
 use crate::connect::{Connector, Deadline, elapsed_us};
+use crate::failed_addresses::FailedAddresses;
 use crate::failure::Failure;
 use crate::framing::{BodyLength, Framing};
 use crate::http_connection::HttpConnection;
@@ -20,7 +21,8 @@ use crate::limits::{DEFAULT_MAX_IDLE, MAX_USER_AGENT_BYTES};
 use crate::pool::Pool;
 use crate::proxy::Proxy;
 use crate::request_head::RequestHead;
-use crate::resolve::{Resolve, SystemResolver};
+use crate::resolve::Resolve;
+use crate::resolver::SystemResolver;
 use crate::response_head::ResponseHead;
 use crate::round_trip::RoundTrip;
 use crate::target::Target;
@@ -99,7 +101,7 @@ impl Sender {
         let SenderConfig { guard, user_agent, trust, resolver, max_idle, proxy } = config;
         let user_agent = check_user_agent(&user_agent)?;
         let tls = tls::connector(&trust)?;
-        let connector = Connector { guard, resolver, tls, proxy };
+        let connector = Connector { guard, resolver, tls, proxy, failed: FailedAddresses::new() };
         Ok(Self { connector, pool: Pool::new(max_idle), user_agent })
     }
 
@@ -122,7 +124,9 @@ impl Sender {
             target: &target,
             deadline: Deadline { at: began + attempt.timeout, timeout: attempt.timeout },
         };
-        let (mut connection, head) = round_trip.run(&request.bytes, timings).await?;
+        let responded = round_trip.run(&request.bytes, timings).await;
+        let (mut connection, head) =
+            responded.inspect_err(|failure| self.connector.note_failure(&target, attempt.tenant, failure))?;
 
         // The header block is complete, so the outcome is decided: nothing below can change it.
         timings.total_us = elapsed_us(began);
@@ -132,8 +136,11 @@ impl Sender {
         let retry_after = retry_after.and_then(|text| parse_retry_after(&text, now));
         let outcome = Outcome::Answered { status, retry_after };
 
+        let address = connection.peer.ip();
+        let goes_elsewhere =
+            self.connector.failed.note(attempt.tenant, target.origin, address, outcome.is_received());
         let (body, end) = read_body(&mut connection, framing).await;
-        if end == BodyEnd::Whole {
+        if end == BodyEnd::Whole && !goes_elsewhere {
             self.pool.put(target.origin, attempt.tenant, &framing, connection);
         }
         let body_truncated = end == BodyEnd::CutOff || !framing.is_certain;
@@ -174,7 +181,7 @@ impl Transport for Sender {
                 not_made: false,
                 on_reused_connection: false,
             },
-            Err(Failure { code, detail, not_made, on_reused_connection }) => {
+            Err(Failure { code, detail, not_made, on_reused_connection, .. }) => {
                 timings.total_us = elapsed_us(began);
                 let outcome = Outcome::Failed { code, detail };
                 AttemptReport { outcome, timings, request, response: None, not_made, on_reused_connection }

@@ -88,6 +88,7 @@ impl Config {
             is_master_key_named: !layers.get("master_key_file").text.is_empty(),
             guard: AddressGuard {
                 allow_nets: list("allow_nets", layers, "networks such as 127.0.0.0/8,10.1.0.0/16")?,
+                deny_nets: list("deny_nets", layers, "networks such as 203.0.113.0/24,2001:db8::/32")?,
                 allow_ports: list("allow_ports", layers, "ports such as 443,8443")?,
                 require_https: read("require_https", layers, "true or false")?,
             },
@@ -354,6 +355,9 @@ mod tests {
             ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| {
                 f.allow_nets = Some("10.0.0.0/99".into())
             }),
+            ("--deny-nets is \"10.0.0.1\"; it must be networks such as 203.0.113.0/24,2001:db8::/32", |f| {
+                f.deny_nets = Some("10.0.0.1".into())
+            }),
             ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| {
                 f.retry_schedule = Some("soon".into())
             }),
@@ -381,6 +385,20 @@ mod tests {
             }),
         ] {
             assert_eq!(refused(change), shown);
+        }
+    }
+
+    #[test]
+    fn a_denied_network_wins_over_an_allowed_one() {
+        let config = config(|flags| {
+            flags.allow_nets = Some("10.0.0.0/8".into());
+            flags.deny_nets = Some(" 10.1.0.0/16, 8.8.8.0/24,".into());
+        });
+        let guard = config.unwrap().guard;
+        for (address, is_allowed) in
+            [("10.0.0.1", true), ("10.1.0.1", false), ("8.8.8.8", false), ("8.8.4.4", true)]
+        {
+            assert_eq!(guard.check_address(address.parse().unwrap()).is_ok(), is_allowed, "{address}");
         }
     }
 

@@ -12,6 +12,7 @@ mod network;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use postrider_sender::SystemResolver;
 
 use self::findings::Findings;
 use crate::cli::DoctorArgs;
@@ -55,7 +56,7 @@ fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Find
     here::clock(&config.store, findings);
     here::listener(config.listen, findings);
     network::guard(&config.guard, findings);
-    runtime.block_on(network::names(&args.resolve, findings));
+    runtime.block_on(network::names(&SystemResolver::new(), &args.resolve, findings));
     let trust = network::trust(trust::of_service(config.ca_file.as_deref()), findings);
     if let Some(proxy) = &config.proxy {
         runtime.block_on(network::proxy(proxy, findings));

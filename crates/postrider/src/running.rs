@@ -8,7 +8,10 @@ use postrider_api::ApiOptions;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts};
-use postrider_sender::{DEFAULT_USER_AGENT, Proxy, Sender, SenderConfig, TrustStore};
+use postrider_sender::limits::MAX_CONCURRENT_LOOKUPS;
+use postrider_sender::{
+    DEFAULT_USER_AGENT, Proxy, ResolverFiles, Sender, SenderConfig, SystemResolver, TrustStore,
+};
 use postrider_store::Store;
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
@@ -79,6 +82,8 @@ pub(crate) async fn start(
         proxy: way_out.proxy,
         user_agent: way_out.user_agent,
         trust: way_out.trust,
+        // A lookup takes up to six files.
+        resolver: Arc::new(SystemResolver::with(ResolverFiles::default(), concurrent_lookups(way_out.files))),
         ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);
@@ -88,6 +93,11 @@ pub(crate) async fn start(
         say(format!("operator key   {key}"));
     }
     Ok(Running { engine: started?, generated_key: key.generated })
+}
+
+/// How many names are looked up at one time within `files` open files.
+fn concurrent_lookups(files: usize) -> usize {
+    (files / 16).clamp(8, MAX_CONCURRENT_LOOKUPS)
 }
 
 async fn open(url: &StoreUrl, key: MasterKey, database: PostgresOptions) -> anyhow::Result<Arc<dyn Store>> {

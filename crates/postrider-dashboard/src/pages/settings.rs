@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use postrider_core::address::UrlRefused;
 use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLimit};
 use postrider_core::event_type::{Pattern, Subscription};
 use postrider_core::field_name::FieldName;
@@ -14,6 +15,7 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secret;
 use postrider_core::text::DESCRIPTION;
 use postrider_engine::Engine;
+use url::Url;
 
 use super::event_types::why_not;
 use crate::form::Fields;
@@ -108,11 +110,11 @@ impl Typed {
     pub(super) fn judge(
         &self,
         engine: &Engine,
+        is_operator: bool,
         before: Option<&Endpoint>,
     ) -> Result<EndpointSettings, Faults> {
         let mut faults = Faults::new();
-        let url = engine.address_guard().check_url(&self.url);
-        let url = note(&mut faults, "url", url.map_err(|why| why.to_string()));
+        let url = note(&mut faults, "url", self.url(engine, is_operator, before));
         let subscription = note(&mut faults, "types", self.subscription(engine, before));
         // A description that the visitor leaves alone stays, whatever it is.
         if before.is_none_or(|before| before.settings.description != self.description) {
@@ -159,6 +161,15 @@ impl Typed {
             standard_webhooks: self.standard_webhooks,
             ..EndpointSettings::new(url, subscription)
         })
+    }
+
+    /// A URL that the endpoint has already may stay, whatever the rules are now: each connection is checked anyway.
+    fn url(&self, engine: &Engine, is_operator: bool, before: Option<&Endpoint>) -> Result<Url, String> {
+        if let Some(same) = before.filter(|before| before.settings.url.as_str() == self.url) {
+            return Ok(same.settings.url.clone());
+        }
+        let words = |why: UrlRefused| if is_operator { why.to_string() } else { why.for_customers() };
+        engine.address_guard().check_url(&self.url).map_err(words)
     }
 
     /// What is subscribed already may stay, in use or not.

@@ -8,13 +8,12 @@ use async_trait::async_trait;
 use postrider_core::address::AddressGuard;
 use postrider_core::attempt::FailureCode;
 use postrider_sender::{
-    AttemptRequest, Resolve, ResolveError, Resolved, Sender, SenderConfig, SystemResolver, Tenant,
-    Transport as _,
+    AttemptRequest, Resolve, ResolveError, Resolved, Sender, SenderConfig, Tenant, Transport as _,
 };
 use tokio::time::Instant;
 
 use crate::receiver::{OK, Receiver};
-use crate::setup::{AMPLE, SHORT, answered, config, failed_with, loopback_guard, request, sender_with_names};
+use crate::setup::{SHORT, answered, config, failed_with, loopback_guard, request, sender_with_names};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -138,14 +137,4 @@ async fn a_url_of_another_scheme_is_a_failure_and_no_panic() {
         failed_with(&report, FailureCode::ConnectFailed);
         assert_eq!(report.request.url, url);
     }
-}
-
-#[tokio::test]
-async fn the_system_resolver_knows_localhost_and_names_that_can_not_exist() {
-    let resolver = SystemResolver::new();
-    let deadline = Instant::now() + AMPLE;
-    let addresses = resolver.resolve("localhost", Tenant(1), deadline).await.unwrap().addresses;
-    assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
-    let missing = resolver.resolve("no-such-name.invalid", Tenant(1), deadline).await;
-    assert_eq!(missing.unwrap_err(), ResolveError::NotFound);
 }

@@ -31,6 +31,10 @@ pub(crate) struct ServeFlags {
     /// [env: POSTRIDER_ALLOW_NETS]
     #[arg(long, value_name = "CIDRS")]
     pub(crate) allow_nets: Option<String>,
+    /// Networks that deliveries must not reach although they are public or within --allow-nets, such as your own public ranges
+    /// [env: POSTRIDER_DENY_NETS]
+    #[arg(long, value_name = "CIDRS")]
+    pub(crate) deny_nets: Option<String>,
     /// Ports that endpoints may name; any where empty [env: POSTRIDER_ALLOW_PORTS]
     #[arg(long, value_name = "PORTS")]
     pub(crate) allow_ports: Option<String>,
@@ -126,6 +130,7 @@ impl ServeFlags {
             "operator_key_file" => &self.operator_key_file,
             "master_key_file" => &self.master_key_file,
             "allow_nets" => &self.allow_nets,
+            "deny_nets" => &self.deny_nets,
             "allow_ports" => &self.allow_ports,
             "require_https" => &self.require_https,
             "retry_schedule" => &self.retry_schedule,

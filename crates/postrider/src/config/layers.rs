@@ -18,13 +18,14 @@ const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "URL", "KEY", "SECRET"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 29] = [
+pub(crate) const SETTINGS: [(&str, &str); 30] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
     ("operator_key_file", ""),
     ("master_key_file", ""),
     ("allow_nets", ""),
+    ("deny_nets", ""),
     ("allow_ports", ""),
     ("require_https", "false"),
     ("retry_schedule", "5s,5m,30m,2h,5h,10h,14h,20h,1d"),
