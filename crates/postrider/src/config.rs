@@ -174,13 +174,14 @@ fn operator_key(layers: &Layers) -> anyhow::Result<Option<ConfiguredKey>> {
         ("", "") => Ok(None),
         ("", path) => {
             let key = OperatorKey::read_file(Path::new(path))?;
-            Ok(Some(ConfiguredKey { key, source: format!("{} ({path})", file.name_of("operator_key_file")) }))
+            let source = format!("{} ({path})", file.name_of("operator_key_file"));
+            Ok(Some(ConfiguredKey { key, source, file: Some(path.into()) }))
         }
         (text, "") => {
             let source = key.name_of("operator_key");
             let key =
                 OperatorKey::parse(text).map_err(|error| anyhow!("the operator key of {source} {error}"))?;
-            Ok(Some(ConfiguredKey { key, source }))
+            Ok(Some(ConfiguredKey { key, source, file: None }))
         }
         (_, _) => bail!(
             "{} and {} are both set; set only one of them",
@@ -388,7 +389,8 @@ mod tests {
     #[test]
     fn log_levels_are_one_for_all_and_others_for_single_targets() {
         let read = |text: &'static str| config(move |flags| flags.log_level = Some(text.into()));
-        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"] {
+        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"]
+        {
             assert!(read(right).is_ok(), "{right}");
         }
         for wrong in ["", "loud", "info,", "postrider_store", "info,=debug", "info,x=loud", "3"] {
