@@ -43,8 +43,8 @@ impl RoundTrip<'_> {
                 Ok(response) => return Ok((connection, response)),
                 Err(failure) => {
                     let is_silence = failure.code == FailureCode::Timeout;
-                    self.pool.distrust(self.target.origin, !is_silence);
                     if is_silence || !connection.wrote_nothing() {
+                        self.pool.distrust(self.target.origin, !is_silence);
                         return Err(Failure { on_reused_connection: true, ..failure });
                     }
                 }
