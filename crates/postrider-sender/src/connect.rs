@@ -149,7 +149,10 @@ impl Connector {
         late: Option<LateAddresses>,
         deadline: Deadline,
     ) -> Result<(TcpStream, SocketAddr), Failure> {
-        let dialling = dial(peers, Late { addresses: late, port: target.port, guard: &self.guard });
+        let dialling = dial(
+            peers,
+            Late { addresses: late, deadline: deadline.at, port: target.port, guard: &self.guard },
+        );
         match timeout_at(deadline.at, dialling).await {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(NoConnection::Failed(error))) => Err(Failure::of_dialling(target, &error)),
@@ -176,12 +179,12 @@ impl Connector {
                 let place = target.at(peer);
                 let detail =
                     format!("no connection to {place}: the proxy that deliveries leave through {how}");
-                Failure::new(FailureCode::ConnectFailed, detail)
+                Failure::new(FailureCode::ConnectFailed, detail).at(peer)
             }
             NoTunnel::TimedOut => no_connection_in_time(target, peers, deadline),
             NoTunnel::SpokeFirst { peer } => {
                 let detail = format!("{} spoke before it had been asked anything", target.at(peer));
-                Failure::new(FailureCode::InvalidHttp, detail)
+                Failure::new(FailureCode::InvalidHttp, detail).at(peer)
             }
         })
     }

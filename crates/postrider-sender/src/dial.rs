@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use postrider_core::address::{AddressBlocked, AddressGuard};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::failure::is_shortage;
 use crate::limits::{DIAL_STAGGER, MAX_ADDRESSES_DIALLED};
@@ -53,6 +53,8 @@ pub(crate) enum NoConnection {
 /// Addresses that may arrive while others are dialled, and what judges them.
 pub(crate) struct Late<'a> {
     pub(crate) addresses: Option<LateAddresses>,
+    /// How long they are awaited when every other address has failed.
+    pub(crate) deadline: Instant,
     pub(crate) port: u16,
     pub(crate) guard: &'a AddressGuard,
 }
@@ -119,6 +121,7 @@ pub(crate) async fn dial(
                 }
             },
             () = &mut stagger, if !waiting.is_empty() => is_due = true,
+            () = sleep_until(late.deadline), if running.is_empty() => late.addresses = None,
         }
         let is_over = running.is_empty() && waiting.is_empty() && late.addresses.is_none();
         if let Some(error) = failed.take_if(|_| is_over) {

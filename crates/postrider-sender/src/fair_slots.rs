@@ -33,11 +33,11 @@ pub(crate) struct Slot {
 }
 
 impl FairSlots {
-    /// `capacity` slots, of which a sixteenth is kept for the operator.
+    /// `capacity` slots, of which a sixteenth is kept for the operator, and one at the least.
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
         let state =
             State { free: capacity, held: HashMap::new(), waiting: HashMap::new(), turns: VecDeque::new() };
-        Arc::new(Self { kept_for_operator: capacity / 16, state: Mutex::new(state) })
+        Arc::new(Self { kept_for_operator: (capacity / 16).max(1), state: Mutex::new(state) })
     }
 
     /// A slot, if the tenant may have one now and does not wait for others.
@@ -170,11 +170,11 @@ mod tests {
 
     #[tokio::test]
     async fn freed_slots_go_to_waiting_tenants_in_turn_and_not_to_the_longest_queue() {
-        let slots = FairSlots::new(4);
+        let slots = FairSlots::new(5);
         let mut held = take_all(&slots, Tenant(1));
         held.extend(slots.try_take(Tenant(2)));
         held.extend(slots.try_take(Tenant(3)));
-        assert_eq!(held.len(), 4);
+        assert_eq!(held.len(), 4, "and one is the operator's");
         let mut hostile: Vec<_> = (0..50).map(|_| Box::pin(slots.take(Tenant(1)))).collect();
         for caller in &mut hostile {
             assert!(poll_once(caller).await.is_pending());
@@ -189,13 +189,13 @@ mod tests {
         }
         assert_eq!(served, 0, "it holds its share already");
         drop((granted, held, hostile));
-        assert_eq!(slots.state().free, 4);
+        assert_eq!(slots.state().free, 5);
         assert!(slots.state().waiting.is_empty() && slots.state().turns.is_empty());
     }
 
     #[tokio::test]
     async fn callers_that_have_gone_are_passed_over() {
-        let slots = FairSlots::new(2);
+        let slots = FairSlots::new(3);
         let held = take_all(&slots, Tenant(1));
         let other = slots.try_take(Tenant(2)).unwrap();
         let mut gone: Vec<_> = (0..10_000).map(|_| Box::pin(slots.take(Tenant(1)))).collect();

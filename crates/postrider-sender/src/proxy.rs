@@ -106,7 +106,12 @@ impl Proxy {
         }
         // It is not a receiver: no address of it is judged.
         let guard = AddressGuard::default();
-        let none = Late { addresses: None, port: self.port, guard: &guard };
+        let none = Late {
+            addresses: None,
+            deadline: Instant::now() + PROXY_PATIENCE,
+            port: self.port,
+            guard: &guard,
+        };
         dial(&peers, none).await.map(|(tcp, _)| tcp).map_err(|why| match why {
             NoConnection::Failed(error) => format!("takes no connection: {}", io_in_words(&error.source)),
             NoConnection::Blocked(blocked) => format!("takes no connection: {blocked}"),

@@ -50,6 +50,9 @@ async fn an_address_that_arrives_later_is_dialled_if_the_first_does_not_take_the
     answered(&report, 200);
     let report = sender_with(TwoParts("127.0.0.2", Some(&[]))).attempt(request(&url)).await;
     failed_with(&report, FailureCode::ConnectRefused);
+    let short = AttemptRequest { timeout: SHORT, ..request(&url) };
+    let report = sender_with(TwoParts("127.0.0.2", None)).attempt(short).await;
+    failed_with(&report, FailureCode::ConnectRefused);
     let report = sender_with(TwoParts("127.0.0.1", None)).attempt(request(&url)).await;
     answered(&report, 200);
 }

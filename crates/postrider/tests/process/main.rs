@@ -23,6 +23,8 @@ mod logs;
 #[cfg(test)]
 mod midway;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod nodes;
 #[cfg(test)]
 mod once;
