@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod event_type;
+pub mod field_name;
 pub mod filter;
 mod header_log;
 pub mod health;

@@ -184,6 +184,7 @@ impl Inner {
             headers: sign::headers(&self.names, endpoint, &dispatch.item, &payload, started_at),
             body: payload,
             timeout: endpoint.settings.timeout,
+            fresh_connection: dispatch.item.needs_fresh_connection,
             started_at,
         };
         self.transport.attempt(request).await
@@ -193,7 +194,7 @@ impl Inner {
     fn decide(
         &self,
         flight: &mut Flight<'_>,
-        dispatch: Dispatch,
+        mut dispatch: Dispatch,
         report: AttemptReport,
         started_at: Timestamp,
         place: mpsc::Permit<'_, Outcomes>,
@@ -201,6 +202,7 @@ impl Inner {
         let now = self.now();
         let took = Duration::from_micros(report.timings.total_us);
         let jitter = self.chance.jitter();
+        dispatch.item.needs_fresh_connection = report.on_reused_connection;
         let (item, endpoint, probe) = (dispatch.item.clone(), dispatch.endpoint.clone(), dispatch.probe);
         let AttemptReport { outcome, timings, request, response, .. } = report;
         let mut lanes = self.lanes();
@@ -368,5 +370,6 @@ fn broken_off(dispatch: &Dispatch) -> AttemptReport {
         request: RequestLog { url, headers: HeaderLog::default() },
         response: None,
         not_made: false,
+        on_reused_connection: false,
     }
 }

@@ -16,13 +16,13 @@ use crate::Tenant;
 use crate::dial::{Late, NoConnection, dial};
 use crate::failed_addresses::FailedAddresses;
 use crate::failure::Failure;
+use crate::http_connection::HttpConnection;
 use crate::limits::{RESOLVER_GRACE, TOLERATED_WAIT_DIVISOR};
-use crate::link::Link;
 use crate::proxy::{NoTunnel, Proxy};
 use crate::resolve::{LateAddresses, Resolve, ResolveError, Resolved};
+use crate::stream::Stream;
 use crate::target::Target;
 use crate::tls;
-use crate::wire::Stream;
 
 /// The one deadline of an attempt, and how long it was for those who read of it.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ impl Connector {
         tenant: Tenant,
         deadline: Deadline,
         timings: &mut Timings,
-    ) -> Result<Box<Link>, Failure> {
+    ) -> Result<Box<HttpConnection>, Failure> {
         self.check_endpoint(target)?;
         let Resolved { addresses, late, .. } = self.resolve(target, tenant, deadline, timings).await?;
         for address in &addresses {
@@ -114,7 +114,7 @@ impl Connector {
         late: Option<LateAddresses>,
         deadline: Deadline,
         timings: &mut Timings,
-    ) -> Result<Box<Link>, Failure> {
+    ) -> Result<Box<HttpConnection>, Failure> {
         let began = Instant::now();
         let opened = match &self.proxy {
             None => self.dialled(target, peers, late, deadline).await,
@@ -136,9 +136,7 @@ impl Connector {
         } else {
             Stream::Plain(tcp)
         };
-        Link::open(stream, peer).await.map_err(|error| {
-            Failure::new(FailureCode::ConnectFailed, format!("no HTTP connection to {place}: {error}"))
-        })
+        Ok(HttpConnection::new(stream, peer))
     }
 }
 

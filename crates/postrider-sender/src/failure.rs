@@ -1,19 +1,18 @@
 //! From what went wrong to a stable code and plain words. Errors are told apart by type, never by their text.
 
-use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use postrider_core::address::AddressBlocked;
 use postrider_core::attempt::FailureCode;
+use postrider_core::limits::MAX_RESPONSE_HEADER_BYTES;
 
 use crate::dial::DialError;
-use crate::link::Link;
+use crate::http_connection::ExchangeError;
 use crate::resolve::ResolveError;
 use crate::target::{Place, Target};
-use crate::tls;
-use crate::wire::HeaderBlockTooLarge;
+use crate::tls_failure;
 
 /// Why no usable answer arrived.
 #[derive(Debug)]
@@ -24,16 +23,18 @@ pub(crate) struct Failure {
     pub(crate) not_made: bool,
     /// Which address of the receiver it happened at, if a connection to it was there.
     pub(crate) peer: Option<SocketAddr>,
+    /// Whether the request was lost on a connection that had been used before.
+    pub(crate) on_reused_connection: bool,
 }
 
 impl Failure {
     pub(crate) fn new(code: FailureCode, detail: String) -> Self {
-        Self { code, detail, not_made: false, peer: None }
+        Self { code, detail, not_made: false, peer: None, on_reused_connection: false }
     }
 
     /// The service itself lacks what it needs.
     pub(crate) fn of_shortage(code: FailureCode, detail: String) -> Self {
-        Self { code, detail, not_made: true, peer: None }
+        Self { not_made: true, ..Self::new(code, detail) }
     }
 
     /// The same failure, which happened at this address of the receiver.
@@ -103,31 +104,34 @@ impl Failure {
         Self::new(code, detail).at(error.peer)
     }
 
-    /// What the HTTP library says about a request on `link`.
-    pub(crate) fn of_exchange(place: Place<'_>, link: &Link, error: &hyper::Error) -> Self {
-        if let Some(error) = io_source(error) {
-            return Self::of_stream(place, "before it had answered", error);
+    /// Why no response came to a request; `read_bytes` of it were received.
+    pub(crate) fn of_exchange(place: Place<'_>, read_bytes: u64, error: &ExchangeError) -> Self {
+        match error {
+            ExchangeError::Stream(error) => Self::of_stream(place, "before it had answered", error),
+            ExchangeError::Closed => {
+                let detail = match read_bytes {
+                    0 => format!("{place} closed the connection without an answer"),
+                    read => format!("{place} closed the connection after {read} bytes of a header block"),
+                };
+                Self::new(FailureCode::ConnectionClosed, detail)
+            }
+            ExchangeError::NotHttp => Self::new(
+                FailureCode::InvalidHttp,
+                format!("what {place} sent does not begin with an HTTP/1.1 status line"),
+            ),
+            ExchangeError::HeadTooLarge => Self::new(
+                FailureCode::InvalidHttp,
+                format!(
+                    "{place} sent more than {MAX_RESPONSE_HEADER_BYTES} bytes before the end of the header block"
+                ),
+            ),
         }
-        if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-            let detail = match link.read_bytes() {
-                0 => format!("{place} closed the connection without an answer"),
-                read => format!("{place} closed the connection after {read} bytes of a header block"),
-            };
-            return Self::new(FailureCode::ConnectionClosed, detail);
-        }
-        // What is left are the ways not to be HTTP/1.1: not parseable, or something said without being asked.
-        Self::new(FailureCode::InvalidHttp, format!("what {place} sent is not an HTTP/1.1 answer: {error}"))
     }
 
     /// What the stream says, plain or TLS. `when` follows "… the connection".
     pub(crate) fn of_stream(place: Place<'_>, when: &str, error: &io::Error) -> Self {
-        if let Some(inner) = error.get_ref() {
-            if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-                return tls::failure(place, error);
-            }
-            if let Some(error) = inner.downcast_ref::<HeaderBlockTooLarge>() {
-                return Self::new(FailureCode::InvalidHttp, format!("{place} sent {error}"));
-            }
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return tls_failure::failure(place, error);
         }
         match error.kind() {
             ErrorKind::UnexpectedEof => {
@@ -141,15 +145,15 @@ impl Failure {
                 Self::new(FailureCode::ConnectionReset, format!("{place} reset the connection {when}"))
             }
             _ => {
-                let detail = format!("the connection to {place} broke {when}: {error}");
+                let detail = format!("the connection to {place} broke {when}: {}", io_in_words(error));
                 Self::new(FailureCode::ConnectionReset, detail)
             }
         }
     }
 
     /// The deadline passed while the answer was awaited.
-    pub(crate) fn of_silence(place: Place<'_>, link: &Link, timeout: Duration) -> Self {
-        let detail = match link.read_bytes() {
+    pub(crate) fn of_silence(place: Place<'_>, read_bytes: u64, timeout: Duration) -> Self {
+        let detail = match read_bytes {
             0 => format!("no answer from {place} within {timeout:?}"),
             read => format!("no whole header block from {place} within {timeout:?}: {read} bytes of it came"),
         };
@@ -187,18 +191,6 @@ pub(crate) fn io_in_words(error: &io::Error) -> String {
         }
     };
     words.to_owned()
-}
-
-/// The stream's error behind the HTTP library's.
-fn io_source(error: &hyper::Error) -> Option<&io::Error> {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error);
-        }
-        source = error.source();
-    }
-    None
 }
 
 #[cfg(test)]

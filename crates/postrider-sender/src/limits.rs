@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-/// How many headers a response may have. It is the HTTP library's own limit; naming it to the library would
-/// cost an allocation for each response, so a test holds the two together.
-pub const MAX_RESPONSE_HEADERS: usize = 100;
+/// How long the `User-Agent` may be, in bytes.
+pub const MAX_USER_AGENT_BYTES: usize = 256;
 /// How much of one response header's value the log keeps, in bytes.
 pub const MAX_KEPT_HEADER_VALUE_BYTES: usize = 4 * 1024;
 /// How much of all response headers together the log keeps, names and values, in bytes.
 pub const MAX_KEPT_HEADER_BYTES: usize = 16 * 1024;
+
+/// How many bytes a read asks for at the least when its buffer grows.
+pub const READ_BYTES: usize = 4 * 1024;
+/// How large the read buffer of an unused connection may be, in bytes; a larger one is given up.
+pub const MAX_IDLE_BUFFER_BYTES: usize = 8 * 1024;
+/// How many bytes of a chunked body may be other than content: sizes, extensions, line ends and trailers.
+pub const MAX_CHUNK_OVERHEAD_BYTES: usize = 128 * 1024;
 
 /// How many addresses of a host are dialled in one attempt. All of them are checked.
 pub const MAX_ADDRESSES_DIALLED: usize = 8;
@@ -71,6 +77,8 @@ pub const FAILED_ADDRESS_AGE: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(5 * 60);
 /// How long a connection may wait unused for the next request.
 pub const MAX_CONNECTION_IDLE: Duration = Duration::from_secs(60);
+/// How long connections to a receiver are not kept after it reset, closed or misused one that was used again.
+pub const REUSE_SUSPENSION: Duration = Duration::from_secs(5 * 60);
 /// How many unused connections are kept for one origin (scheme, host and port).
 pub const MAX_IDLE_PER_ORIGIN: usize = 256;
 /// How many unused connections are kept in all, unless the configuration says otherwise.

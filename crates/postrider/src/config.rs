@@ -15,7 +15,7 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::{EngineConfig, LogAttempts};
-use postrider_sender::{PROXY_RIGHT, Proxy};
+use postrider_sender::{PROXY_RIGHT, Proxy, check_user_agent};
 use postrider_store::postgres::PostgresOptions;
 use postrider_telemetry::CollectorUrl;
 use tracing::level_filters::LevelFilter;
@@ -49,6 +49,9 @@ pub(crate) struct Config {
     pub(crate) guard: AddressGuard,
     pub(crate) retry_schedule: RetrySchedule,
     pub(crate) header_prefix: String,
+    pub(crate) user_agent: String,
+    /// Certificate authorities that deliveries trust beside the public ones.
+    pub(crate) ca_file: Option<PathBuf>,
     pub(crate) retention_days: u32,
     pub(crate) max_in_flight: usize,
     pub(crate) rate_limit_per_second: u32,
@@ -91,6 +94,10 @@ impl Config {
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
             header_prefix: header_prefix(layers)?,
+            user_agent: user_agent(layers)?,
+            ca_file: Some(layers.get("ca_file").text.trim())
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
             retention_days: within("retention_days", layers, 1, 3_650)?,
             max_in_flight: max_in_flight(layers, files)?,
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
@@ -272,6 +279,20 @@ fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     }
 }
 
+/// A text that can be sent as `User-Agent`.
+fn user_agent(layers: &Layers) -> anyhow::Result<String> {
+    let layered = layers.get("user_agent");
+    let text = layered.text.trim();
+    match check_user_agent(text) {
+        Ok(_value) => Ok(text.to_owned()),
+        Err(_refused) => Err(wrong(
+            "user_agent",
+            layered,
+            "1 to 256 visible ASCII characters, such as Example-Webhooks/1.0",
+        )),
+    }
+}
+
 /// A setting that may be empty.
 fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Option<T>> {
     if layers.get(name).text.is_empty() { Ok(None) } else { read(name, layers, right).map(Some) }
@@ -353,6 +374,11 @@ mod tests {
                 "--proxy is \"•••\"; it must be a proxy's URL such as http://proxy.internal:3128 or \
                  http://user:password@10.0.0.1:3128",
                 |f| f.proxy = Some("http://user:secret@proxy:3128/path".into()),
+            ),
+            (
+                "--user-agent is \"tab\\there\"; it must be 1 to 256 visible ASCII characters, such as \
+                 Example-Webhooks/1.0",
+                |f| f.user_agent = Some("tab\there".into()),
             ),
             ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
             ("--require-https is \"maybe\"; it must be true or false", |f| {

@@ -195,8 +195,11 @@ fn headers(fields: &mut Fields<'_>, prefix: &str) -> Option<Vec<CustomHeader>> {
     for (name, value) in given {
         let place = format!("headers/{}", escaped(&shown(&name)));
         match CustomHeader::parse(&name, &value, prefix) {
-            Ok(header) if headers.iter().any(|known| known.name == header.name) => {
-                fields.refuse(&place, "is there twice (upper and lower case are the same)");
+            Ok(header) if headers.iter().any(|known| known.name.is(header.name.as_str())) => {
+                fields.refuse(
+                    &place,
+                    "is duplicated: names that differ only in letter case are the same header",
+                );
             }
             Ok(header) => headers.push(header),
             Err(why) => fields.refuse(&place, why.to_string()),

@@ -29,7 +29,7 @@ async fn a_delivered_delivery_is_shown_with_its_attempt() {
 
     let [attempt] = attempts.as_array().unwrap().as_slice() else { panic!("one attempt: {attempts}") };
     let headers = attempt["request"]["headers"].as_array().unwrap();
-    assert!(headers.iter().any(|header| header["name"] == "x-kasko-delivery"), "{headers:?}");
+    assert!(headers.iter().any(|header| header["name"] == "X-KASKO-Delivery"), "{headers:?}");
     assert_eq!(
         attempt,
         &json!({

@@ -85,6 +85,7 @@ impl Transport for Receivers {
                 body_truncated: status != 200,
             }),
             not_made: false,
+            on_reused_connection: false,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use postrider_core::address::UrlRefused;
 use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLimit};
 use postrider_core::event_type::{Pattern, Subscription};
+use postrider_core::field_name::FieldName;
 use postrider_core::filter::{Filter, FilterFault};
 use postrider_core::limits::{
     MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND, MIN_ATTEMPT_TIMEOUT,
@@ -213,14 +214,19 @@ impl Typed {
                 }
                 None => {
                     let mut known = before.into_iter().flat_map(|endpoint| &endpoint.settings.headers);
-                    let kept = known.find(|header| header.name.eq_ignore_ascii_case(line)).cloned();
-                    kept.ok_or_else(|| {
+                    let kept = known.find(|header| header.name.is(line)).cloned();
+                    let kept = kept.ok_or_else(|| {
                         "each line is a name, a colon and a value, such as X-Api-Key: abc".to_owned()
-                    })?
+                    })?;
+                    // The value stays; the letter case is that which was typed now.
+                    CustomHeader { name: FieldName::parse(line).unwrap_or(kept.name), value: kept.value }
                 }
             };
-            if headers.iter().any(|other| other.name == header.name) {
-                return Err(format!("“{}” is there twice", header.name));
+            if headers.iter().any(|other| other.name.is(header.name.as_str())) {
+                return Err(format!(
+                    "“{}” is duplicated: names that differ only in letter case are the same header",
+                    header.name
+                ));
             }
             headers.push(header);
         }

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod answers;
+mod any_bytes;
 mod bodies;
 mod connections;
 mod guard;

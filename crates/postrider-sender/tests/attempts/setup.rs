@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use postrider_core::address::AddressGuard;
 use postrider_core::attempt::{FailureCode, Outcome};
+use postrider_core::field_name::FieldName;
 use postrider_core::time::Timestamp;
 use postrider_sender::{
     AttemptReport, AttemptRequest, Resolve, ResolveError, Resolved, Sender, SenderConfig, Tenant,
@@ -73,15 +74,16 @@ pub(crate) fn request(url: &str) -> AttemptRequest {
     AttemptRequest {
         tenant: Tenant(1),
         url: url.parse().expect("a URL"),
-        headers: vec![header("x-kasko-event", "policy.created"), header("x-kasko-delivery", "baf59150")],
+        headers: vec![header("X-KASKO-Event", "policy.created"), header("X-KASKO-Delivery", "baf59150")],
         body: Bytes::from_static(BODY),
         timeout: AMPLE,
+        fresh_connection: false,
         started_at: Timestamp::from_ms(784_111_777_000), // Sun, 06 Nov 1994 08:49:37 GMT
     }
 }
 
-pub(crate) fn header(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
-    (HeaderName::from_static(name), HeaderValue::from_static(value))
+pub(crate) fn header(name: &'static str, value: &'static str) -> (FieldName, HeaderValue) {
+    (FieldName::parse(name).expect("a token"), HeaderValue::from_static(value))
 }
 
 /// One attempt at `url` with a new sender.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use postrider_core::address::AddressGuard;
-use postrider_sender::{Proxy, Resolve as _, Resolved, SystemResolver, Tenant};
+use postrider_sender::{
+    Proxy, Resolve as _, Resolved, SystemResolver, Tenant, TrustSource, TrustStore, TrustStoreError,
+};
 use postrider_telemetry::{CollectorUrl, look};
 use tokio::time::Instant;
 
@@ -26,8 +28,12 @@ const NAME_WITHIN: Duration = Duration::from_secs(5);
 const COLLECTOR_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether the collector takes what is pushed. The service works without, so that it is never more than a warning.
-pub(super) async fn collector(endpoint: &CollectorUrl, findings: &mut Findings) -> anyhow::Result<()> {
-    match look(endpoint, means()?, COLLECTOR_WITHIN).await {
+pub(super) async fn collector(
+    endpoint: &CollectorUrl,
+    trust: TrustStore,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    match look(endpoint, means(trust)?, COLLECTOR_WITHIN).await {
         Ok(()) => findings.good("OTLP collector", format!("{endpoint} takes traces and metrics")),
         Err(why) => {
             let advice = if endpoint.has_port_of_grpc() {
@@ -43,6 +49,29 @@ pub(super) async fn collector(endpoint: &CollectorUrl, findings: &mut Findings) 
         }
     }
     Ok(())
+}
+
+/// Which certificate authorities https receivers are checked against. The built-in ones if there is a fault, so that the
+/// rest can be examined.
+pub(super) fn trust(trust: Result<TrustStore, TrustStoreError>, findings: &mut Findings) -> TrustStore {
+    match trust {
+        Ok(trust) => {
+            let remark = match trust.source() {
+                TrustSource::System => "",
+                TrustSource::BuiltIn => " (this machine has no store of its own)",
+            };
+            findings.good("TLS authorities", format!("deliveries trust {trust}{remark}"));
+            trust
+        }
+        Err(why) => {
+            findings.problem(
+                "TLS authorities",
+                why.to_string(),
+                "correct --ca-file, SSL_CERT_FILE or SSL_CERT_DIR, or leave them unset",
+            );
+            TrustStore::built_in()
+        }
+    }
 }
 
 /// Whether what deliveries leave through is there.

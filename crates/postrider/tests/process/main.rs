@@ -15,6 +15,8 @@ mod fleet;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod listen;
 #[cfg(test)]
 mod logs;

@@ -54,7 +54,7 @@ const KEPT_BY: [(&[&str], &[&str], &str); 5] = [
         "only the sender talks to receivers",
     ),
     (
-        &["tokio-rustls", "rustls", "webpki-roots"],
+        &["tokio-rustls", "rustls", "rustls-native-certs", "webpki-root-certs", "webpki-roots"],
         // The store for its way to a PostgreSQL server, which is often in another place.
         &["postrider-sender", "postrider-bench", "postrider-store"],
         "only the sender talks to receivers",
