@@ -34,6 +34,7 @@ use postrider_core::health::Health;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
+use postrider_core::service_clock::ClockRecord;
 use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
@@ -366,10 +367,10 @@ pub trait Store: Send + Sync + 'static {
         Ok(all)
     }
 
-    /// What all nodes together have written down of an endpoint's health; none where it is deleted, or no other node is
-    /// there to write.
-    async fn health(&self, _endpoint: EndpointNo) -> Result<Option<Health>, StoreError> {
-        Ok(None)
+    /// What all nodes together have written down of the health of endpoints; nothing of those that are deleted, or where
+    /// the store is not shared.
+    async fn health(&self, _endpoints: Vec<EndpointNo>) -> Result<Vec<(EndpointNo, Health)>, StoreError> {
+        Ok(Vec::new())
     }
 
     /// The account to which something belongs that this node does not know and another one may have made a moment ago;
@@ -391,6 +392,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets up to `limit` entries of the audit log from before this time, and says how many.
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Brings [`ClockRecord`] up to date by [`ClockRecord::observe`], in one transaction, and gives what it is now. Before
+    /// the first call it is what the newest event and the newest entry of the audit log say.
+    async fn observe_clock(&self, now: Timestamp, ran: Duration) -> Result<ClockRecord, StoreError>;
 
     /// Whether an event could be accepted just now: does what [`Store::accept`] does, and takes it back.
     async fn check_writable(&self) -> Result<(), StoreError>;

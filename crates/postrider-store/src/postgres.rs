@@ -10,6 +10,7 @@ mod audit;
 mod batches;
 mod calls;
 mod cancelling;
+mod clock;
 mod configuration;
 mod connect;
 mod connector;

@@ -6,6 +6,7 @@ mod answers;
 mod audit;
 mod changes;
 mod checkpoint;
+mod clock;
 mod endpoint_row;
 mod examine;
 mod file_lock;

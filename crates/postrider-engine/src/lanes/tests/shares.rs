@@ -127,7 +127,7 @@ fn a_crowd_of_new_endpoints_that_never_answer_blocks_neither_a_known_one_nor_ano
         let timeout = Outcome::Failed { code: FailureCode::Timeout, detail: "15 s".into() };
         for dispatch in ended {
             let took = Duration::from_secs(15);
-            lanes.finish(dispatch, &Attempted { outcome: &timeout, took, now, jitter: Jitter(0) });
+            lanes.finish(dispatch, &attempted(&timeout, took, now));
         }
         if ms == 10_000 {
             lanes.configure(endpoint(9_003, 3, |_| {}), now);
