@@ -53,6 +53,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use postrider_core::address::AddressGuard;
+use postrider_core::health::HealthRules;
 use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::Store;
@@ -183,6 +184,11 @@ impl Engine {
     /// The rules for endpoint URLs.
     pub fn address_guard(&self) -> &AddressGuard {
         &self.0.config.guard
+    }
+
+    /// When endpoints count as failing, and when they are disabled for it.
+    pub fn health_rules(&self) -> &HealthRules {
+        &self.0.config.health_rules
     }
 
     /// What the contract's headers begin with, such as `X-KASKO-`.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
-use postrider_core::schedule::RetrySchedule;
+use postrider_core::health::HealthRules;
+use postrider_core::schedule::{RetrySchedule, parse_duration};
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) is_master_key_named: bool,
     pub(crate) guard: AddressGuard,
     pub(crate) retry_schedule: RetrySchedule,
+    /// How long a run of failed attempts lasts before it disables its endpoint; none where it never does.
+    pub(crate) disable_after: Option<Duration>,
     pub(crate) header_prefix: String,
     pub(crate) retention_days: u32,
     pub(crate) max_in_flight: usize,
@@ -78,6 +81,7 @@ impl Config {
                 require_https: read("require_https", layers, "true or false")?,
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
+            disable_after: disable_after(layers)?,
             header_prefix: header_prefix(layers)?,
             retention_days: within("retention_days", layers, 1, 3_650)?,
             max_in_flight: max_in_flight(layers, files)?,
@@ -119,10 +123,26 @@ impl Config {
             guard: self.guard.clone(),
             header_prefix: self.header_prefix.clone(),
             retry_schedule: self.retry_schedule.clone(),
+            health_rules: HealthRules { disable_after: self.disable_after, ..HealthRules::default() },
             max_in_flight: self.max_in_flight,
             retention: Duration::from_secs(u64::from(self.retention_days) * 24 * 3600),
             ..EngineConfig::default()
         }
+    }
+}
+
+/// A duration between a second and a year, or none for `off`.
+fn disable_after(layers: &Layers) -> anyhow::Result<Option<Duration>> {
+    const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+    let layered = layers.get("disable_after");
+    if layered.text == "off" {
+        return Ok(None);
+    }
+    let duration = parse_duration(&layered.text).ok();
+    let within = duration.filter(|duration| (Duration::from_secs(1)..=LONGEST).contains(duration));
+    match within {
+        Some(duration) => Ok(Some(duration)),
+        None => Err(wrong("disable_after", layered, "a duration from 1s to 365d, such as 5d or 12h, or off")),
     }
 }
 

@@ -18,6 +18,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
+use postrider_core::service_clock::ClockRecord;
 use postrider_core::time::Timestamp;
 use postrider_store::model::event_types::{EventTypeChange, NewEventType};
 use postrider_store::model::once::{Before, Claim, Keep};
@@ -261,5 +262,6 @@ hands_on! {
     note(deed: Deed) -> Result<(), StoreError>;
     audit(filter: AuditFilter, page: PageRequest) -> Result<Page<Entry>, StoreError>;
     forget_audit(before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+    observe_clock(now: Timestamp, ran: Duration) -> Result<ClockRecord, StoreError>;
     check_writable() -> Result<(), StoreError>;
 }
