@@ -5,6 +5,7 @@
 //! promises; it decides nothing about retries or health. A new store is one folder and passes the suite of
 //! `conformance` (a feature, so that it is in no release binary) unchanged.
 
+mod accept_queue;
 mod audit_rows;
 mod columns;
 #[cfg(feature = "conformance")]

@@ -32,6 +32,9 @@ const NEW_WEIGHT: usize = 8;
 /// The same for its quick lanes, of all slots, which soon come back.
 const FAST_WEIGHT: usize = 8;
 
+/// Where the slow share is overrun, the last slots, one in so many, are still kept for quick lanes.
+const KEPT_FROM_OVERRUN: usize = 16;
+
 /// How a lane's receiver answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -111,15 +114,18 @@ impl Shares {
         let share = (self.slots * 3 / 4).max(1);
         let free = share.saturating_sub(new + slow);
         let free_slots = self.slots.saturating_sub(self.in_flight());
+        // Quick ones that fell silent together may have overrun the share: whoever has nothing in flight goes all the same.
+        let is_entitled = free == 0 && own_new + own_slow == 0 && free_slots > self.slots / KEPT_FROM_OVERRUN;
         let room = match pace {
             Pace::Fast => own_fast < FAST_WEIGHT * free_slots,
             Pace::New => {
                 let trials = (share.saturating_sub(slow) / NEWCOMERS).max(1).saturating_sub(new);
-                own_new < NEW_WEIGHT * trials && own_new + own_slow < NEW_WEIGHT * free
+                is_entitled || (own_new < NEW_WEIGHT * trials && own_new + own_slow < NEW_WEIGHT * free)
             }
             // The rest of the share is for those that may turn out to be quick.
             Pace::Slow => {
-                new + slow < (share - self.slots / 8).max(1) && own_new + own_slow < SLOW_WEIGHT * free
+                let is_full = new + slow >= (share - self.slots / 8).max(1);
+                is_entitled || (!is_full && own_new + own_slow < SLOW_WEIGHT * free)
             }
         };
         room && free_slots > 0

@@ -6,6 +6,7 @@ mod health;
 mod history;
 mod places;
 mod races;
+mod recording;
 mod shares;
 
 use std::collections::BTreeMap;

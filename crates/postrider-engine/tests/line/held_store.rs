@@ -61,6 +61,8 @@ pub(crate) struct HeldStore {
     refused: Mutex<HashSet<DeliverySeq>>,
     /// It refuses attempts whose failure is not told in ASCII.
     pub(crate) holds_only_ascii: AtomicBool,
+    /// Every commit of outcomes fails.
+    pub(crate) fails_to_record: AtomicBool,
     /// While this is so, outcomes wait to be written.
     records_wait: watch::Sender<bool>,
     /// While it is not zero, commits take their time on either side: the state of a small generator.
@@ -77,6 +79,7 @@ impl HeldStore {
             refuses_outcome: AtomicBool::new(false),
             refused: Mutex::default(),
             holds_only_ascii: AtomicBool::new(false),
+            fails_to_record: AtomicBool::new(false),
             records_wait: watch::Sender::new(false),
             delays: AtomicU64::new(0),
         }
@@ -164,6 +167,9 @@ macro_rules! hands_on {
 
             async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
                 self.records_wait.subscribe().wait_for(|wait| !wait).await.unwrap();
+                if self.fails_to_record.load(Ordering::Relaxed) {
+                    return Err(StoreError::Unavailable("the disk is gone".into()));
+                }
                 if batch.records.iter().any(|record| self.refuses(record)) {
                     return Err(StoreError::Refused("not this one".into()));
                 }
