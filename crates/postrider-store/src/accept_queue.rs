@@ -8,9 +8,9 @@ use postrider_core::account::AccountNo;
 
 use crate::model::NewEvent;
 
-/// What an account may have waiting beside its first request is one part in so many of what is left: alone, a quarter of
+/// What an account may have waiting beside its first request is one part in so many of what is left: alone, a third of
 /// the queue, and however many accounts take all they can, there is room for the next.
-const PARTS: usize = 3;
+const PARTS: usize = 2;
 
 /// How much events are, or how much may wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -175,8 +175,9 @@ mod tests {
         for bytes in [1, 10_000] {
             let mut queue = AcceptQueue::new(LIMITS);
             let alone = fill(&mut queue, 1, bytes);
-            assert!(alone * bytes.max(1_000) <= 260_000 && alone >= 20, "a quarter, not {alone}");
-            let taken: Vec<usize> = (2..=20).map(|account| fill(&mut queue, account, bytes)).collect();
+            let all = LIMITS.rows.min(LIMITS.bytes / bytes);
+            assert!((all / 3..=all / 3 + 1).contains(&alone), "a third of {all}, not {alone}");
+            let taken: Vec<usize> = (2..=8).map(|account| fill(&mut queue, account, bytes)).collect();
             assert!(taken.iter().all(|taken| *taken > 0), "{taken:?}");
         }
     }

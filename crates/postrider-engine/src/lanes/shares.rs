@@ -29,7 +29,7 @@ const NEWCOMERS: usize = 4;
 const SLOW_WEIGHT: usize = 2;
 /// The same for its new lanes: alone, eight ninths of the share, so that its slow lanes leave room for its new ones.
 const NEW_WEIGHT: usize = 8;
-/// The same for its quick lanes, of all slots, which soon come back.
+/// The same for its quick lanes, of all slots: those of its other lanes count as well, since quick ones may fall silent.
 const FAST_WEIGHT: usize = 8;
 
 /// Where the slow share is overrun, the last slots, one in so many, are still kept for quick lanes.
@@ -54,7 +54,7 @@ pub(super) type InRings = [bool; PACES.len()];
 /// How many of an account's requests in flight count in the share that a pace draws on.
 fn in_share(pace: Pace, [fast, new, slow]: [usize; PACES.len()]) -> usize {
     match pace {
-        Pace::Fast => fast,
+        Pace::Fast => fast + new + slow,
         Pace::New | Pace::Slow => new + slow,
     }
 }
@@ -115,9 +115,10 @@ impl Shares {
         let free = share.saturating_sub(new + slow);
         let free_slots = self.slots.saturating_sub(self.in_flight());
         // Quick ones that fell silent together may have overrun the share: whoever has nothing in flight goes all the same.
-        let is_entitled = free == 0 && own_new + own_slow == 0 && free_slots > self.slots / KEPT_FROM_OVERRUN;
+        let is_entitled =
+            new + slow > share && own_new + own_slow == 0 && free_slots > self.slots / KEPT_FROM_OVERRUN;
         let room = match pace {
-            Pace::Fast => own_fast < FAST_WEIGHT * free_slots,
+            Pace::Fast => own_fast + own_new + own_slow < FAST_WEIGHT * free_slots,
             Pace::New => {
                 let trials = (share.saturating_sub(slow) / NEWCOMERS).max(1).saturating_sub(new);
                 is_entitled || (own_new < NEW_WEIGHT * trials && own_new + own_slow < NEW_WEIGHT * free)

@@ -180,11 +180,12 @@ async fn what_one_node_writes_of_health_undoes_nothing_that_another_knows() {
     let closing = (closed.closed_until, closed.closed_at);
     let stored = write(of_before).await;
     assert_eq!((stored.closed_until, stored.closed_at), closing);
-    assert_eq!(write(received(at(80_000))).await, received(at(80_000)), "sent after that");
+    let sent_after = received(at(80_000));
+    assert_eq!(write(sent_after).await, sent_after, "sent after that");
 
     // What each node has seen of attempts stands in one row.
     let recent = |text| RecentAttempts::from_text(text).unwrap();
-    let seen = |text| Health { recent: recent(text), ..received(at(80_000)) };
+    let seen = |text| Health { recent: recent(text), ..sent_after };
     assert_eq!(write(seen("110")).await.recent, recent("110"));
     assert_eq!(write(seen("01")).await.recent, recent("11001"));
     let (many, last) = ("1".repeat(98), "1".repeat(97) + "001");
@@ -198,10 +199,7 @@ async fn what_one_node_writes_of_health_undoes_nothing_that_another_knows() {
     write(Health { recent: RecentAttempts::default(), ..fails }).await;
     let fails = Health { recent: late.recent, ..fails };
     node.update_endpoint(&change, &change, anew, deed_at(here.now())).await.unwrap();
-    assert_eq!(
-        node.health(vec![no]).await.unwrap(),
-        [(no, fails.knowing(&received(at(80_000))).begin_anew())]
-    );
+    assert_eq!(node.health(vec![no]).await.unwrap(), [(no, fails.knowing(&sent_after).begin_anew())]);
     node.delete_endpoint(no, deed_at(here.now())).await.unwrap();
     assert_eq!(node.health(vec![no]).await.unwrap(), []);
 }
