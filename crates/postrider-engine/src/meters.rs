@@ -178,7 +178,8 @@ impl Engine {
             in_flight,
             clock_in_doubt: self.clock_distrusted_for().is_some(),
             unrecorded: read(&self.0.handed_over).saturating_sub(written),
-            accounts: self.0.snapshot.load().accounts_before(None).count(),
+            // The reserved account is nobody's customer.
+            accounts: self.0.snapshot.load().accounts_before(None).count().saturating_sub(1),
             oldest_pending,
             size,
             commits: self.0.store.figures().map(|figures| Commits::read(&figures)),
