@@ -1,6 +1,7 @@
 //! The configuration of `serve`: reads the layered texts, and says which setting is wrong and what would be right.
 
 pub(crate) mod dashboard;
+mod delivery;
 pub(crate) mod flags;
 pub(crate) mod layers;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
 use postrider_core::health::HealthRules;
-use postrider_core::schedule::{RetrySchedule, parse_duration};
+use postrider_core::schedule::RetrySchedule;
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::{EngineConfig, LogAttempts};
@@ -92,10 +93,10 @@ impl Config {
                 require_https: read("require_https", layers, "true or false")?,
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
-            disable_after: disable_after(layers)?,
+            disable_after: delivery::disable_after(layers)?,
             header_prefix: header_prefix(layers)?,
             retention_days: within("retention_days", layers, 1, 3_650)?,
-            max_in_flight: max_in_flight(layers, files)?,
+            max_in_flight: delivery::max_in_flight(layers, files)?,
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
@@ -125,21 +126,6 @@ impl Config {
             log_attempts: self.log_attempts,
             ..EngineConfig::default()
         }
-    }
-}
-
-/// A duration between a second and a year, or none for `off`.
-fn disable_after(layers: &Layers) -> anyhow::Result<Option<Duration>> {
-    const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-    let layered = layers.get("disable_after");
-    if layered.text == "off" {
-        return Ok(None);
-    }
-    let duration = parse_duration(&layered.text).ok();
-    let within = duration.filter(|duration| (Duration::from_secs(1)..=LONGEST).contains(duration));
-    match within {
-        Some(duration) => Ok(Some(duration)),
-        None => Err(wrong("disable_after", layered, "a duration from 1s to 365d, such as 5d or 12h, or off")),
     }
 }
 
@@ -300,15 +286,6 @@ fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> 
 fn proxy(layers: &Layers) -> anyhow::Result<Option<Proxy>> {
     let masked = Layered { text: "•••".to_owned(), source: layers.get("proxy").source.clone() };
     where_set("proxy", layers, PROXY_RIGHT).map_err(|_shows_it| wrong("proxy", &masked, PROXY_RIGHT))
-}
-
-/// Half of the files that may be open, and 4,096 at most, where nothing is set.
-fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
-    if layers.get("max_in_flight").text.is_empty() {
-        return Ok((files / 2).clamp(16, 4_096));
-    }
-    // Each request is an open file, and half of those that may be open are for others.
-    within("max_in_flight", layers, 1, (files / 2).max(16))
 }
 
 fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {

@@ -21,7 +21,7 @@ async fn an_endpoint_is_shown_with_all_its_fields_and_its_defaults() {
         "id": made["id"], "account": account.id, "url": "https://example.com/hook", "livemode": false,
         "event_types": ["*"], "filter": null, "description": "", "headers": {}, "timeout_ms": 15_000, "retry_schedule": null,
         "rate_limit": null, "max_in_flight": 10, "ordered": false, "standard_webhooks": false,
-        "state": "enabled", "disabled_reason": null, "health": "healthy", "failing_since": null,
+        "state": "enabled", "disabled_reason": null, "health": "healthy", "attempt_success_rate": null, "failing_since": null,
         "next_probe_at": null, "backlog": 0, "last_success_at": null,
         "created_at": made["created_at"], "updated_at": made["updated_at"],
         "secret_overlap_until": null,
