@@ -33,6 +33,22 @@ async fn an_endpoint_is_shown_with_all_its_fields_and_its_defaults() {
     service.stop().await;
 }
 
+/// Of the last 100 attempts: null before the first, then a share from 0 to 1.
+#[tokio::test]
+async fn the_success_rate_is_told_once_an_attempt_has_ended() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    let made = service.endpoint(&account, json!({})).await;
+    assert_eq!(service.get(&path(&made)).await["attempt_success_rate"], json!(null));
+    let event = service.event(&account).await;
+    service
+        .wait_for_delivery(&event["deliveries"][0]["id"], |delivery| delivery["status"] == "delivered")
+        .await;
+    let shown = service.get(&path(&made)).await;
+    assert_eq!((&shown["attempt_success_rate"], &shown["health"]), (&json!(1.0), &json!("healthy")));
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn everything_that_can_be_set_is_kept() {
     let service = Service::start().await;
