@@ -40,6 +40,7 @@ async fn the_success_rate_is_told_once_an_attempt_has_ended() {
     let account = service.account("a").await;
     let made = service.endpoint(&account, json!({})).await;
     assert_eq!(service.get(&path(&made)).await["attempt_success_rate"], json!(null));
+    service.receivers.answer_with(200);
     let event = service.event(&account).await;
     service
         .wait_for_delivery(&event["deliveries"][0]["id"], |delivery| delivery["status"] == "delivered")
@@ -67,7 +68,7 @@ async fn everything_that_can_be_set_is_kept() {
         ("event_types", json!(["offer.created", "policy.*"])),
         ("description", json!("Täglich\ngeprüft")),
         ("timeout_ms", json!(60_000)),
-        ("headers", json!({ "authorization": "•••", "x-empty": "•••" })),
+        ("headers", json!({ "Authorization": "•••", "X-Empty": "•••" })),
         ("secret", json!(STANDARD_SECRET)),
         ("retry_schedule", json!(["1s", "90s", "7d"])),
         ("rate_limit", json!({ "per_second": 5, "burst": 5 })),
@@ -118,7 +119,10 @@ async fn a_change_changes_what_it_names_and_nothing_else() {
         (json!({}), json!({})),
         (json!({ "url": "https://example.org/" }), json!({ "url": "https://example.org/" })),
         (json!({ "event_types": ["policy.*"] }), json!({ "event_types": ["policy.*"] })),
-        (json!({ "headers": { "X-Two": "2" } }), json!({ "headers": { "x-two": "•••" } })),
+        (
+            json!({ "headers": { "SOAPAction": "2", "X-API-KEY": "3", "x-lower": "4" } }),
+            json!({ "headers": { "SOAPAction": "•••", "X-API-KEY": "•••", "x-lower": "•••" } }),
+        ),
         (
             json!({ "ordered": true, "standard_webhooks": true }),
             json!({ "ordered": true, "standard_webhooks": true }),
