@@ -28,6 +28,7 @@ pub mod replay;
 pub mod retry_after;
 pub mod schedule;
 pub mod secret;
+pub mod service_clock;
 pub mod text;
 pub mod time;
 pub mod trace;

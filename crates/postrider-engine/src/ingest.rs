@@ -115,7 +115,9 @@ impl Inner {
             }
             let committed = match &once {
                 None => self.store.accept(events).await,
-                Some(once) => self.store.accept_once(events, once.keep(&accepted, now)).await,
+                Some(once) => {
+                    self.store.accept_once(events, once.keep(&accepted, self.time_for_ages())).await
+                }
             };
             self.readiness.observe_accept(&committed);
             match committed {

@@ -1,6 +1,7 @@
 //! The configuration of `serve`: reads the layered texts, and says which setting is wrong and what would be right.
 
 pub(crate) mod dashboard;
+mod delivery;
 pub(crate) mod flags;
 pub(crate) mod layers;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
+use postrider_core::health::HealthRules;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
@@ -48,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) is_master_key_named: bool,
     pub(crate) guard: AddressGuard,
     pub(crate) retry_schedule: RetrySchedule,
+    /// How long a run of failed attempts lasts before it disables its endpoint; none where it never does.
+    pub(crate) disable_after: Option<Duration>,
     pub(crate) header_prefix: String,
     pub(crate) user_agent: String,
     /// Certificate authorities that deliveries trust beside the public ones.
@@ -93,13 +97,14 @@ impl Config {
                 require_https: read("require_https", layers, "true or false")?,
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
+            disable_after: delivery::disable_after(layers)?,
             header_prefix: header_prefix(layers)?,
             user_agent: user_agent(layers)?,
             ca_file: Some(layers.get("ca_file").text.trim())
                 .filter(|file| !file.is_empty())
                 .map(PathBuf::from),
             retention_days: within("retention_days", layers, 1, 3_650)?,
-            max_in_flight: max_in_flight(layers, files)?,
+            max_in_flight: delivery::max_in_flight(layers, files)?,
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
@@ -123,6 +128,7 @@ impl Config {
             guard: self.guard.clone(),
             header_prefix: self.header_prefix.clone(),
             retry_schedule: self.retry_schedule.clone(),
+            health_rules: HealthRules { disable_after: self.disable_after, ..HealthRules::default() },
             max_in_flight: self.max_in_flight,
             retention: Duration::from_secs(u64::from(self.retention_days) * 24 * 3600),
             log_attempts: self.log_attempts,
@@ -302,15 +308,6 @@ fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> 
 fn proxy(layers: &Layers) -> anyhow::Result<Option<Proxy>> {
     let masked = Layered { text: "•••".to_owned(), source: layers.get("proxy").source.clone() };
     where_set("proxy", layers, PROXY_RIGHT).map_err(|_shows_it| wrong("proxy", &masked, PROXY_RIGHT))
-}
-
-/// Half of the files that may be open, and 4,096 at most, where nothing is set.
-fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
-    if layers.get("max_in_flight").text.is_empty() {
-        return Ok((files / 2).clamp(16, 4_096));
-    }
-    // Each request is an open file, and half of those that may be open are for others.
-    within("max_in_flight", layers, 1, (files / 2).max(16))
 }
 
 fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {

@@ -171,7 +171,8 @@ pub(super) async fn update(
     let version = bump_version(&transaction, endpoint.account_no).await?;
     let find = format!("{ENDPOINTS} AND ep.no = $1 FOR NO KEY UPDATE OF ep");
     let stored = transaction.query_opt(&find, &[&endpoint.no.0]).await?.ok_or(StoreError::NotFound)?;
-    if update.is_overtaken(&before, &self::endpoint(sealer, &stored)?) {
+    let stored = self::endpoint(sealer, &stored)?;
+    if update.is_overtaken(&before, &stored) {
         return Err(StoreError::Conflict(OVERTAKEN).into());
     }
     let settings = &endpoint.settings;
@@ -180,7 +181,7 @@ pub(super) async fn update(
         EndpointUpdate::Settings => (None, false),
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
     };
-    let health = if fresh_health { Some(columns::health_text(&Health::default())) } else { None };
+    let health = fresh_health.then(|| columns::health_text(&stored.health.begin_anew()));
     transaction
         .execute(
             UPDATE,
