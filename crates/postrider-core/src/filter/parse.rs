@@ -5,8 +5,8 @@ use std::fmt;
 use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::decimal::Decimal;
-use super::{Filter, Node, Scalar, Test};
+use super::{Filter, Node, OneOf, Scalar, Test};
+use crate::decimal::Decimal;
 use crate::limits::{
     MAX_FILTER_BYTES, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MAX_FILTER_PATH_BYTES, MAX_FILTER_VALUES,
     MAX_VIOLATIONS,
@@ -31,7 +31,7 @@ type Members<'a> = Vec<(String, &'a RawValue)>;
 impl Filter {
     /// Reads a filter from JSON. Gives every fault, up to [`MAX_VIOLATIONS`].
     pub fn parse(json: &str) -> Result<Self, Vec<FilterFault>> {
-        let mut reader = Reader { faults: Vec::new(), conditions: 0 };
+        let mut reader = Reader { faults: Vec::new(), conditions: 0, paths: Vec::new() };
         if json.len() > MAX_FILTER_BYTES {
             reader.refuse::<()>(
                 "",
@@ -44,7 +44,9 @@ impl Filter {
             Err(_) => reader.refuse("", "is not JSON"),
         };
         match root {
-            Some(root) if reader.faults.is_empty() => Ok(Self { text: compact(json), root }),
+            Some(root) if reader.faults.is_empty() => {
+                Ok(Self { text: compact(json), root, paths: reader.paths })
+            }
             _ => Err(reader.faults),
         }
     }
@@ -53,6 +55,8 @@ impl Filter {
 struct Reader {
     faults: Vec<FilterFault>,
     conditions: usize,
+    /// The paths of the conditions so far.
+    paths: Vec<String>,
 }
 
 impl Reader {
@@ -132,7 +136,9 @@ impl Reader {
                 self.refuse::<()>(place, detail);
             }
         }
-        Some(Node::Test { path: path?, test: test? })
+        let (path, test) = (path?, test?);
+        self.paths.push(path);
+        Some(Node::Test { condition: self.paths.len() - 1, test })
     }
 
     fn path(&mut self, raw: &RawValue, place: &str) -> Option<String> {
@@ -151,7 +157,7 @@ impl Reader {
     fn test(&mut self, name: &str, raw: &RawValue, place: &str) -> Option<Test> {
         match name {
             "equals" => self.scalar(raw, place).map(Test::Equals),
-            "in" => self.values(raw, place).map(Test::In),
+            "in" => self.values(raw, place).map(OneOf::new).map(Test::In),
             "exists" => match raw.get() {
                 "true" => Some(Test::Exists(true)),
                 "false" => Some(Test::Exists(false)),
