@@ -12,11 +12,14 @@ use postrider_core::id::{AccountId, EndpointId, KeyId};
 use postrider_core::time::Timestamp;
 use postrider_store::model::Configuration;
 
+use crate::routing_table::RoutingTable;
+
 /// An account with its endpoints.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountEntry {
     pub(crate) account: Account,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) table: RoutingTable,
 }
 
 /// A key with what is remembered of its use.
@@ -133,7 +136,10 @@ impl Snapshot {
         self.account_nos.insert(account.id, account.no);
         let endpoints =
             self.accounts.get(&account.no).map(|entry| entry.endpoints.clone()).unwrap_or_default();
-        self.accounts.insert(account.no, Arc::new(AccountEntry { account, endpoints }));
+        self.accounts.insert(
+            account.no,
+            Arc::new(AccountEntry { account, endpoints, table: RoutingTable::default() }),
+        );
     }
 
     pub(crate) fn put_key(&mut self, key: AccountKey) {

@@ -24,6 +24,7 @@ use crate::payloads::Rereads;
 use crate::readiness::Readiness;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
+use crate::validation::ValidationSlots;
 use crate::{
     Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, retention,
     secrets, stranded_deliveries,
@@ -81,6 +82,7 @@ impl Engine {
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
             rereads: Rereads::new(config.reread_bytes),
+            validation_slots: ValidationSlots::new(config.validation_slots),
             departures: Departures::default(),
             config,
             names,
