@@ -23,8 +23,7 @@ impl Engine {
     pub fn endpoints(&self, filter: EndpointFilter, page: PageRequest) -> Page<EndpointView> {
         let snapshot = self.0.snapshot.load();
         let mut rows: Vec<EndpointView> = snapshot
-            .endpoints_before(page.before)
-            .filter(|endpoint| filter.account.is_none_or(|account| account == endpoint.account))
+            .endpoints_before(page.before, filter.account)
             .filter(|endpoint| filter.livemode.is_none_or(|livemode| livemode == endpoint.livemode))
             .map(|endpoint| self.0.view(endpoint))
             .filter(|view| filter.state.is_none_or(|state| state == view.state.as_str()))

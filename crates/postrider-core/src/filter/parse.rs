@@ -1,5 +1,6 @@
 //! Reads a filter, and says of each part that is wrong where it stands and what would be right.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
@@ -113,9 +114,10 @@ impl Reader {
         let (mut path, mut test) = (None, None);
         let mut tests = 0;
         let before = self.faults.len();
-        for (index, (name, raw)) in members.iter().enumerate() {
+        let mut names = HashSet::with_capacity(members.len());
+        for (name, raw) in &members {
             let here = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
-            if members[..index].iter().any(|(earlier, _)| earlier == name) {
+            if !names.insert(name) {
                 self.refuse::<()>(&here, "is there twice");
             } else if name == "path" {
                 path = self.path(raw, &here);

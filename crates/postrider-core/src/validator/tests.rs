@@ -9,7 +9,7 @@ use super::node::Types;
 use super::*;
 use crate::catalogue::{Catalogue, compiled};
 use crate::limits::{MAX_PAYLOAD_BYTES, MAX_VIOLATIONS};
-use crate::payload::{read_json, step_budget};
+use crate::payload::{Json, read_json, step_budget};
 
 fn check(schema: &Value, text: &str, budget: usize) -> Outcome {
     let validator = Validator::compile(schema).unwrap_or_else(|why| panic!("{schema}: {why}"));
@@ -375,6 +375,44 @@ fn the_contracts_types_are_never_too_expensive() {
             // Half of it at most, so that there is room.
             assert!(outcome.steps * 2 < step_budget(text.len()), "{}: {}", event_type.name(), outcome.steps);
         }
+    }
+}
+
+/// How many bytes a value holds beside its text.
+fn held(value: &Json<'_>) -> usize {
+    match value {
+        Json::String(std::borrow::Cow::Owned(text)) => text.capacity(),
+        Json::Array(items) => {
+            items.capacity() * size_of::<Json<'_>>() + items.iter().map(held).sum::<usize>()
+        }
+        Json::Object(members) => {
+            let keys = members.len() * (size_of::<Json<'_>>() + size_of::<std::borrow::Cow<'_, str>>());
+            // A list that grows may have room for as many again.
+            2 * keys + members.iter().map(|(_, value)| held(value)).sum::<usize>()
+        }
+        _ => 0,
+    }
+}
+
+#[test]
+fn the_memory_of_a_check_is_some_times_the_payload_s_whatever_it_says() {
+    for (name, schema, payload) in costly() {
+        let text = payload(200_000);
+        let value = held(&read_json(&text).unwrap());
+        assert!(value <= 40 * text.len(), "{name}: {value} bytes for {}", text.len());
+        let Verdict::Faults(faults) = check(&schema, &text, step_budget(text.len())).verdict else {
+            continue;
+        };
+        let report: usize = faults.iter().map(|fault| fault.pointer.len() + fault.detail.len()).sum();
+        assert!(report < 100_000, "{name}: {report} bytes of faults");
+    }
+    for text in [
+        list_of(200_000, |_| "1".to_owned()),
+        list_of(200_000, |_| "[]".to_owned()),
+        list_of(200_000, |_| "\"\\n\"".to_owned()),
+    ] {
+        let value = held(&read_json(&text).unwrap());
+        assert!(value <= 40 * text.len(), "{value} bytes for {}", text.len());
     }
 }
 

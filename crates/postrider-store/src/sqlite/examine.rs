@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use postrider_core::catalogue::Definition;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::file_users::{self, FileUser};
 use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
-use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
+use super::{BUSY_PATIENCE, SqliteStore, changes, migrations, preflight};
 use crate::error::OpenError;
 use crate::seal::{MasterKey, Sealer};
 
@@ -39,6 +40,22 @@ impl SqliteStore {
             fits(path, &connection, key)?;
         }
         Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served })
+    }
+}
+
+impl SqliteStore {
+    /// Reads the event types of the file at `path`, which must be there; none where it has none yet.
+    pub fn examine_event_types(path: &Path) -> Result<Vec<Definition>, OpenError> {
+        let path = &open::resolved(path);
+        let read = |connection: Connection| {
+            let is_there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'event_types'";
+            match connection.query_row(is_there, [], |row| row.get::<_, i64>(0))? {
+                0 => Ok(Vec::new()),
+                _ => changes::event_types::all(&connection),
+            }
+        };
+        let connection = connect(path, is_served(path)?);
+        connection.and_then(read).map_err(|error| sqlite_error(path, error))
     }
 }
 
