@@ -16,11 +16,14 @@ const FEW_ENDPOINTS: usize = 8;
 /// How many pairs of type and mode one account's table knows; beyond this it begins anew.
 const MAX_KEPT_TYPES: usize = 256;
 
+/// By type and mode the places of endpoints.
+type Subscribers = HashMap<(Arc<str>, bool), Arc<[usize]>>;
+
 /// What was found out about an account's endpoints.
 #[derive(Debug, Default)]
 pub(crate) struct RoutingTable {
     /// By type and mode the places of the endpoints that subscribe it.
-    subscribers: RwLock<HashMap<(Arc<str>, bool), Arc<[usize]>>>,
+    subscribers: RwLock<Subscribers>,
     filters: OnceLock<Filters>,
     filter_bytes: OnceLock<usize>,
 }

@@ -18,13 +18,13 @@ use self::findings::Findings;
 use crate::cli::DoctorArgs;
 use crate::config::Config;
 use crate::config::layers::{Layers, environment};
-use crate::files;
+use crate::process_limits;
 use crate::store_url::StoreUrl;
 
 /// Looks, and says what it found.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
-    let files = files::raise_limit();
+    let files = process_limits::raise_open_files();
     match read_config(args, files, &mut findings) {
         Ok(config) => examine(args, &config, files, &mut findings)?,
         // Without it nobody knows where to look.
@@ -44,6 +44,7 @@ fn read_config(args: &DoctorArgs, files: usize, findings: &mut Findings) -> anyh
 
 fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Findings) -> anyhow::Result<()> {
     here::open_files(files, config.max_in_flight, findings);
+    here::operator_key(config, findings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't start")?;
     match &config.store {

@@ -22,7 +22,13 @@ enum Engine {
     /// One step for [`BYTES_PER_STEP`] bytes.
     Dfa(Box<dense::DFA<Vec<u32>>>),
     /// One step for some states of each byte. The cache is made anew where another thread has it.
-    Nfa { vm: Box<pikevm::PikeVM>, cache: Mutex<Option<pikevm::Cache>>, states: usize },
+    Nfa(Box<Nfa>),
+}
+
+struct Nfa {
+    vm: pikevm::PikeVM,
+    cache: Mutex<Option<pikevm::Cache>>,
+    states: usize,
 }
 
 /// How many bytes an automaton looks at in the time of a step.
@@ -39,7 +45,7 @@ impl Pattern {
             None => {
                 let vm = pikevm::Builder::new().thompson(thompson_config()).build(&rust).ok()?;
                 let states = vm.get_nfa().states().len();
-                Engine::Nfa { vm: Box::new(vm), cache: Mutex::new(None), states }
+                Engine::Nfa(Box::new(Nfa { vm, cache: Mutex::new(None), states }))
             }
         };
         Some(Self { text: pattern.into(), engine })
@@ -54,7 +60,7 @@ impl Pattern {
     pub(super) fn steps(&self, text: &str) -> usize {
         match &self.engine {
             Engine::Dfa(_) => 1 + text.len() / BYTES_PER_STEP,
-            Engine::Nfa { states, .. } => (1 + text.len()).saturating_mul(1 + states / STATES_PER_STEP),
+            Engine::Nfa(nfa) => (1 + text.len()).saturating_mul(1 + nfa.states / STATES_PER_STEP),
         }
     }
 
@@ -65,7 +71,8 @@ impl Pattern {
             Engine::Dfa(dfa) => {
                 dfa.try_search_fwd(&Input::new(text).earliest(true)).is_ok_and(|found| found.is_some())
             }
-            Engine::Nfa { vm, cache, .. } => {
+            Engine::Nfa(nfa) => {
+                let Nfa { vm, cache, .. } = nfa.as_ref();
                 let kept = cache.lock().ok().and_then(|mut kept| kept.take());
                 let mut own = kept.unwrap_or_else(|| vm.create_cache());
                 let found = vm.is_match(&mut own, text);

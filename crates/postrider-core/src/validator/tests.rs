@@ -209,11 +209,17 @@ fn object_of(bytes: usize, value: &str) -> String {
     format!("{{{}}}", &members[1..members.len() - 1])
 }
 
+/// A name, a schema, and a payload of about so many bytes.
+type Costly = (&'static str, Value, fn(usize) -> String);
+
 /// Schemas and payloads whose costs once multiplied: cases 21 and 22, H4, and their siblings.
-fn costly() -> Vec<(&'static str, Value, fn(usize) -> String)> {
-    let branches = |count: usize, of: fn(usize) -> Value| (0..count).map(of).collect::<Vec<_>>();
-    let deep = |next: Value| json!({"$ref": "#/$defs/n", "$defs": {"n": next}});
-    let n = json!({"$ref": "#/$defs/n"});
+fn costly() -> Vec<Costly> {
+    let mut all = costly_values();
+    all.extend(costly_combinations());
+    all
+}
+
+fn costly_values() -> Vec<Costly> {
     vec![
         ("powers of ten", json!({"uniqueItems": true}), |bytes| list_of(bytes, |i| format!("1e-{i}"))),
         ("long ids", json!({"uniqueItems": true}), |bytes| {
@@ -231,6 +237,14 @@ fn costly() -> Vec<(&'static str, Value, fn(usize) -> String)> {
         ("long enum", json!({"items": {"enum": (0..5_000).collect::<Vec<_>>()}}), |bytes| {
             list_of(bytes, |i| (i % 5_000).to_string())
         }),
+    ]
+}
+
+fn costly_combinations() -> Vec<Costly> {
+    let branches = |count: usize, of: fn(usize) -> Value| (0..count).map(of).collect::<Vec<_>>();
+    let deep = |next: Value| json!({"$ref": "#/$defs/n", "$defs": {"n": next}});
+    let n = json!({"$ref": "#/$defs/n"});
+    vec![
         (
             "oneOf of objects",
             json!({"items": {"oneOf": branches(30, |i| json!({"properties": {"a": {"const": i}}, "required": [format!("r{i}")]}))}}),

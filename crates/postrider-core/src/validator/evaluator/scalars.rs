@@ -95,7 +95,7 @@ impl<'s, 'v> Evaluator<'s, 'v> {
         };
         let fits = u64::try_from(shift).is_ok_and(|shift| {
             let rest = number.digits().fold(0, |rest, digit| (rest * 10 + u64::from(digit - b'0')) % digits);
-            u128::from(rest) * power_of_ten(shift, *digits) % u128::from(*digits) == 0
+            (u128::from(rest) * power_of_ten(shift, *digits)).is_multiple_of(u128::from(*digits))
         });
         Ok(fits || self.fault(|| format!("must be a multiple of {words}")))
     }
