@@ -126,7 +126,7 @@ impl Inner {
         entry.check_filters_fit(None, settings.filter.as_ref())?;
         let account_no = entry.account.no;
         let id = EndpointId::new(now, self.chance.bits());
-        let keep = once::keep(once.as_ref(), now, || {
+        let keep = once::keep(once.as_ref(), self.time_for_ages(), || {
             let endpoint = Endpoint {
                 no: EndpointNo(0),
                 id,
