@@ -40,6 +40,8 @@ pub struct EngineConfig {
     pub retries_in_memory: usize,
     /// Outcomes that wait to be recorded; past it attempts wait before they begin.
     pub unrecorded_outcomes: usize,
+    /// How many checks of large or expensive payloads run at once; one more is kept for the operator.
+    pub validation_slots: usize,
     /// How fast replays go and what of a lane they leave to live traffic.
     pub replays: replay::Limits,
     /// Who is told what happens to events, so that it can be traced; nobody by default.
@@ -64,6 +66,8 @@ impl Default for EngineConfig {
             reread_bytes: 64 * 1024 * 1024,
             retries_in_memory: 100_000,
             unrecorded_outcomes: 8_192,
+            validation_slots: std::thread::available_parallelism()
+                .map_or(2, |cores| (cores.get() / 2).max(2)),
             replays: replay::Limits::default(),
             traces: None,
             log_attempts: LogAttempts::default(),
@@ -83,6 +87,8 @@ impl EngineConfig {
     }
 }
 
+/// How long a request waits for a validation slot before it is refused.
+pub(crate) const VALIDATION_WAIT: Duration = Duration::from_secs(2);
 /// Steps of events that wait to be exported as spans; further ones are dropped and counted.
 pub(crate) const MAX_QUEUED_TRACE_STEPS: usize = 16_384;
 /// Outcomes recorded in one commit.

@@ -37,6 +37,7 @@ mod replays;
 mod retention;
 mod ring;
 mod routing;
+mod routing_table;
 mod secrets;
 mod send;
 mod service_clock;
@@ -47,6 +48,7 @@ mod start;
 mod stranded_deliveries;
 mod testing;
 pub mod traces;
+mod validation;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +78,7 @@ pub use crate::retention::{Gone, Pruning, Prunings, Storage};
 pub use crate::routing::Routing;
 pub use crate::sign::{PrefixRefused, check_header_prefix};
 pub use crate::start::{Parts, StartError};
+pub use crate::validation::{Requester, Validation};
 pub use postrider_store::figures::Counted as HistogramRead;
 
 use crate::announce::Announcement;
@@ -92,6 +95,7 @@ use crate::replay_counts::ReplayCounts;
 use crate::service_clock::ServiceClock;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
+use crate::validation::ValidationSlots;
 
 /// What stores take and give, for those who call the engine's lists.
 pub use postrider_store::model::{
@@ -158,6 +162,8 @@ struct Inner {
     replays: Notify,
     /// The room for ranges that are being counted.
     replay_counts: ReplayCounts,
+    /// The room for checks of payloads that take long.
+    validation_slots: ValidationSlots,
     /// How many outcomes were handed to the recorder since the start …
     handed_over: AtomicU64,
     /// … and how many of them are committed, or can't be.

@@ -27,6 +27,7 @@ use crate::replay_counts::ReplayCounts;
 use crate::service_clock::ServiceClock;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
+use crate::validation::ValidationSlots;
 use crate::{
     Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, retention,
     secrets, stranded_deliveries,
@@ -75,6 +76,7 @@ impl Engine {
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
             rereads: Rereads::new(config.reread_bytes),
+            validation_slots: ValidationSlots::new(config.validation_slots),
             departures: Departures::default(),
             config,
             names,

@@ -2,11 +2,12 @@
 
 use std::time::SystemTime;
 
+use postrider_core::catalogue::Definition;
 use postrider_core::service_clock::ClockRecord;
 use tokio_postgres::Client;
 
 use super::connect::{self, ConnectError, KEY_CHECK, KEY_CHECK_PLACE};
-use super::{PostgresOptions, PostgresStore, migrations};
+use super::{PostgresOptions, PostgresStore, event_types, migrations};
 use crate::columns::{self, CLOCK};
 use crate::seal::{MasterKey, Sealer};
 
@@ -148,6 +149,19 @@ impl PostgresStore {
             of_ours(&client, key, &mut examined).await?;
         }
         Ok(examined)
+    }
+}
+
+impl PostgresStore {
+    /// Reads the event types of the database behind a connection string; none where it has none yet.
+    pub async fn examine_event_types(url: &str) -> Result<Vec<Definition>, ConnectError> {
+        let connector = connect::connector(url, &PostgresOptions::default())?;
+        let client = connect::plain(&connector).await?;
+        let is_there = "SELECT to_regclass('event_types') IS NOT NULL";
+        match client.query_one(is_there, &[]).await?.get(0) {
+            true => Ok(event_types::examined(&client).await?),
+            false => Ok(Vec::new()),
+        }
     }
 }
 

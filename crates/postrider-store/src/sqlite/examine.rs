@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use postrider_core::catalogue::Definition;
 use postrider_core::service_clock::ClockRecord;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -12,7 +13,7 @@ use super::clock;
 use super::file_users::{self, FileUser};
 use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
-use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
+use super::{BUSY_PATIENCE, SqliteStore, changes, migrations, preflight};
 use crate::error::OpenError;
 use crate::seal::{MasterKey, Sealer};
 
@@ -45,6 +46,22 @@ impl SqliteStore {
         let clock = if schema > 0 { clock::find(&connection) } else { Ok(None) };
         let clock = clock.map_err(|error| sqlite_error(path, error))?;
         Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served, clock })
+    }
+}
+
+impl SqliteStore {
+    /// Reads the event types of the file at `path`, which must be there; none where it has none yet.
+    pub fn examine_event_types(path: &Path) -> Result<Vec<Definition>, OpenError> {
+        let path = &open::resolved(path);
+        let read = |connection: Connection| {
+            let is_there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'event_types'";
+            match connection.query_row(is_there, [], |row| row.get::<_, i64>(0))? {
+                0 => Ok(Vec::new()),
+                _ => changes::event_types::all(&connection),
+            }
+        };
+        let connection = connect(path, is_served(path)?);
+        connection.and_then(read).map_err(|error| sqlite_error(path, error))
     }
 }
 

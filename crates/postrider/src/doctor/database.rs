@@ -5,6 +5,7 @@ use std::time::Duration;
 use postrider_store::postgres::{Examined, PostgresStore};
 use postrider_store::seal::MasterKey;
 
+use super::event_types;
 use super::findings::Findings;
 use super::here;
 use crate::config::Config;
@@ -39,6 +40,7 @@ pub(super) async fn examine(config: &Config, url: &str, key: Option<&MasterKey>,
             clock(&found, findings);
             here::clock_of_store(found.clock, findings);
             transactions(url, findings).await;
+            types(url, findings).await;
         }
     }
 }
@@ -171,6 +173,17 @@ async fn transactions(url: &str, findings: &mut Findings) {
             "end it: until then no row that is deleted gives its room back (pg_terminate_backend, ROLLBACK PREPARED)",
         ),
         None => findings.good("transactions", format!("none is open for long; {dead} dead rows")),
+    }
+}
+
+async fn types(url: &str, findings: &mut Findings) {
+    match tokio::time::timeout(ANSWER_WITHIN, PostgresStore::examine_event_types(url)).await {
+        Ok(Ok(definitions)) => event_types::examine(definitions, findings),
+        Ok(Err(error)) => {
+            let advice = "see whether the user may read the table event_types";
+            findings.warning("event types", format!("they can't be read: {error}"), advice);
+        }
+        Err(_late) => {}
     }
 }
 
