@@ -4,10 +4,12 @@ pub(crate) mod dashboard;
 mod delivery;
 pub(crate) mod flags;
 pub(crate) mod layers;
+mod log_lines;
+mod operator_key;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -20,12 +22,11 @@ use postrider_engine::{EngineConfig, LogAttempts};
 use postrider_sender::{PROXY_RIGHT, Proxy, check_user_agent};
 use postrider_store::postgres::PostgresOptions;
 use postrider_telemetry::CollectorUrl;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use self::layers::{Layered, Layers};
 use crate::master_key;
-use crate::operator_key::{self, ConfiguredKey, OperatorKey};
+use crate::operator_key::{ConfiguredKey, file_beside};
 use crate::store_url::{self, StoreUrl};
 use crate::terminal::{DIM, NAME, paint, say};
 
@@ -83,8 +84,8 @@ impl Config {
         let master_key_file = master_key_file(layers, &store)?;
         Ok(Self {
             listen: read("listen", layers, "an address such as 127.0.0.1:8040")?,
-            operator_key: operator_key(layers)?,
-            generated_key_file: operator_key::file_beside(match &store {
+            operator_key: self::operator_key::operator_key(layers)?,
+            generated_key_file: file_beside(match &store {
                 StoreUrl::Sqlite(path) => path,
                 StoreUrl::Postgres(_) => &master_key_file,
             }),
@@ -116,7 +117,7 @@ impl Config {
                 "json" => LogFormat::Json,
                 _ => return Err(wrong("log_format", layers.get("log_format"), "text or json")),
             },
-            log_filter: log_filter(layers)?,
+            log_filter: log_lines::log_filter(layers)?,
             log_attempts: read("log_attempts", layers, "all, failed or none")?,
             store,
         })
@@ -179,51 +180,6 @@ fn master_key_file(layers: &Layers, store: &StoreUrl) -> anyhow::Result<PathBuf>
         ),
         (named, _) => Ok(named.into()),
     }
-}
-
-/// The operator key that a setting gives: the key itself, or the file that holds it. A key that is refused is not shown.
-fn operator_key(layers: &Layers) -> anyhow::Result<Option<ConfiguredKey>> {
-    let (key, file) = (layers.get("operator_key"), layers.get("operator_key_file"));
-    match (key.text.trim(), file.text.trim()) {
-        ("", "") => Ok(None),
-        ("", path) => {
-            let key = OperatorKey::read_file(Path::new(path))?;
-            let source = format!("{} ({path})", file.name_of("operator_key_file"));
-            Ok(Some(ConfiguredKey { key, source, file: Some(path.into()) }))
-        }
-        (text, "") => {
-            let source = key.name_of("operator_key");
-            let key =
-                OperatorKey::parse(text).map_err(|error| anyhow!("the operator key of {source} {error}"))?;
-            Ok(Some(ConfiguredKey { key, source, file: None }))
-        }
-        (_, _) => bail!(
-            "{} and {} are both set; set only one of them",
-            key.name_of("operator_key"),
-            file.name_of("operator_key_file")
-        ),
-    }
-}
-
-/// Which log lines are written: a level, or levels for targets.
-fn log_filter(layers: &Layers) -> anyhow::Result<Targets> {
-    let layered = layers.get("log_level");
-    let right = "error, warn, info, debug, trace or off, followed by levels of single targets where needed, such as \
-                 info,postrider_store=debug,postrider::attempt=off";
-    let refused = || wrong("log_level", layered, right);
-    let is_level =
-        |text: &str| text.parse::<LevelFilter>().is_ok() && !text.bytes().all(|b| b.is_ascii_digit());
-    for part in layered.text.split(',').map(str::trim) {
-        let is_right = match part.split_once('=') {
-            Some((target, level)) => !target.trim().is_empty() && is_level(level.trim()),
-            None => is_level(part),
-        };
-        if !is_right {
-            return Err(refused());
-        }
-    }
-    let text: String = layered.text.chars().filter(|c| !c.is_whitespace()).collect();
-    text.parse().map_err(|_shows_less| refused())
 }
 
 /// How this node and its database get on.
