@@ -12,7 +12,7 @@ use crate::lanes::Item;
 #[derive(Debug, Clone)]
 pub(crate) struct HeaderNames {
     event: HeaderName,
-    delivery: HeaderName,
+    pub(crate) delivery: HeaderName,
     signature: HeaderName,
     signature_next: HeaderName,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use postrider_core::endpoint::{CustomHeader, EndpointSettings, RateLimit};
 use postrider_core::event_type::{Pattern, Subscription};
 use postrider_core::filter::{Filter, FilterFault};
+use postrider_core::id::AccountId;
 use postrider_core::limits::{
     DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_MAX_IN_FLIGHT, MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS,
     MAX_EVENT_TYPE_PATTERNS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND, MIN_ATTEMPT_TIMEOUT,
@@ -58,13 +59,18 @@ pub(super) const CHANGED: [&str; 14] = [
     "secret",
 ];
 
+/// What is wrong with a pattern that stands only for operational events.
+const OPERATIONAL: &str = "stands for operational events, which are delivered only to endpoints of acc_operator; an endpoint of \
+     another account would never get one";
+
 /// How many delays a retry schedule is read up to; core's own limit is lower and its refusal says it.
 const MAX_DELAYS_READ: usize = 1_000;
 
-/// Reads whatever settings are given.
+/// Reads whatever settings are given for an endpoint of this account.
 pub(super) fn read(
     fields: &mut Fields<'_>,
     engine: &Engine,
+    account: Option<AccountId>,
     subscribed: Option<&Subscription>,
 ) -> EndpointPatch {
     let (min_ms, max_ms) = (millis(MIN_ATTEMPT_TIMEOUT), millis(MAX_ATTEMPT_TIMEOUT));
@@ -73,7 +79,7 @@ pub(super) fn read(
     let description = fields.short_text("description", DESCRIPTION);
     EndpointPatch {
         url: url(fields, engine),
-        subscription: subscription(fields, engine, subscribed),
+        subscription: subscription(fields, engine, account, subscribed),
         filter: filter(fields),
         description: description.map(|text| text.map(Cow::into_owned).unwrap_or_default()),
         headers: headers(fields, engine.header_prefix()),
@@ -135,6 +141,7 @@ fn url(fields: &mut Fields<'_>, engine: &Engine) -> Option<Url> {
 fn subscription(
     fields: &mut Fields<'_>,
     engine: &Engine,
+    account: Option<AccountId>,
     subscribed: Option<&Subscription>,
 ) -> Option<Subscription> {
     let Some(texts) = fields.texts("event_types", MAX_EVENT_TYPE_PATTERNS)? else {
@@ -153,13 +160,20 @@ fn subscription(
         }
     };
     let catalogue = engine.catalogue();
+    // It would wait forever for an event that can't come.
     for (index, pattern) in subscription.patterns().iter().enumerate() {
-        // A misspelt name would wait for ever for an event that can't come.
-        if let Pattern::Exact(name) = pattern
-            && catalogue.get(name).is_none_or(|known| known.is_archived())
-            && !subscribed.is_some_and(|before| before.patterns().contains(pattern))
-        {
-            fields.refuse(&format!("event_types/{index}"), not_in_use(engine, name));
+        if subscribed.is_some_and(|before| before.patterns().contains(pattern)) {
+            continue;
+        }
+        let place = format!("event_types/{index}");
+        match pattern {
+            Pattern::Exact(name) if catalogue.get(name).is_none_or(|known| known.is_archived()) => {
+                fields.refuse(&place, not_in_use(engine, name));
+            }
+            _ if account != Some(AccountId::OPERATOR) && catalogue.is_operational(pattern) => {
+                fields.refuse(&place, format!("\"{pattern}\" {OPERATIONAL}"));
+            }
+            _ => {}
         }
     }
     Some(subscription)
