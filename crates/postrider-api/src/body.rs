@@ -356,7 +356,7 @@ mod tests {
     /// A body that arrives in pieces with pauses; `None` is one that never comes.
     fn in_pieces(pieces: Vec<Option<usize>>, pause: Duration) -> Body {
         let pieces = stream::iter(pieces).then(move |length| async move {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep_until(Instant::now() + pause).await;
             match length {
                 Some(length) => Ok::<_, std::io::Error>(Bytes::from(vec![b' '; length])),
                 None => std::future::pending().await,

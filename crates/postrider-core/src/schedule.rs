@@ -97,7 +97,7 @@ impl fmt::Display for RetrySchedule {
 }
 
 /// Reads a duration of one number and one unit: `500ms`, `5s`, `30m`, `2h`, `1d`.
-fn parse_duration(text: &str) -> Result<Duration, ScheduleRefused> {
+pub fn parse_duration(text: &str) -> Result<Duration, ScheduleRefused> {
     let refused = || ScheduleRefused::NotADuration(text.chars().take(40).collect());
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = text[..digits].parse().or(Err(refused()))?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
-use postrider_core::schedule::RetrySchedule;
+use postrider_core::schedule::{RetrySchedule, parse_duration};
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::EngineConfig;
@@ -52,6 +52,8 @@ pub(crate) struct Config {
     /// How a PostgreSQL store is run; of no account with SQLite.
     pub(crate) database: PostgresOptions,
     pub(crate) shutdown_grace: Duration,
+    /// How long a client's connection may be idle.
+    pub(crate) keep_alive: Duration,
     pub(crate) dashboard: DashboardOptions,
     /// Where traces and metrics are pushed, if anywhere.
     pub(crate) otlp_endpoint: Option<CollectorUrl>,
@@ -84,6 +86,7 @@ impl Config {
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
+            keep_alive: keep_alive(layers)?,
             dashboard: dashboard::read(layers)?,
             otlp_endpoint: where_set("otlp_endpoint", layers, postrider_telemetry::RIGHT)?,
             proxy: proxy(layers)?,
@@ -229,6 +232,14 @@ fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     }
 }
 
+/// How long a client's connection may be idle.
+fn keep_alive(layers: &Layers) -> anyhow::Result<Duration> {
+    let layered = layers.get("keep_alive");
+    let within = Duration::from_secs(1)..=Duration::from_secs(3_600);
+    let given = parse_duration(layered.text.trim()).ok().filter(|given| within.contains(given));
+    given.ok_or_else(|| wrong("keep_alive", layered, "a time from 1s to 1h such as 75s"))
+}
+
 /// A setting that may be empty.
 fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Option<T>> {
     if layers.get(name).text.is_empty() { Ok(None) } else { read(name, layers, right).map(Some) }
@@ -280,6 +291,7 @@ mod tests {
         assert_eq!(config.master_key_file, Path::new("postrider.key"));
         assert_eq!(config.retry_schedule, RetrySchedule::default());
         assert_eq!(config.max_in_flight, 512, "half of the files");
+        assert_eq!(config.keep_alive, Duration::from_secs(75));
     }
 
     #[test]
@@ -296,6 +308,12 @@ mod tests {
             ),
             ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| {
                 f.allow_nets = Some("10.0.0.0/99".into())
+            }),
+            ("--keep-alive is \"75\"; it must be a time from 1s to 1h such as 75s", |f| {
+                f.keep_alive = Some("75".into())
+            }),
+            ("--keep-alive is \"2h\"; it must be a time from 1s to 1h such as 75s", |f| {
+                f.keep_alive = Some("2h".into())
             }),
             ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| {
                 f.retry_schedule = Some("soon".into())

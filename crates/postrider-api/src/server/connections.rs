@@ -301,6 +301,7 @@ mod tests {
         for host in 1..=3u16 {
             let address = IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, host]);
             open.push(connections.admit(address).await.unwrap());
+            tokio::time::advance(Duration::from_millis(10)).await;
         }
         assert!(is_closing(&open[0]));
         drop(open);

@@ -54,6 +54,7 @@ async fn one_keys_unfinished_bodies_take_no_connection_from_another_account() {
     let body = event_body(&other.id, &payload(false));
     let accepted = service.call(&other.test_key, "POST", "/v1/events", &body);
     assert_eq!(tokio::time::timeout(PATIENCE, accepted).await.unwrap().status, 202);
+    drop(held);
     service.stop().await;
 }
 

@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "URL", "SECRET", "CA_FILE"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 25] = [
+pub(crate) const SETTINGS: [(&str, &str); 26] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
@@ -35,6 +35,7 @@ pub(crate) const SETTINGS: [(&str, &str); 25] = [
     ("node_lapse_seconds", "6"),
     ("database_connections", "16"),
     ("shutdown_grace_seconds", "20"),
+    ("keep_alive", "75s"),
     ("portal_title", ""),
     ("portal_logo", ""),
     ("portal_accent", ""),
