@@ -2,13 +2,13 @@
 //! each account has a part. What is inside is judged elsewhere.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use postrider_core::body_pace::{BODY_GROWS_WITHIN, BodyPace};
 use postrider_core::fair_share::{Exhausted, FairPool, Shares};
 use postrider_core::id::AccountId;
 use postrider_core::limits::{MAX_BATCH_BODY_BYTES, MAX_REQUEST_BODY_BYTES};
@@ -25,13 +25,6 @@ const KIB: usize = 1024;
 const MIN_MEMORY_BYTES: usize = 3 * MAX_BATCH_BODY_BYTES;
 /// One account has at most one part in so many.
 const PARTS_PER_ACCOUNT: usize = 4;
-/// Bodies up to this length may take all the time that a body has; they hold next to nothing.
-const MAX_SLOW_BODY_BYTES: usize = 64 * KIB;
-/// A longer one must grow by one part in so many …
-const LEAST_GROWTH: usize = 8;
-/// … within this time, or it is given up: who holds memory must use it.
-const GROWS_WITHIN: Duration = Duration::from_secs(5);
-
 /// The memory that the bodies of all requests share, in KiB.
 pub(crate) struct BodyMemory(Mutex<FairPool<AccountId>>);
 
@@ -147,7 +140,7 @@ async fn collect(mut body: Body, limit: Limit, mut share: Share) -> Result<Recei
     if body.is_end_stream() || first.is_empty() {
         return Ok(Received { bytes: first, _share: Some(share) });
     }
-    let mut pace = Pace { since: Instant::now(), length: 0 };
+    let (mut pace, began) = (BodyPace::default(), Instant::now());
     let mut whole = Vec::new();
     let mut piece = first;
     while !piece.is_empty() {
@@ -159,43 +152,23 @@ async fn collect(mut body: Body, limit: Limit, mut share: Share) -> Result<Recei
         // No more than the share, whatever was announced.
         whole.reserve_exact(share.bytes().saturating_sub(whole.len()));
         whole.extend_from_slice(&piece);
-        piece = pace.next(length, next_data(&mut body)).await?;
+        let deadline = pace.next_within(length, began.elapsed()).map(|at| began + at);
+        piece = in_time(deadline, next_data(&mut body)).await?;
     }
     Ok(Received { bytes: whole.into(), _share: Some(share) })
 }
 
-/// How fast a body arrives.
-struct Pace {
-    since: Instant,
-    /// How long the body was then.
-    length: usize,
-}
-
-impl Pace {
-    /// Waits for the next piece of a body that is `length` bytes long so far, as long as it grows fast enough.
-    async fn next(
-        &mut self,
-        length: usize,
-        piece: impl Future<Output = Result<Bytes, Problem>>,
-    ) -> Result<Bytes, Problem> {
-        if length <= MAX_SLOW_BODY_BYTES {
-            self.restart(length);
-            return piece.await;
-        }
-        if length >= self.length + self.length / LEAST_GROWTH {
-            self.restart(length);
-        }
-        let arrived = tokio::time::timeout_at(self.since + GROWS_WITHIN, piece).await;
-        arrived.unwrap_or_else(|_elapsed| {
-            let seconds = GROWS_WITHIN.as_secs();
-            let detail = format!("the body arrives too slowly: it has hardly grown within {seconds} s");
-            Err(Problem::new(Code::BodyTimeout, detail))
-        })
-    }
-
-    fn restart(&mut self, length: usize) {
-        *self = Self { since: Instant::now(), length };
-    }
+/// Waits for the next piece, until `deadline` where there is one.
+async fn in_time(
+    deadline: Option<Instant>,
+    piece: impl Future<Output = Result<Bytes, Problem>>,
+) -> Result<Bytes, Problem> {
+    let Some(deadline) = deadline else { return piece.await };
+    tokio::time::timeout_at(deadline, piece).await.unwrap_or_else(|_elapsed| {
+        let seconds = BODY_GROWS_WITHIN.as_secs();
+        let detail = format!("the body arrives too slowly: it has hardly grown within {seconds} s");
+        Err(Problem::new(Code::BodyTimeout, detail))
+    })
 }
 
 /// The next piece of the body that is not empty; an empty one at the end.
@@ -300,6 +273,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::{StreamExt as _, stream};
 
     use super::*;
@@ -380,13 +355,13 @@ mod tests {
     async fn a_large_body_that_stops_arriving_gives_its_memory_back_after_five_seconds() {
         let stalled = in_pieces(vec![Some(MIB), None], Duration::ZERO);
         let (read, took) = collected(stalled).await;
-        assert_eq!((read, took), (Err("body_timeout".to_owned()), GROWS_WITHIN));
+        assert_eq!((read, took), (Err("body_timeout".to_owned()), BODY_GROWS_WITHIN));
         // A byte now and then is no growth.
         let trickle =
             in_pieces(std::iter::once(Some(MIB)).chain(vec![Some(1); 60]).collect(), Duration::from_secs(1));
         let (read, took) = collected(trickle).await;
         assert_eq!(read, Err("body_timeout".to_owned()));
-        assert!(took <= 2 * GROWS_WITHIN, "{took:?}");
+        assert!(took <= 2 * BODY_GROWS_WITHIN, "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

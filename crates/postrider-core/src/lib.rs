@@ -8,6 +8,7 @@ pub mod activity;
 pub mod address;
 pub mod attempt;
 pub mod audit;
+pub mod body_pace;
 pub mod catalogue;
 pub mod client_address;
 pub mod delivery;

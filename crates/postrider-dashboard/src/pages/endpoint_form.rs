@@ -50,7 +50,7 @@ pub(crate) async fn edit(visit: Visit) -> Answer {
 pub(crate) async fn change(visit: Visit) -> Answer {
     let view = names::find_endpoint(&visit)?;
     let typed = Typed::read(&visit.form);
-    let faults = match typed.judge(visit.engine(), Some(&view.endpoint)) {
+    let faults = match typed.judge(visit.engine(), Some(view.endpoint.account), Some(&view.endpoint)) {
         Err(faults) => faults,
         Ok(settings) => {
             let patch = EndpointPatch {
@@ -87,7 +87,7 @@ pub(crate) async fn check(visit: Visit) -> Answer {
         None => None,
     };
     let faults = match &before {
-        Some(view) => typed.judge(visit.engine(), Some(&view.endpoint)).err(),
+        Some(view) => typed.judge(visit.engine(), Some(view.endpoint.account), Some(&view.endpoint)).err(),
         None => judge_creation(&visit, &typed).err(),
     };
     let mut json = String::from("{");
@@ -117,12 +117,12 @@ fn quoted(text: &str) -> String {
 
 fn judge_creation(visit: &Visit, typed: &Typed) -> Result<EndpointDraft, Faults> {
     let scope = visit.viewer.scope;
-    let (settings, mut faults) = match typed.judge(visit.engine(), None) {
+    let account = scope.account().or_else(|| visit.form.get("account").parse::<AccountId>().ok());
+    let account = account.filter(|account| visit.engine().account(*account).is_ok());
+    let (settings, mut faults) = match typed.judge(visit.engine(), account, None) {
         Ok(settings) => (Some(settings), Faults::new()),
         Err(faults) => (None, faults),
     };
-    let account = scope.account().or_else(|| visit.form.get("account").parse::<AccountId>().ok());
-    let account = account.filter(|account| visit.engine().account(*account).is_ok());
     if account.is_none() {
         faults.push(("account", "choose whose endpoint it is".to_owned()));
     }
