@@ -73,8 +73,7 @@ impl FailedKeys {
         }
         if self.addresses.len() < MAX_ADDRESSES || self.addresses.contains_key(&network) {
             let failures = self.addresses.entry(network).or_insert(none_yet);
-            *failures =
-                if failures.count_still(now) { failures.plus_one() } else { none_yet.plus_one() };
+            *failures = if failures.count_still(now) { failures.plus_one() } else { none_yet.plus_one() };
         }
     }
 
@@ -140,7 +139,9 @@ mod tests {
         keys.accepted(one, [1; 32], seconds(0));
         assert!(keys.was_accepted(one, [1; 32], seconds(3_599)) && keys.has_accepted(one, seconds(3_599)));
         assert!(!keys.was_accepted(one, [1; 32], seconds(3_600)), "an hour has passed");
-        assert!(!keys.was_accepted(one, [2; 32], seconds(1)) && !keys.was_accepted(other, [1; 32], seconds(1)));
+        assert!(
+            !keys.was_accepted(one, [2; 32], seconds(1)) && !keys.was_accepted(other, [1; 32], seconds(1))
+        );
         for host in 0..u16::try_from(2 * MAX_ACCEPTED).unwrap() {
             let [high, low] = host.to_be_bytes();
             keys.accepted(IpAddr::from([10, 0, high, low]), [1; 32], seconds(i64::from(host)));
@@ -160,7 +161,10 @@ mod tests {
             keys.failed(Some(IpAddr::from([198, 51, 100, host])), seconds(0));
         }
         assert!(keys.crowd_waits(seconds(1)).is_some());
-        assert!(keys.must_wait(IpAddr::from([203, 0, 113, 1]), seconds(1)).is_none(), "who has the key gets in");
+        assert!(
+            keys.must_wait(IpAddr::from([203, 0, 113, 1]), seconds(1)).is_none(),
+            "who has the key gets in"
+        );
         for host in 0..10_000u16 {
             let [high, low] = host.to_be_bytes();
             keys.failed(Some(IpAddr::from([10, 0, high, low])), seconds(0));

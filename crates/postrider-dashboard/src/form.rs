@@ -84,7 +84,9 @@ async fn read_within(
             Ok(None) => return Ok(whole),
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(_))) | Err(_) => {
-                return Err(Refusal::BadRequest("the form did not arrive as a whole, or too slowly".to_owned()));
+                return Err(Refusal::BadRequest(
+                    "the form did not arrive as a whole, or too slowly".to_owned(),
+                ));
             }
         };
         let Ok(data) = frame.into_data() else { continue };

@@ -11,8 +11,7 @@ use postrider_core::id::AccountId;
 const KIB: usize = 1024;
 /// All of it in KiB. A customer's form has 4 MiB at most, so an account can send four of the largest; the operator's part
 /// has room for as many.
-const MEMORY: Shares =
-    Shares { total: 64 * KIB, reserved: 16 * KIB, largest: 16 * KIB, guaranteed: 256 };
+const MEMORY: Shares = Shares { total: 64 * KIB, reserved: 16 * KIB, largest: 16 * KIB, guaranteed: 256 };
 /// How many login forms are read at once, of 16 KiB each.
 const LOGINS: Shares = Shares { total: 256, reserved: 0, largest: 16, guaranteed: 1 };
 
@@ -104,8 +103,10 @@ mod tests {
         };
         let held: Vec<_> = std::iter::from_fn(|| unfinished(account(1))).collect();
         assert_eq!(held.len(), 4);
-        let crowd: Vec<_> =
-            (2..20).flat_map(|number| std::iter::from_fn(move || Some(number)).take(4)).filter_map(|number| unfinished(account(number))).collect();
+        let crowd: Vec<_> = (2..20)
+            .flat_map(|number| std::iter::from_fn(move || Some(number)).take(4))
+            .filter_map(|number| unfinished(account(number)))
+            .collect();
         assert!(memory.share(account(99)).grow_to(100 * KIB), "a newcomer's form is read");
         assert!(unfinished(None).is_some());
         drop((held, crowd));

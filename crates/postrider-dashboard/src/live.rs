@@ -10,18 +10,18 @@ use axum::response::sse::{Event, Sse};
 use futures_util::stream;
 use postrider_engine::{AttemptSeen, DeliveryFilter};
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::watch;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::app::App;
 use crate::door::PORTAL;
+use crate::live_limits::{Holder, LiveSlot};
 use crate::query::Filters;
 use crate::refusal::Refusal;
 use crate::session::SessionKey;
 use crate::visit::{Scope, Visit};
-use crate::live_limits::{Holder, LiveSlot};
 
 /// A browser is told at most this often.
 const AT_MOST_EVERY: Duration = Duration::from_millis(500);

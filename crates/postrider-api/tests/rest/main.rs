@@ -10,6 +10,7 @@ mod bad_events;
 mod batch;
 mod client;
 mod connections;
+mod cut_off;
 mod deliveries;
 mod described;
 mod description;

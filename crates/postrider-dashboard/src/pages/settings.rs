@@ -182,9 +182,10 @@ impl Typed {
             |pattern| before.is_some_and(|before| before.settings.subscription.patterns().contains(pattern));
         let is_operators = account == Some(AccountId::OPERATOR);
         let why_not = |pattern: &Pattern| match pattern {
-            _ if !is_operators && engine.catalogue().is_operational(pattern) => {
-                Some("stands for operational events, which are delivered only to endpoints of acc_operator".to_owned())
-            }
+            _ if !is_operators && engine.catalogue().is_operational(pattern) => Some(
+                "stands for operational events, which are delivered only to endpoints of acc_operator"
+                    .to_owned(),
+            ),
             Pattern::Exact(name) => why_not(engine, name).map(Into::into),
             _ => None,
         };
