@@ -8,12 +8,13 @@ use postrider_core::replay;
 use postrider_core::schedule::RetrySchedule;
 
 use crate::lanes::LaneLimits;
+use crate::observe::LogAttempts;
 use crate::traces::Traces;
 
 /// What the operator sets about the engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// SHA-256 of the operator key from the configuration; the one made at the first start holds where none.
+    /// SHA-256 of the operator key from the configuration; without it, the stored one is in force.
     pub operator_key_sha256: Option<[u8; 32]>,
     /// The rules for endpoint URLs; the sender must go by the same.
     pub guard: AddressGuard,
@@ -43,6 +44,8 @@ pub struct EngineConfig {
     pub replays: replay::Limits,
     /// Who is told what happens to events, so that it can be traced; nobody by default.
     pub traces: Option<Traces>,
+    /// Which attempts get a log line.
+    pub log_attempts: LogAttempts,
 }
 
 impl Default for EngineConfig {
@@ -63,6 +66,7 @@ impl Default for EngineConfig {
             unrecorded_outcomes: 8_192,
             replays: replay::Limits::default(),
             traces: None,
+            log_attempts: LogAttempts::default(),
         }
     }
 }

@@ -68,7 +68,7 @@ pub use crate::keys::{generate_operator_key, key_sha256};
 pub use crate::lanes::LaneGauges;
 pub use crate::loops::LoopSource;
 pub use crate::meters::{Commits, Figures, KeyUse, PHASES};
-pub use crate::observe::{AttemptSeen, FollowingStep};
+pub use crate::observe::{AttemptSeen, FollowingStep, LogAttempts};
 pub use crate::once::{Before, Claim, KeptAnswer, Once};
 pub use crate::portal::CreatedPortalLink;
 pub use crate::retention::{Gone, Pruning, Prunings, Storage};

@@ -231,7 +231,8 @@ impl Engine {
             lanes,
             in_flight,
             unrecorded: read(&self.0.handed_over).saturating_sub(written),
-            accounts: self.0.snapshot.load().accounts_before(None).count(),
+            // The reserved account is nobody's customer.
+            accounts: self.0.snapshot.load().accounts_before(None).count().saturating_sub(1),
             oldest_pending,
             size,
             commits: self.0.store.figures().map(|figures| Commits::read(&figures)),

@@ -249,7 +249,7 @@ fn of_the_backlog(figures: &Figures) -> [Metric; 7] {
                 ("disabled", lanes.disabled),
             ],
         ),
-        Metric::one("postrider_accounts", GAUGE, "Accounts.", whole(figures.accounts)),
+        Metric::one("postrider_accounts", GAUGE, "Accounts, without acc_operator.", whole(figures.accounts)),
         Metric::one(
             "postrider_in_flight_requests",
             GAUGE,

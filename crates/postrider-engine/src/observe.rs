@@ -81,8 +81,9 @@ impl Default for Observers {
 }
 
 impl Observers {
-    pub(crate) fn tell(&self, seen: AttemptSeen) {
-        write_line(&seen);
+    pub(crate) fn tell(&self, seen: AttemptSeen, log_attempts: LogAttempts) {
+        log_attempt(&seen, log_attempts);
+        log_health_change(&seen);
         if self.0.receiver_count() > 0 {
             // Every watcher may have left since; then nobody misses it.
             drop(self.0.send(Arc::new(seen)));
@@ -97,8 +98,51 @@ impl Engine {
     }
 }
 
-/// One wide line per attempt.
-fn write_line(seen: &AttemptSeen) {
+/// Which attempts get a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogAttempts {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that were not answered with a 2xx.
+    Failed,
+    /// None.
+    None,
+}
+
+impl LogAttempts {
+    fn includes(self, seen: &AttemptSeen) -> bool {
+        match self {
+            Self::All => true,
+            Self::Failed => seen.next != Next::Delivered,
+            Self::None => false,
+        }
+    }
+}
+
+impl std::str::FromStr for LogAttempts {
+    type Err = UnknownLogAttempts;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLogAttempts> {
+        match text {
+            "all" => Ok(Self::All),
+            "failed" => Ok(Self::Failed),
+            "none" => Ok(Self::None),
+            _ => Err(UnknownLogAttempts),
+        }
+    }
+}
+
+/// The text names no [`LogAttempts`].
+#[derive(Debug, thiserror::Error)]
+#[error("must be all, failed or none")]
+pub struct UnknownLogAttempts;
+
+/// Writes one wide line for an attempt.
+fn log_attempt(seen: &AttemptSeen, log_attempts: LogAttempts) {
+    if !log_attempts.includes(seen) {
+        return;
+    }
     let took_ms = u64::try_from(seen.took.as_millis()).unwrap_or(u64::MAX);
     let (next, retry_at) = match seen.next {
         Next::Delivered => ("delivered", None),
@@ -128,6 +172,9 @@ fn write_line(seen: &AttemptSeen) {
         retry_at = retry_at.map(tracing::field::display),
         "attempt"
     );
+}
+
+fn log_health_change(seen: &AttemptSeen) {
     match seen.change {
         Some(HealthChange::BecameFailing) => tracing::warn!(endpoint = %seen.endpoint, "endpoint is failing"),
         Some(HealthChange::Recovered) => tracing::info!(endpoint = %seen.endpoint, "endpoint has recovered"),

@@ -252,7 +252,7 @@ impl Inner {
             if let (Some(traces), Some(timed)) = (&self.config.traces, timed) {
                 traces.attempted(&endpoint, &seen, timed);
             }
-            self.observers.tell(seen);
+            self.observers.tell(seen, self.config.log_attempts);
         };
         if std::panic::catch_unwind(AssertUnwindSafe(telling)).is_err() {
             tracing::error!(endpoint = %endpoint.id, "an attempt could not be told of; this is a bug");

@@ -49,7 +49,7 @@ pub enum StartError {
     #[error(transparent)]
     Prefix(#[from] PrefixRefused),
     /// Neither the configuration nor the store has an operator key.
-    #[error("there is no operator key; set one with --operator-key")]
+    #[error("there is no operator key; set one with --operator-key-file")]
     NoOperatorKey,
     /// The store could not be read.
     #[error("the store could not be read")]

@@ -128,7 +128,8 @@ impl Cluster {
     /// If the server is not running, or no standby follows it in time.
     pub fn await_standby(&self) -> Result<(), ClusterError> {
         let written = self.sql("postgres", "SELECT pg_current_wal_lsn()")?;
-        let has_it = format!("SELECT count(*) > 0 FROM pg_stat_replication WHERE flush_lsn >= '{}'", written.trim());
+        let has_it =
+            format!("SELECT count(*) > 0 FROM pg_stat_replication WHERE flush_lsn >= '{}'", written.trim());
         let began = Instant::now();
         while self.sql("postgres", &has_it)?.trim() != "t" {
             if began.elapsed() > SERVER_WITHIN {

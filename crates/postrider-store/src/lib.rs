@@ -59,11 +59,12 @@ pub trait Store: Send + Sync + 'static {
     /// Everything that is kept in memory: accounts, their keys and endpoints, without the deleted ones, and event types.
     async fn load(&self) -> Result<Configuration, StoreError>;
 
-    /// SHA-256 of the operator key that was made at the first start, where one was.
+    /// Returns the SHA-256 of the operator key that a first start generated, if one did.
     async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError>;
 
-    /// Keeps the SHA-256 of the operator key made at the first start.
-    async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError>;
+    /// Stores the SHA-256 of a generated operator key unless one is stored. Returns the one that is stored afterwards: of
+    /// several nodes that start at once, the first decides.
+    async fn init_operator_key(&self, sha256: [u8; 32]) -> Result<[u8; 32], StoreError>;
 
     // What changes something by somebody's hand takes who did it, and writes the entry of the audit log in the same commit.
     // Its `at` is now.

@@ -104,8 +104,8 @@ pub(crate) struct ClientArgs {
     /// Where the service listens
     #[arg(long, env = "POSTRIDER_URL", default_value = "http://127.0.0.1:8040")]
     pub(crate) url: String,
-    /// The operator key, or an account's key
-    #[arg(long, env = "POSTRIDER_OPERATOR_KEY", hide_env_values = true)]
+    /// The operator key, or an account key; without it, POSTRIDER_OPERATOR_KEY
+    #[arg(long, env = "POSTRIDER_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
     /// Certificates (PEM) to trust instead of the public authorities', where the URL is https
     #[arg(long, value_name = "FILE", env = "POSTRIDER_CA_FILE")]

@@ -1,6 +1,7 @@
 //! The command line's own client of the REST API. It talks to the operator's service and to nobody else.
 
 mod outcome;
+mod service;
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use self::outcome::advise;
+pub(crate) use self::service::Service;
 use crate::cli::ClientArgs;
 
 /// How long one call may take.
@@ -27,27 +29,21 @@ const REPEAT_WITH_SAME_KEY: &str =
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     agent: Agent,
-    base: String,
-    key: String,
+    service: Service,
 }
 
 impl Client {
     /// A client for the service and key that the arguments name.
     pub(crate) fn new(args: &ClientArgs) -> anyhow::Result<Self> {
-        let Some(key) = args.key.clone().filter(|key| !key.is_empty()) else {
-            bail!(
-                "no key: set POSTRIDER_OPERATOR_KEY to the operator key or an account's key, or give --key"
-            );
-        };
-        Ok(Self::trusting(trust(args.ca_file.as_deref())?, &args.url, key))
+        Ok(Self::trusting(trust(args.ca_file.as_deref())?, Service::of(args)?))
     }
 
     /// A client for this service with this key.
-    pub(crate) fn with(url: &str, key: String) -> Self {
-        Self::trusting(TlsConfig::default(), url, key)
+    pub(crate) fn with(url: &str, key: &str) -> anyhow::Result<Self> {
+        Ok(Self::trusting(TlsConfig::default(), Service::new(url, key)?))
     }
 
-    fn trusting(tls: TlsConfig, url: &str, key: String) -> Self {
+    fn trusting(tls: TlsConfig, service: Service) -> Self {
         let agent = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .tls_config(tls)
@@ -56,12 +52,12 @@ impl Client {
             .max_redirects(0)
             .build()
             .new_agent();
-        Self { agent, base: url.trim_end_matches('/').to_owned(), key }
+        Self { agent, service }
     }
 
     /// GET, answered in JSON.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", self.bearer());
+        let request = self.agent.get(self.url(path)).header("Authorization", &self.service.bearer);
         self.read(request.call(), path)
     }
 
@@ -71,8 +67,8 @@ impl Client {
     pub(crate) fn post(&self, path: &str, body: &str) -> anyhow::Result<Value> {
         let request = self
             .agent
-            .post(format!("{}{path}", self.base))
-            .header("Authorization", self.bearer())
+            .post(self.url(path))
+            .header("Authorization", &self.service.bearer)
             .header("Content-Type", "application/json");
         self.read(request.send(body), path).map_err(|error| advise(error, LOOK_FIRST))
     }
@@ -99,8 +95,8 @@ impl Client {
         };
         let request = self
             .agent
-            .post(format!("{}{path}", self.base))
-            .header("Authorization", self.bearer())
+            .post(self.url(path))
+            .header("Authorization", &self.service.bearer)
             .header("Content-Type", "application/json")
             .header("Idempotency-Key", key);
         let answer = request.send(body);
@@ -114,27 +110,26 @@ impl Client {
     pub(crate) fn patch(&self, path: &str, body: &str) -> anyhow::Result<Value> {
         let request = self
             .agent
-            .patch(format!("{}{path}", self.base))
-            .header("Authorization", self.bearer())
+            .patch(self.url(path))
+            .header("Authorization", &self.service.bearer)
             .header("Content-Type", "application/json");
         self.read(request.send(body), path).map_err(|error| advise(error, LOOK_FIRST))
     }
 
     /// GET, answered in bytes that are taken as they are.
     pub(crate) fn get_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
-        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", self.bearer());
+        let request = self.agent.get(self.url(path)).header("Authorization", &self.service.bearer);
         self.take(request.call(), path)
     }
 
     /// DELETE.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<()> {
-        let request =
-            self.agent.delete(format!("{}{path}", self.base)).header("Authorization", self.bearer());
+        let request = self.agent.delete(self.url(path)).header("Authorization", &self.service.bearer);
         self.read(request.call(), path).map(drop).map_err(|error| advise(error, LOOK_FIRST))
     }
 
-    fn bearer(&self) -> String {
-        format!("Bearer {}", self.key)
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.service.base)
     }
 
     /// The answer's JSON, or its problem in words.
@@ -150,8 +145,7 @@ impl Client {
     fn take(&self, answer: Result<Response<ureq::Body>, ureq::Error>, path: &str) -> anyhow::Result<Vec<u8>> {
         let mut answer = answer.map_err(|error| {
             let was_sent = outcome::may_have_been_sent(&error);
-            let error = anyhow::Error::new(error)
-                .context(format!("no answer from {}; is the service running there?", self.base));
+            let error = self.service.no_response(&error);
             if was_sent { outcome::unknown(error) } else { error }
         })?;
         let bytes = answer.body_mut().read_to_vec();
@@ -162,7 +156,11 @@ impl Client {
             return Ok(bytes);
         }
         let text = String::from_utf8_lossy(&bytes);
-        let error = anyhow!("{}", problem_in_words(status, &text));
+        let mut words = problem_in_words(status, &text);
+        if status == 401 {
+            words.push_str(&format!("\n  the service asked is {}", self.service.base));
+        }
+        let error = anyhow!("{words}");
         Err(if outcome::is_unknown_after(status, &text) { outcome::unknown(error) } else { error })
     }
 }
@@ -279,7 +277,7 @@ mod tests {
     }
 
     fn client_of(url: String, ca_file: Option<PathBuf>) -> Client {
-        Client::new(&ClientArgs { url, key: Some("a key".to_owned()), ca_file }).expect("it is made")
+        Client::new(&ClientArgs { url, key: Some("a-key".to_owned()), ca_file }).expect("it is made")
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub(crate) mod layers;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -14,18 +14,18 @@ use postrider_core::address::AddressGuard;
 use postrider_core::schedule::{RetrySchedule, parse_duration};
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
-use postrider_engine::EngineConfig;
+use postrider_engine::{EngineConfig, LogAttempts};
 use postrider_sender::{PROXY_RIGHT, Proxy};
 use postrider_store::postgres::PostgresOptions;
 use postrider_telemetry::CollectorUrl;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 
-use self::layers::{Layered, Layers, Source};
+use self::layers::{Layered, Layers};
 use crate::master_key;
+use crate::operator_key::{self, ConfiguredKey, OperatorKey};
 use crate::store_url::{self, StoreUrl};
 use crate::terminal::{DIM, NAME, paint, say};
-
-/// The least length of an operator key where the service listens beyond this machine.
-const MIN_OPEN_KEY_CHARS: usize = 32;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub(crate) enum LogFormat {
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) store: StoreUrl,
-    pub(crate) operator_key: Option<String>,
+    /// The operator key that a setting gives; without it, the stored one is in force.
+    pub(crate) operator_key: Option<ConfiguredKey>,
+    /// The file for the operator key that a first start without a terminal generates.
+    pub(crate) generated_key_file: PathBuf,
     pub(crate) master_key_file: PathBuf,
     /// Whether a setting names the master key file; by default it is beside the SQLite file.
     pub(crate) is_master_key_named: bool,
@@ -60,7 +63,10 @@ pub(crate) struct Config {
     /// What deliveries leave through, if anything.
     pub(crate) proxy: Option<Proxy>,
     pub(crate) log_format: LogFormat,
-    pub(crate) log_level: tracing::level_filters::LevelFilter,
+    /// Which log lines are written, by their target.
+    pub(crate) log_filter: Targets,
+    /// Which attempts get a log line.
+    pub(crate) log_attempts: LogAttempts,
 }
 
 impl Config {
@@ -69,10 +75,15 @@ impl Config {
     /// `files` is how many files the process may have open.
     pub(crate) fn read(layers: &Layers, files: usize) -> anyhow::Result<Self> {
         let store: StoreUrl = read("store", layers, store_url::RIGHT)?;
-        let config = Self {
+        let master_key_file = master_key_file(layers, &store)?;
+        Ok(Self {
             listen: read("listen", layers, "an address such as 127.0.0.1:8040")?,
-            operator_key: Some(layers.get("operator_key").text.clone()).filter(|key| !key.is_empty()),
-            master_key_file: master_key_file(layers, &store)?,
+            operator_key: operator_key(layers)?,
+            generated_key_file: operator_key::file_beside(match &store {
+                StoreUrl::Sqlite(path) => path,
+                StoreUrl::Postgres(_) => &master_key_file,
+            }),
+            master_key_file,
             is_master_key_named: !layers.get("master_key_file").text.is_empty(),
             guard: AddressGuard {
                 allow_nets: list("allow_nets", layers, "networks such as 127.0.0.0/8,10.1.0.0/16")?,
@@ -95,35 +106,21 @@ impl Config {
                 "json" => LogFormat::Json,
                 _ => return Err(wrong("log_format", layers.get("log_format"), "text or json")),
             },
-            log_level: read("log_level", layers, "error, warn, info, debug or trace")?,
+            log_filter: log_filter(layers)?,
+            log_attempts: read("log_attempts", layers, "all, failed or none")?,
             store,
-        };
-        config.check_open_listener()?;
-        Ok(config)
-    }
-
-    /// Whoever listens beyond this machine needs a key that can't be guessed.
-    fn check_open_listener(&self) -> anyhow::Result<()> {
-        let long_enough = self.operator_key.as_ref().is_some_and(|key| key.len() >= MIN_OPEN_KEY_CHARS);
-        if !self.listen.ip().is_loopback() && !long_enough {
-            bail!(
-                "listening on {} lets others in: set an operator key of at least {MIN_OPEN_KEY_CHARS} characters \
-                 (--operator-key or POSTRIDER_OPERATOR_KEY)",
-                self.listen
-            );
-        }
-        Ok(())
+        })
     }
 
     /// The engine's part of it.
     pub(crate) fn engine(&self) -> EngineConfig {
         EngineConfig {
-            operator_key_sha256: self.operator_key.as_deref().map(postrider_engine::key_sha256),
             guard: self.guard.clone(),
             header_prefix: self.header_prefix.clone(),
             retry_schedule: self.retry_schedule.clone(),
             max_in_flight: self.max_in_flight,
             retention: Duration::from_secs(u64::from(self.retention_days) * 24 * 3600),
+            log_attempts: self.log_attempts,
             ..EngineConfig::default()
         }
     }
@@ -171,6 +168,50 @@ fn master_key_file(layers: &Layers, store: &StoreUrl) -> anyhow::Result<PathBuf>
         ),
         (named, _) => Ok(named.into()),
     }
+}
+
+/// The operator key that a setting gives: the key itself, or the file that holds it. A key that is refused is not shown.
+fn operator_key(layers: &Layers) -> anyhow::Result<Option<ConfiguredKey>> {
+    let (key, file) = (layers.get("operator_key"), layers.get("operator_key_file"));
+    match (key.text.trim(), file.text.trim()) {
+        ("", "") => Ok(None),
+        ("", path) => {
+            let key = OperatorKey::read_file(Path::new(path))?;
+            Ok(Some(ConfiguredKey { key, source: format!("{} ({path})", file.name_of("operator_key_file")) }))
+        }
+        (text, "") => {
+            let source = key.name_of("operator_key");
+            let key =
+                OperatorKey::parse(text).map_err(|error| anyhow!("the operator key of {source} {error}"))?;
+            Ok(Some(ConfiguredKey { key, source }))
+        }
+        (_, _) => bail!(
+            "{} and {} are both set; set only one of them",
+            key.name_of("operator_key"),
+            file.name_of("operator_key_file")
+        ),
+    }
+}
+
+/// Which log lines are written: a level, or levels for targets.
+fn log_filter(layers: &Layers) -> anyhow::Result<Targets> {
+    let layered = layers.get("log_level");
+    let right = "error, warn, info, debug, trace or off, followed by levels of single targets where needed, such as \
+                 info,postrider_store=debug,postrider::attempt=off";
+    let refused = || wrong("log_level", layered, right);
+    let is_level =
+        |text: &str| text.parse::<LevelFilter>().is_ok() && !text.bytes().all(|b| b.is_ascii_digit());
+    for part in layered.text.split(',').map(str::trim) {
+        let is_right = match part.split_once('=') {
+            Some((target, level)) => !target.trim().is_empty() && is_level(level.trim()),
+            None => is_level(part),
+        };
+        if !is_right {
+            return Err(refused());
+        }
+    }
+    let text: String = layered.text.chars().filter(|c| !c.is_whitespace()).collect();
+    text.parse().map_err(|_shows_less| refused())
 }
 
 /// How this node and its database get on.
@@ -261,12 +302,7 @@ fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
 }
 
 fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {
-    let place = match &layered.source {
-        Source::Flag => format!("--{}", name.replace('_', "-")),
-        Source::Environment => format!("POSTRIDER_{}", name.to_uppercase()),
-        Source::File(path) => format!("{name} in {}", path.display()),
-        Source::Default => name.to_owned(),
-    };
+    let place = layered.name_of(name);
     anyhow!("{place} is {:?}; it must be {right}", store_url::masked(&layered.text))
 }
 
@@ -356,12 +392,27 @@ mod tests {
     }
 
     #[test]
-    fn listening_beyond_this_machine_needs_a_long_operator_key() {
-        let open = |key: Option<&str>| {
-            let key = key.map(str::to_owned);
-            config(move |flags| (flags.listen, flags.operator_key) = (Some("0.0.0.0:8040".into()), key))
-        };
-        assert!(open(None).is_err() && open(Some("short")).is_err());
-        assert!(open(Some(&"k".repeat(32))).is_ok());
+    fn an_operator_key_is_long_wherever_the_service_listens() {
+        for listen in ["127.0.0.1:8040", "0.0.0.0:8040"] {
+            let with = |key: Option<&str>| {
+                let key = key.map(str::to_owned);
+                config(move |flags| (flags.listen, flags.operator_key) = (Some(listen.into()), key))
+            };
+            assert!(with(Some("short")).is_err() && with(Some(&"k".repeat(32))).is_ok(), "{listen}");
+            assert!(with(None).is_ok(), "the first start generates a long one");
+        }
+    }
+
+    #[test]
+    fn log_levels_are_one_for_all_and_others_for_single_targets() {
+        let read = |text: &'static str| config(move |flags| flags.log_level = Some(text.into()));
+        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"] {
+            assert!(read(right).is_ok(), "{right}");
+        }
+        for wrong in ["", "loud", "info,", "postrider_store", "info,=debug", "info,x=loud", "3"] {
+            let refused = read(wrong).unwrap_err().to_string();
+            assert!(refused.contains("postrider::attempt=off"), "{wrong}: {refused}");
+        }
+        assert!(config(|flags| flags.log_attempts = Some("some".into())).is_err());
     }
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use postrider_core::address::AddressGuard;
 use postrider_core::catalogue::{Catalogue, EventType};
 use postrider_dashboard::DashboardOptions;
@@ -23,9 +23,10 @@ use self::receivers::Receivers;
 use self::show::Show;
 use crate::cli::DemoArgs;
 use crate::client::Client;
-use crate::running::{self, Running, WayOut};
+use crate::operator_key::{Destination, GeneratedKey};
+use crate::running::{self, KeyPlan, Running, WayOut};
 use crate::store_url::StoreUrl;
-use crate::{files, receiver, trigger};
+use crate::{process_limits, receiver, trigger};
 
 /// Short delays, so that retries are seen.
 const RETRY_SCHEDULE: &str = "1s,2s,4s,8s";
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitCode> {
-    let files = files::raise_limit();
+    let files = process_limits::raise_open_files();
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let (api, inbox) = (listen().await?, listen().await?);
     let service_url = format!("http://{}", api.local_addr()?);
@@ -50,15 +51,16 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         retry_schedule: RETRY_SCHEDULE.parse()?,
         ..EngineConfig::default()
     };
-    let Running { engine, new_operator_key } = running::start(
+    let Running { engine, generated_key } = running::start(
         &StoreUrl::Sqlite(folder.join("demo.db")),
         MasterKey::generate(),
         PostgresOptions::default(),
+        KeyPlan { configured: None, destination: Destination::Caller },
         config,
         WayOut { files, proxy: None },
     )
     .await?;
-    let key = new_operator_key.context("a new store always gets a new key")?;
+    let Some(GeneratedKey::Shown(key)) = generated_key else { bail!("a new store always gets a new key") };
     let receivers = Arc::new(Receivers::default());
     let answering = receivers.clone();
     tokio::spawn(receiver::serve(inbox, move |arrived| answering.answer(&arrived)));
@@ -68,7 +70,7 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         running::api_options(files, &engine, DashboardOptions::default()),
         std::future::pending(),
     ));
-    let client = Client::with(&service_url, key.clone());
+    let client = Client::with(&service_url, &key)?;
     let mut show = Show::new(&service_url, &receiver_url, &key);
     let attempts = engine.watch_attempts();
     let account = tokio::task::spawn_blocking({

@@ -17,13 +17,13 @@ use self::findings::Findings;
 use crate::cli::DoctorArgs;
 use crate::config::Config;
 use crate::config::layers::{Layers, environment};
-use crate::files;
+use crate::process_limits;
 use crate::store_url::StoreUrl;
 
 /// Looks, and says what it found.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
-    let files = files::raise_limit();
+    let files = process_limits::raise_open_files();
     match read_config(args, files, &mut findings) {
         Ok(config) => examine(args, &config, files, &mut findings)?,
         // Without it nobody knows where to look.

@@ -1,20 +1,21 @@
-//! What `serve` says when it is up: its address, the operator key once, and the way to a first webhook.
+//! The start-up banner of `serve`: its address, where a generated operator key is, and the way to a first webhook.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use postrider_core::address::AddressGuard;
 
 use crate::config::Config;
+use crate::operator_key::GeneratedKey;
 use crate::terminal::{BOLD, DIM, NAME, WAIT, paint, say};
 
-/// Says it.
-pub(crate) fn print(address: SocketAddr, config: &Config, new_operator_key: Option<&str>) {
-    for line in lines(address, config, new_operator_key) {
+/// Prints it.
+pub(crate) fn print(address: SocketAddr, config: &Config, generated_key: Option<&GeneratedKey>) {
+    for line in lines(address, config, generated_key) {
         say(line);
     }
 }
 
-fn lines(address: SocketAddr, config: &Config, new_operator_key: Option<&str>) -> Vec<String> {
+fn lines(address: SocketAddr, config: &Config, generated_key: Option<&GeneratedKey>) -> Vec<String> {
     let url = format!("http://{address}");
     let mut lines = vec![
         String::new(),
@@ -25,12 +26,18 @@ fn lines(address: SocketAddr, config: &Config, new_operator_key: Option<&str>) -
         format!("  store          {}", config.store),
         format!("  secrets' key   {}", config.master_key_file.display()),
     ];
-    if let Some(key) = new_operator_key {
-        lines.push(format!("  operator key   {}", paint(WAIT.bold(), key)));
-        lines.push(format!(
-            "                 {}",
-            paint(DIM, "shown this once: keep it where you keep passwords")
-        ));
+    if let Some(key) = generated_key {
+        let (shown, hint) = match key {
+            GeneratedKey::Shown(key) => {
+                (paint(WAIT.bold(), key), "shown this once: keep it where you keep passwords")
+            }
+            GeneratedKey::InFile(path) => (
+                paint(NAME, path.display()),
+                "a new key, readable by its owner only: move it to where you keep passwords",
+            ),
+        };
+        lines.push(format!("  operator key   {shown}"));
+        lines.push(format!("                 {}", paint(DIM, hint)));
         lines.push(String::new());
         lines.push("  Three commands to a first webhook, each in a terminal of its own:".to_owned());
         lines.push(String::new());
@@ -45,10 +52,14 @@ fn lines(address: SocketAddr, config: &Config, new_operator_key: Option<&str>) -
 }
 
 /// Three commands to paste that lead to a first delivered webhook.
-fn first_steps(url: &str, guard: &AddressGuard, key: &str) -> [(String, &'static str); 3] {
+fn first_steps(url: &str, guard: &AddressGuard, key: &GeneratedKey) -> [(String, &'static str); 3] {
     let program = program();
+    let key = match key {
+        GeneratedKey::Shown(key) => key.clone(),
+        GeneratedKey::InFile(path) => format!("\"$(cat {})\"", quoted(&path.display().to_string())),
+    };
     let with_url = if url.ends_with("//127.0.0.1:8040") { String::new() } else { format!(" --url {url}") };
-    let with_key = format!("POSTRIDER_OPERATOR_KEY={key} {program}");
+    let with_key = format!("POSTRIDER_KEY={key} {program}");
     let receive = (
         format!("{with_key} receive{with_url}"),
         "a receiver on this machine: subscribes itself, prints what arrives",
@@ -76,6 +87,16 @@ fn listen_flag(url: &str) -> String {
         String::new()
     } else {
         format!(" --listen {}", &url["http://".len()..])
+    }
+}
+
+/// A text as one word of a shell's command.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -23,7 +23,7 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 use self::stream::{Message, Parser};
 use self::wire::{Answer, Wire};
 use crate::cli::ListenArgs;
-use crate::client::{path_of, path_with, problem_in_words, trust};
+use crate::client::{Service, path_of, path_with, problem_in_words, trust};
 use crate::resources::printable;
 use crate::terminal::{BAD, BOLD, DIM, GOOD, NAME, WAIT, paint, say};
 
@@ -51,8 +51,7 @@ enum End {
 struct Listener {
     args: ListenArgs,
     wire: Wire,
-    base: String,
-    bearer: String,
+    service: Service,
     types: Subscription,
     secret: String,
     /// Where the stream is to go on.
@@ -81,11 +80,7 @@ pub(crate) fn run(args: ListenArgs) -> anyhow::Result<ExitCode> {
 
 impl Listener {
     fn new(args: ListenArgs) -> anyhow::Result<Self> {
-        let Some(key) = args.client.key.clone().filter(|key| !key.is_empty()) else {
-            bail!(
-                "no key: set POSTRIDER_OPERATOR_KEY to the operator key or an account's key, or give --key"
-            );
-        };
+        let service = Service::of(&args.client)?;
         check_header_prefix(&args.header_prefix)?;
         let types = Subscription::parse(&args.types).map_err(|(_, why)| why).context("--types")?;
         let secret = match &args.secret {
@@ -99,8 +94,7 @@ impl Listener {
         wire::addresses(&args.forward_to, args.allow_remote)?;
         Ok(Self {
             wire: Wire::new(&trust(args.client.ca_file.as_deref())?),
-            base: args.client.url.trim_end_matches('/').to_owned(),
-            bearer: format!("Bearer {key}"),
+            service,
             types,
             secret,
             last_id: None,
@@ -130,12 +124,12 @@ impl Listener {
             ("endpoint", self.args.endpoint.clone()),
             ("livemode", self.args.mode.parameter()),
         ];
-        let url = format!("{}{}", self.base, path_with("/v1/deliveries/stream", &filters));
+        let url = format!("{}{}", self.service.base, path_with("/v1/deliveries/stream", &filters));
         let last_id = self.last_id.as_deref().unwrap_or_default();
-        let pieces = match self.wire.stream(&url, &self.bearer, last_id) {
+        let pieces = match self.wire.stream(&url, &self.service.bearer, last_id) {
             Ok(Ok(pieces)) => pieces,
             Ok(Err(answer)) => return refused(&answer),
-            Err(why) => return End::Cut(format!("no answer from {}: {why:#}", self.base)),
+            Err(why) => return End::Cut(format!("{:#}", self.service.no_response(&why))),
         };
         if !std::mem::replace(was_open, true) {
             self.greet();
@@ -215,8 +209,8 @@ impl Listener {
 
     /// The event's exact bytes; none where they are gone.
     fn payload(&self, event: &str) -> Result<Option<Vec<u8>>, End> {
-        let url = format!("{}{}/payload", self.base, path_of("events", event));
-        let answer = self.wire.get(&url, &self.bearer);
+        let url = format!("{}{}/payload", self.service.base, path_of("events", event));
+        let answer = self.wire.get(&url, &self.service.bearer);
         let answer = answer.map_err(|why| End::Cut(format!("a payload could not be read: {why:#}")))?;
         match answer.status {
             200 => Ok(Some(answer.body)),

@@ -6,14 +6,15 @@ mod collector;
 mod config;
 mod demo;
 mod doctor;
-mod files;
 mod guide;
 mod listen;
 mod logging;
 mod master_key;
 mod migrate;
 mod nodes;
+mod operator_key;
 mod payload_file;
+mod process_limits;
 mod receive;
 mod receiver;
 mod resources;
@@ -29,10 +30,15 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    match cli::run(cli::Cli::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            terminal::print_error(&error);
+    process_limits::forbid_core_dumps();
+    let code = cli::run(cli::Cli::parse()).unwrap_or_else(|error| {
+        terminal::print_error(&error);
+        ExitCode::FAILURE
+    });
+    match terminal::output_error() {
+        None => code,
+        Some(error) => {
+            terminal::print_error(&anyhow::anyhow!("standard output can't be written: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -7,14 +7,16 @@ use anyhow::Context as _;
 use postrider_api::ApiOptions;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
-use postrider_engine::{Engine, EngineConfig, Parts, generate_operator_key, key_sha256};
+use postrider_engine::{Engine, EngineConfig, Parts};
 use postrider_sender::{Proxy, Sender, SenderConfig};
 use postrider_store::Store;
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
 
+use crate::operator_key::{self, ConfiguredKey, Destination, GeneratedKey};
 use crate::store_url::StoreUrl;
+use crate::terminal::say;
 
 /// How long requests to the API may run on, once nothing is in flight to receivers any more.
 const API_GRACE: Duration = Duration::from_secs(2);
@@ -22,8 +24,8 @@ const API_GRACE: Duration = Duration::from_secs(2);
 /// The running service.
 pub(crate) struct Running {
     pub(crate) engine: Engine,
-    /// The operator key, where this start made it.
-    pub(crate) new_operator_key: Option<String>,
+    /// The operator key, if this start generated it.
+    pub(crate) generated_key: Option<GeneratedKey>,
 }
 
 /// What deliveries have on their way out.
@@ -34,21 +36,31 @@ pub(crate) struct WayOut {
     pub(crate) proxy: Option<Proxy>,
 }
 
+/// Which operator key is in force.
+pub(crate) struct KeyPlan {
+    /// The key from the settings, if they give one.
+    pub(crate) configured: Option<ConfiguredKey>,
+    /// Where a generated key goes.
+    pub(crate) destination: Destination,
+}
+
 /// Opens the store (with these options where it is a database) and starts the service on it.
+///
+/// A start that fails after it has generated a key to be shown shows it: the store has its hash then.
 pub(crate) async fn start(
     store: &StoreUrl,
-    key: MasterKey,
+    master_key: MasterKey,
     database: PostgresOptions,
+    key_plan: KeyPlan,
     mut config: EngineConfig,
     way_out: WayOut,
 ) -> anyhow::Result<Running> {
-    let store = open(store, key, database).await?;
+    let store = open(store, master_key, database).await?;
     let chance: Arc<dyn Chance> = Arc::new(SystemChance);
-    let has_key = config.operator_key_sha256.is_some() || store.operator_key().await?.is_some();
-    let new_operator_key = (!has_key).then(|| generate_operator_key(&*chance));
-    if let Some(key) = &new_operator_key {
-        config.operator_key_sha256 = Some(key_sha256(key));
-    }
+    let KeyPlan { configured, destination } = key_plan;
+    let key = operator_key::establish(&*store, &*chance, configured.as_ref(), &destination).await?;
+    tracing::info!(source = key.source, "operator key in force");
+    config.operator_key_sha256 = Some(key.sha256);
     let sender = SenderConfig {
         guard: config.guard.clone(),
         // Connections that wait for reuse come on top of the requests in flight.
@@ -57,13 +69,12 @@ pub(crate) async fn start(
         ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);
-    let parts = Parts { store: store.clone(), transport, clock: Arc::new(SystemClock), chance };
-    let engine = Engine::start(config, parts).await.context("the service can't start")?;
-    // Last of all: a start that fails must not leave a key behind that nobody has seen.
-    if let Some(key) = &new_operator_key {
-        store.set_operator_key(key_sha256(key)).await?;
+    let parts = Parts { store, transport, clock: Arc::new(SystemClock), chance };
+    let started = Engine::start(config, parts).await.context("the service can't start");
+    if let (Err(_), Some(GeneratedKey::Shown(key))) = (&started, &key.generated) {
+        say(format!("operator key   {key}"));
     }
-    Ok(Running { engine, new_operator_key })
+    Ok(Running { engine: started?, generated_key: key.generated })
 }
 
 async fn open(url: &StoreUrl, key: MasterKey, database: PostgresOptions) -> anyhow::Result<Arc<dyn Store>> {

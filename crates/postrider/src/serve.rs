@@ -1,5 +1,6 @@
 //! `postrider serve`: configuration, store, service, until a signal says stop.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -11,14 +12,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::ServeArgs;
 use crate::config::layers::{Layers, environment, unknown_variables};
 use crate::config::{self, Config};
-use crate::running::{self, WayOut};
-use crate::{collector, files, guide, logging, master_key};
+use crate::operator_key::Destination;
+use crate::running::{self, KeyPlan, WayOut};
+use crate::{collector, guide, logging, master_key, process_limits};
 
 /// Runs the service.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let environment = environment();
     let mut layers = Layers::read(&args.settings, &environment)?;
-    let files = files::raise_limit();
+    let files = process_limits::raise_open_files();
     let mut config = Config::read(&layers, files)?;
     if args.print_config {
         config::print(&mut layers, &config);
@@ -26,7 +28,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     }
     config::work_out(&mut layers, &config);
     config.dashboard.settings = config::dashboard::settings(&layers);
-    let _logging = logging::start(config.log_format, config.log_level)?;
+    let _logging = logging::start(config.log_format, config.log_filter.clone())?;
     for variable in unknown_variables(&environment) {
         tracing::warn!(variable, "this environment variable is none of ours; is it a typing error?");
     }
@@ -45,8 +47,17 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     let (traces, collector) = collector::prepare(&config)?;
     let engine_config = EngineConfig { traces, ..config.engine() };
     let way_out = WayOut { files, proxy: config.proxy.clone() };
-    let running = running::start(&config.store, key, config.database.clone(), engine_config, way_out).await?;
-    guide::print(address, &config, running.new_operator_key.as_deref());
+    let key_plan = KeyPlan {
+        configured: config.operator_key.clone(),
+        destination: if std::io::stdout().is_terminal() {
+            Destination::Caller
+        } else {
+            Destination::File(config.generated_key_file.clone())
+        },
+    };
+    let database = config.database.clone();
+    let running = running::start(&config.store, key, database, key_plan, engine_config, way_out).await?;
+    guide::print(address, &config, running.generated_key.as_ref());
     tracing::info!(%address, store = %config.store, "ready");
     let engine = running.engine;
     let telemetry = collector.map(|collector| collector.start(engine.clone()));
@@ -86,24 +97,46 @@ fn survive_file_limits() -> anyhow::Result<()> {
     signal(kind).map(drop).context("signals can't be listened to")
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    /// `None` if SIGHUP was ignored at the start, as `nohup` has it; then it stays ignored.
+    hangup: Option<Signal>,
 }
 
 impl Stop {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("signals can't be listened to");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let hangup = if is_hangup_ignored() { None } else { Some(listen(SignalKind::hangup())?) };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup,
+        })
     }
 
     async fn recv(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = hangup => {}
         }
     }
+}
+
+/// Returns whether this process ignores SIGHUP. Only Linux tells; elsewhere it does not.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is signal 1, which SIGHUP is.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// What is accepted is durable already, so leaving without ceremony loses nothing.

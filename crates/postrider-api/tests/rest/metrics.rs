@@ -124,6 +124,7 @@ async fn every_metric_of_the_alert_rules_and_of_the_dashboard_is_there() {
     let mut named = 0;
     for document in [
         include_str!("../../../../docs/operations.md"),
+        include_str!("../../../../docs/alerts.yml"),
         include_str!("../../../../docs/grafana-dashboard.json"),
     ] {
         for name in document.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
@@ -141,6 +142,23 @@ async fn every_metric_of_the_alert_rules_and_of_the_dashboard_is_there() {
     }
     assert!(named > 40);
     service.stop().await;
+}
+
+/// Every node reports all of them: a sum over nodes would count each once per node.
+#[tokio::test]
+async fn what_every_node_reports_is_never_summed_and_the_operators_account_is_no_customer() {
+    let service = Service::start().await;
+    service.account("Acme").await;
+    assert_eq!(samples(&service).await["postrider_accounts"], 1.0);
+    service.stop().await;
+    for document in [
+        include_str!("../../../../docs/alerts.yml"),
+        include_str!("../../../../docs/grafana-dashboard.json"),
+    ] {
+        for expression in document.lines().filter(|line| line.contains("postrider_endpoints")) {
+            assert!(expression.contains("max") && !expression.contains("sum"), "{expression}");
+        }
+    }
 }
 
 /// Just then somebody wants to know what the service still counts by itself.

@@ -210,7 +210,7 @@ macro_rules! hands_on {
 hands_on! {
     load() -> Result<Configuration, StoreError>;
     operator_key() -> Result<Option<[u8; 32]>, StoreError>;
-    set_operator_key(sha256: [u8; 32]) -> Result<(), StoreError>;
+    init_operator_key(sha256: [u8; 32]) -> Result<[u8; 32], StoreError>;
     create_account(account: NewAccount) -> Result<Account, StoreError>;
     rename_account(account: AccountNo, name: &str, deed: Deed) -> Result<Account, StoreError>;
     delete_account(account: AccountNo, deed: Deed) -> Result<(), StoreError>;

@@ -353,15 +353,15 @@ pub async fn a_refused_change_hurts_nobody_else(backend: &dyn Backend) {
     assert_eq!(world.store.load().await.unwrap().accounts.len(), configuration.accounts.len() + 1);
 }
 
-/// None at first, then the one that was set.
+/// `None` at first, then the first one that was stored, whatever comes later.
 pub async fn the_operator_key_is_remembered(backend: &dyn Backend) {
     let world = World::new(backend).await;
     assert_eq!(world.store.operator_key().await.unwrap(), None);
-    world.store.set_operator_key([7; 32]).await.unwrap();
+    assert_eq!(world.store.init_operator_key([7; 32]).await.unwrap(), [7; 32]);
     let world = world.reopen().await;
     assert_eq!(world.store.operator_key().await.unwrap(), Some([7; 32]));
-    world.store.set_operator_key([8; 32]).await.unwrap();
-    assert_eq!(world.store.operator_key().await.unwrap(), Some([8; 32]));
+    assert_eq!(world.store.init_operator_key([8; 32]).await.unwrap(), [7; 32]);
+    assert_eq!(world.store.operator_key().await.unwrap(), Some([7; 32]));
 }
 
 /// Asked as often as one likes; and a closed store says that it is unavailable instead of waiting.

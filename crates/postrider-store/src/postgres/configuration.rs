@@ -219,8 +219,11 @@ pub(super) async fn operator_key(client: &mut Object) -> Result<Option<[u8; 32]>
     row.map(read).transpose()
 }
 
-pub(super) async fn set_operator_key(client: &mut Object, sha256: [u8; 32]) -> Result<(), Failed> {
-    put_meta(client, OPERATOR_KEY, &sha256).await
+pub(super) async fn init_operator_key(client: &mut Object, sha256: [u8; 32]) -> Result<[u8; 32], Failed> {
+    let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    client.execute(sql, &[&OPERATOR_KEY, &sha256.as_slice()]).await?;
+    // A statement of its own: it sees what another node committed while the insert waited for it.
+    operator_key(client).await?.ok_or(Failed::Unreadable(Unreadable("meta.value")))
 }
 
 /// Writes one row, so that a full disk or a read-only server shows.

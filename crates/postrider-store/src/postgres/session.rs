@@ -34,6 +34,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),
+    // Notices (of a relation that exists already) say nothing that an operator can act on.
+    ("client_min_messages", "warning"),
 ];
 
 /// Why a session can't be used.

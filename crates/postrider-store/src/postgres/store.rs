@@ -47,8 +47,8 @@ impl Store for PostgresStore {
         read!(self, client => configuration::operator_key(client))
     }
 
-    async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
-        run!(self, client => configuration::set_operator_key(client, sha256))
+    async fn init_operator_key(&self, sha256: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        run!(self, client => configuration::init_operator_key(client, sha256))
     }
 
     async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError> {

@@ -72,8 +72,8 @@ impl Store for SqliteStore {
         self.readers.read(pending::operator_key).await
     }
 
-    async fn set_operator_key(&self, sha256: [u8; 32]) -> Result<(), StoreError> {
-        self.change(move |context| accounts::set_operator_key(context, sha256)).await
+    async fn init_operator_key(&self, sha256: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.change(move |context| accounts::init_operator_key(context, sha256)).await
     }
 
     async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError> {

@@ -15,9 +15,14 @@ pub(crate) struct ServeFlags {
     /// better given by the environment [default: sqlite:postrider.db] [env: POSTRIDER_STORE]
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Option<String>,
-    /// The key that may do all; made at the first start where none is set [env: POSTRIDER_OPERATOR_KEY]
+    /// The key that may do everything, of 32 characters at least; the first start generates one if none is set. Better given
+    /// by the environment or by --operator-key-file, since every user of this machine can read a flag
+    /// [env: POSTRIDER_OPERATOR_KEY]
     #[arg(long, value_name = "KEY")]
     pub(crate) operator_key: Option<String>,
+    /// The file that holds the operator key and nothing else [env: POSTRIDER_OPERATOR_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) operator_key_file: Option<String>,
     /// The file with the key that secrets are encrypted with; with PostgreSQL required, and the same on every node
     /// [default: postrider.key beside the SQLite file] [env: POSTRIDER_MASTER_KEY_FILE]
     #[arg(long, value_name = "FILE")]
@@ -96,9 +101,14 @@ pub(crate) struct ServeFlags {
     /// How log lines look: text or json [default: text] [env: POSTRIDER_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
-    /// Which log lines are written: error, warn, info, debug or trace [default: info] [env: POSTRIDER_LOG_LEVEL]
-    #[arg(long, value_name = "LEVEL")]
+    /// Which log lines are written: error, warn, info, debug, trace or off, and levels of single targets, such as
+    /// info,postrider_store=debug [default: info] [env: POSTRIDER_LOG_LEVEL]
+    #[arg(long, value_name = "LEVELS")]
     pub(crate) log_level: Option<String>,
+    /// Which attempts get a log line (target postrider::attempt): all, failed or none [default: all]
+    /// [env: POSTRIDER_LOG_ATTEMPTS]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) log_attempts: Option<String>,
     /// The configuration file [default: postrider.toml, where there is one] [env: POSTRIDER_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -111,6 +121,7 @@ impl ServeFlags {
             "listen" => &self.listen,
             "store" => &self.store,
             "operator_key" => &self.operator_key,
+            "operator_key_file" => &self.operator_key_file,
             "master_key_file" => &self.master_key_file,
             "allow_nets" => &self.allow_nets,
             "allow_ports" => &self.allow_ports,
@@ -134,6 +145,7 @@ impl ServeFlags {
             "proxy" => &self.proxy,
             "log_format" => &self.log_format,
             "log_level" => &self.log_level,
+            "log_attempts" => &self.log_attempts,
             _ => return None,
         };
         flag.as_deref()

@@ -13,15 +13,16 @@ use super::flags::ServeFlags;
 /// What every environment variable of ours begins with.
 const ENV_PREFIX: &str = "POSTRIDER_";
 /// Variables that other commands read.
-const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "URL", "SECRET", "CA_FILE"];
+const OTHER_VARIABLES: [&str; 5] = ["CONFIG", "URL", "KEY", "SECRET", "CA_FILE"];
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 26] = [
+pub(crate) const SETTINGS: [(&str, &str); 28] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
+    ("operator_key_file", ""),
     ("master_key_file", ""),
     ("allow_nets", ""),
     ("allow_ports", ""),
@@ -45,6 +46,7 @@ pub(crate) const SETTINGS: [(&str, &str); 26] = [
     ("proxy", ""),
     ("log_format", "text"),
     ("log_level", "info"),
+    ("log_attempts", "all"),
 ];
 
 /// Where a value is from.
@@ -66,6 +68,18 @@ pub(crate) struct Layered {
 /// Every setting by its name.
 #[derive(Debug)]
 pub(crate) struct Layers(BTreeMap<&'static str, Layered>);
+
+impl Layered {
+    /// Returns how its layer writes the name of this setting.
+    pub(crate) fn name_of(&self, name: &str) -> String {
+        match &self.source {
+            Source::Flag => format!("--{}", name.replace('_', "-")),
+            Source::Environment => format!("{ENV_PREFIX}{}", name.to_uppercase()),
+            Source::File(path) => format!("{name} in {}", path.display()),
+            Source::Default => name.to_owned(),
+        }
+    }
+}
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

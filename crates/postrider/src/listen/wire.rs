@@ -53,7 +53,7 @@ impl Wire {
 
     /// GET.
     pub(super) fn get(&self, url: &str, bearer: &str) -> anyhow::Result<Answer> {
-        read(self.requests.get(url).header("Authorization", bearer).call()?)
+        Ok(read(self.requests.get(url).header("Authorization", bearer).call()?)?)
     }
 
     /// Opens a stream; an answer that is none is given as it is.
@@ -62,7 +62,7 @@ impl Wire {
         url: &str,
         bearer: &str,
         last_id: &str,
-    ) -> anyhow::Result<Result<Receiver<Piece>, Answer>> {
+    ) -> Result<Result<Receiver<Piece>, Answer>, ureq::Error> {
         let request = self.streams.get(url).header("Authorization", bearer).header("Last-Event-ID", last_id);
         let answer = request.call()?;
         if !answer.status().is_success() {
@@ -106,7 +106,7 @@ impl Wire {
                 request = request.header(name, value);
             }
             match request.send(body) {
-                Ok(answer) => return read(answer),
+                Ok(answer) => return Ok(read(answer)?),
                 Err(ureq::Error::Io(why)) if why.kind() == std::io::ErrorKind::ConnectionRefused => {
                     failed = anyhow::anyhow!("nothing listens at {address}");
                 }
@@ -129,8 +129,8 @@ pub(super) fn addresses(uri: &Uri, allow_remote: bool) -> anyhow::Result<Vec<Soc
     Ok(found)
 }
 
-fn read(mut answer: Response<Body>) -> anyhow::Result<Answer> {
+fn read(mut answer: Response<Body>) -> Result<Answer, ureq::Error> {
     let status = answer.status().as_u16();
-    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
-    Ok(Answer { status, body: body.context("the answer can't be read")? })
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
+    Ok(Answer { status, body })
 }

@@ -8,6 +8,7 @@ use super::shared::{Common, ListArgs, ModeArgs, TimeArgs, id};
 use super::table::Column;
 use crate::cli::ClientArgs;
 use crate::client::{Client, path_of};
+use crate::terminal::write_bytes;
 
 const COLUMNS: [Column; 5] = [
     Column::of("id", "EVENT"),
@@ -88,9 +89,7 @@ impl EventsCommand {
 
 /// Exactly the bytes, and nothing behind them.
 fn payload(client: &Client, event: &str) -> anyhow::Result<ExitCode> {
-    use std::io::Write as _;
     let bytes = client.get_bytes(&format!("{}/payload", path_of("events", event)))?;
-    // A reader that went away (a closed pipe) is no reason to fail.
-    drop(std::io::stdout().write_all(&bytes));
+    write_bytes(&bytes);
     Ok(ExitCode::SUCCESS)
 }

@@ -138,3 +138,77 @@ fn bench_measures_this_program_loses_nothing_and_leaves_nothing_behind() {
     let (code, _, err) = run(command);
     assert!(code == Some(1) && err.contains("could not make a folder in not-there"), "{err}");
 }
+
+#[test]
+fn a_command_whose_output_can_not_be_written_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), &[]);
+    service.account();
+    let commands: [&[&str]; 5] = [
+        &["accounts", "list"],
+        &["accounts", "list", "--json"],
+        &["openapi"],
+        &["completions", "bash"],
+        &["doctor", "--listen", "127.0.0.1:0"],
+    ];
+    for words in commands {
+        let mut command = postrider(folder.path());
+        command.args(words).env("POSTRIDER_URL", &service.url).env("POSTRIDER_KEY", OPERATOR_KEY);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let ended = command.stderr(std::process::Stdio::piped()).output().unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{words:?}: {err}");
+        assert!(err.contains("standard output can't be written: No space left"), "{words:?}: {err}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = postrider(folder.path());
+    command.arg("openapi").stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn client_commands_read_postrider_key_first_and_the_old_name_still_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), &[]);
+    let list = |variables: &[(&str, &str)]| {
+        let mut command = postrider(folder.path());
+        command.args(["accounts", "list"]).env("POSTRIDER_URL", &service.url).envs(variables.iter().copied());
+        run(command)
+    };
+    assert_eq!(list(&[("POSTRIDER_OPERATOR_KEY", OPERATOR_KEY)]).0, Some(0));
+    assert_eq!(list(&[("POSTRIDER_KEY", ""), ("POSTRIDER_OPERATOR_KEY", OPERATOR_KEY)]).0, Some(0));
+    assert_eq!(list(&[("POSTRIDER_KEY", OPERATOR_KEY), ("POSTRIDER_OPERATOR_KEY", "sk_live_x")]).0, Some(0));
+    assert_eq!(list(&[("POSTRIDER_KEY", &format!("{OPERATOR_KEY}\n"))]).0, Some(0));
+    let (code, _, err) = list(&[("POSTRIDER_KEY", "sk_live_x"), ("POSTRIDER_OPERATOR_KEY", OPERATOR_KEY)]);
+    assert!(
+        code == Some(1) && err.contains("401") && err.contains(&service.url),
+        "it says where it asked: {err}"
+    );
+}
+
+#[test]
+fn a_wrong_url_is_said_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), &[]);
+    let address = service.url.trim_start_matches("http://");
+    for (url, words) in [
+        (address.to_owned(), format!("must begin with http:// or https://, such as http://{address}")),
+        (format!("https://{address}"), "does not speak TLS".to_owned()),
+        ("http://127.0.0.1:1".to_owned(), "nothing listens there".to_owned()),
+        ("http://nowhere.invalid".to_owned(), "failed to lookup address information".to_owned()),
+        ("ftp://x".to_owned(), "must be the service's URL".to_owned()),
+    ] {
+        for command in [&["accounts", "list"][..], &["listen", "--forward-to", "http://127.0.0.1:9/"]] {
+            let mut asks = postrider(folder.path());
+            asks.args(command).args(["--url", &url, "--key", OPERATOR_KEY]);
+            let (code, _, err) = run(asks);
+            assert!(code == Some(1) && err.contains(&words), "{command:?} {url}: {err}");
+        }
+    }
+}

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::receiver::Receiver;
-use crate::service::{OPERATOR_KEY, Service, serve};
+use crate::scripted::{Reply, Scripted};
+use crate::service::{OPERATOR_KEY, Service, event, serve};
 
 /// Delivers one event with the log in `format`, and gives the log with what must not stand in it.
 fn log_of_one_delivery(format: &str) -> (String, Vec<String>) {
@@ -53,4 +54,38 @@ fn text_logs_have_no_payload_or_secret_either() {
     let (log, never) = log_of_one_delivery("text");
     assert_eq!(log.lines().filter(|line| line.contains("postrider::attempt")).count(), 1, "{log}");
     assert!(never.iter().all(|secret| !log.contains(secret)), "{log}");
+}
+
+/// Delivers one event that is answered 500 first and 200 then, with these flags, and returns the log.
+fn log_of_a_failure_and_a_success(flags: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let receiver = Scripted::start(|index| Reply::Status(if index == 1 { 500 } else { 200 }));
+    let mut command = serve(folder.path());
+    command.args(["--allow-nets", "127.0.0.0/8", "--retry-schedule", "1s,1s"]).args(flags);
+    command.stderr(File::create(&log).unwrap());
+    let service = Service::wait_for(command);
+    let account = service.account();
+    service.endpoint(&account, &receiver.url());
+    assert_eq!(service.post("/v1/events", &event(&account)).unwrap().0, 202);
+    receiver.wait(Duration::from_secs(20), |seen| seen.len() == 2);
+    assert!(service.terminate().success());
+    std::fs::read_to_string(log).unwrap()
+}
+
+#[test]
+fn attempts_are_logged_all_or_only_failed_ones_or_none() {
+    let attempts = |log: &str| log.lines().filter(|line| line.contains("postrider::attempt")).count();
+    for (flags, expected) in [
+        (&["--log-attempts", "all"][..], 2),
+        (&["--log-attempts", "failed"], 1),
+        (&["--log-attempts", "none"], 0),
+        (&["--log-level", "info,postrider::attempt=off"], 0),
+        (&["--log-level", "warn,postrider::attempt=info"], 2),
+    ] {
+        let log = log_of_a_failure_and_a_success(flags);
+        assert_eq!(attempts(&log), expected, "{flags:?}: {log}");
+        let has_others = log.lines().any(|line| line.contains("ready"));
+        assert_eq!(has_others, flags[1] != "warn,postrider::attempt=info", "{flags:?}: {log}");
+    }
 }

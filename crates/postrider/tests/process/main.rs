@@ -25,6 +25,8 @@ mod nodes;
 #[cfg(test)]
 mod once;
 #[cfg(test)]
+mod operator_keys;
+#[cfg(test)]
 mod otlp;
 #[cfg(test)]
 mod outcomes;

@@ -233,7 +233,7 @@ fn wrong_use_is_exit_code_2_and_what_the_service_refuses_is_1() {
     let mut no_key = postrider(folder.path());
     no_key.args(["accounts", "list"]);
     let (code, _, err) = run(no_key);
-    assert!(code == Some(1) && err.contains("POSTRIDER_OPERATOR_KEY"), "{err}");
+    assert!(code == Some(1) && err.contains("POSTRIDER_KEY"), "{err}");
 }
 
 #[test]

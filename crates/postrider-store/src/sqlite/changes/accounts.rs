@@ -14,7 +14,7 @@ use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
 use crate::model::once::Keep;
 use crate::model::{NewAccount, NewKey};
-use crate::sqlite::{audit, kept};
+use crate::sqlite::{audit, kept, pending};
 
 /// The columns that [`account`] reads.
 pub(in crate::sqlite) const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
@@ -156,11 +156,15 @@ pub(super) fn bump_version(context: &mut Context<'_>, no: AccountNo) -> Result<i
     Ok(version)
 }
 
-pub(in crate::sqlite) fn set_operator_key(
+pub(in crate::sqlite) fn init_operator_key(
     context: &mut Context<'_>,
     sha256: [u8; 32],
-) -> Result<(), NotMade> {
-    put_meta(context, "operator_key_sha256", &sha256)
+) -> Result<[u8; 32], NotMade> {
+    if let Some(stored) = pending::operator_key(context.connection)? {
+        return Ok(stored);
+    }
+    put_meta(context, "operator_key_sha256", &sha256)?;
+    Ok(sha256)
 }
 
 /// An event that is taken back, larger than what fits beside others on a page: a full file has no room for it.
