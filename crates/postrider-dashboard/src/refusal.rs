@@ -24,7 +24,7 @@ pub(crate) enum Refusal {
     /// The form is too large.
     TooLarge,
     /// The form is a delivery of this service that came back.
-    Loop(LoopSource),
+    Loop(Box<LoopSource>),
     /// Too many keys were tried.
     TooManyTries(Duration),
     /// As many pages are live as may be.

@@ -164,7 +164,7 @@ impl FromRequest<Arc<App>> for Visit {
 async fn refuse_loop(app: &App, parts: &Parts, viewer: &Viewer) -> Result<(), Refusal> {
     let sees = |account, livemode| viewer.scope.sees(account, livemode);
     match app.engine.detect_loop(&parts.headers, &viewer.link(parts.uri.path()), sees).await? {
-        Some(source) => Err(Refusal::Loop(source)),
+        Some(source) => Err(Refusal::Loop(Box::new(source))),
         None => Ok(()),
     }
 }

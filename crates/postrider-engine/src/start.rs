@@ -67,17 +67,7 @@ impl Engine {
         };
         make_operator_account(&*store, clock.now()).await?;
         let snapshot = Snapshot::new(store.load().await?, store.is_shared());
-        let mut lanes =
-            Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
-        if store.is_shared() {
-            lanes.share();
-        }
-        for endpoint in snapshot.all_endpoints() {
-            lanes.configure(endpoint.clone(), clock.now());
-        }
-        for backlog in store.backlogs().await? {
-            lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
-        }
+        let lanes = lanes_of(&config, &*store, &snapshot, clock.now()).await?;
         let (outcomes, waiting_outcomes) = mpsc::channel(config.unrecorded_outcomes.max(1));
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
@@ -156,6 +146,27 @@ impl Inner {
         let announcer = tokio::spawn(announce::run(self.clone(), announcements));
         self.hold_tasks(tasks, announcer, tokio::spawn(recorder::run(self.clone(), outcomes)));
     }
+}
+
+/// The lanes of every endpoint, with what is pending for each.
+async fn lanes_of(
+    config: &EngineConfig,
+    store: &dyn Store,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Lanes, StoreError> {
+    let mut lanes =
+        Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
+    if store.is_shared() {
+        lanes.share();
+    }
+    for endpoint in snapshot.all_endpoints() {
+        lanes.configure(endpoint.clone(), now);
+    }
+    for backlog in store.backlogs().await? {
+        lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
+    }
+    Ok(lanes)
 }
 
 /// Makes the reserved account to which operational events belong, at the first start. It has no keys.

@@ -3,15 +3,15 @@
 pub(crate) mod dashboard;
 pub(crate) mod flags;
 pub(crate) mod layers;
+mod reading;
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
-use postrider_core::schedule::{RetrySchedule, parse_duration};
+use postrider_core::schedule::RetrySchedule;
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::{EngineConfig, LogAttempts};
@@ -22,6 +22,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use self::layers::{Layered, Layers};
+use self::reading::{keep_alive, list, read, where_set, within, wrong};
 use crate::master_key;
 use crate::operator_key::{self, ConfiguredKey, OperatorKey};
 use crate::store_url::{self, StoreUrl};
@@ -234,32 +235,6 @@ fn own_name() -> String {
     format!("{}-{}", system.nodename().to_string_lossy(), std::process::id())
 }
 
-/// Reads one setting; `right` says what would be right.
-fn read<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<T> {
-    let layered = layers.get(name);
-    layered.text.trim().parse().ok().ok_or_else(|| wrong(name, layered, right))
-}
-
-/// Reads a whole number between two bounds.
-fn within<T>(name: &str, layers: &Layers, least: T, most: T) -> anyhow::Result<T>
-where
-    T: std::str::FromStr + PartialOrd + Display + Copy,
-{
-    let right = format!("a whole number from {least} to {most}");
-    let number: T = read(name, layers, &right)?;
-    if number < least || number > most {
-        return Err(wrong(name, layers.get(name), &right));
-    }
-    Ok(number)
-}
-
-/// Reads a comma-separated list; empty is none.
-fn list<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Vec<T>> {
-    let layered = layers.get(name);
-    let items = layered.text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(|item| item.parse().ok().ok_or_else(|| wrong(name, layered, right))).collect()
-}
-
 /// A prefix that makes header names.
 fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     let prefix = layers.get("header_prefix");
@@ -271,19 +246,6 @@ fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
             "a header prefix of letters, digits and dashes, such as X-KASKO-",
         )),
     }
-}
-
-/// How long a client's connection may be idle.
-fn keep_alive(layers: &Layers) -> anyhow::Result<Duration> {
-    let layered = layers.get("keep_alive");
-    let within = Duration::from_secs(1)..=Duration::from_secs(3_600);
-    let given = parse_duration(layered.text.trim()).ok().filter(|given| within.contains(given));
-    given.ok_or_else(|| wrong("keep_alive", layered, "a time from 1s to 1h such as 75s"))
-}
-
-/// A setting that may be empty.
-fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Option<T>> {
-    if layers.get(name).text.is_empty() { Ok(None) } else { read(name, layers, right).map(Some) }
 }
 
 /// The proxy, unless there is none. A wrong one is not shown, since it may hold a password.
@@ -299,11 +261,6 @@ fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
     }
     // Each request is an open file, and half of those that may be open are for others.
     within("max_in_flight", layers, 1, (files / 2).max(16))
-}
-
-fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {
-    let place = layered.name_of(name);
-    anyhow!("{place} is {:?}; it must be {right}", store_url::masked(&layered.text))
 }
 
 #[cfg(test)]
@@ -406,7 +363,8 @@ mod tests {
     #[test]
     fn log_levels_are_one_for_all_and_others_for_single_targets() {
         let read = |text: &'static str| config(move |flags| flags.log_level = Some(text.into()));
-        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"] {
+        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"]
+        {
             assert!(read(right).is_ok(), "{right}");
         }
         for wrong in ["", "loud", "info,", "postrider_store", "info,=debug", "info,x=loud", "3"] {
