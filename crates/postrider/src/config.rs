@@ -178,13 +178,14 @@ fn operator_key(layers: &Layers) -> anyhow::Result<Option<ConfiguredKey>> {
         ("", "") => Ok(None),
         ("", path) => {
             let key = OperatorKey::read_file(Path::new(path))?;
-            Ok(Some(ConfiguredKey { key, source: format!("{} ({path})", file.name_of("operator_key_file")) }))
+            let source = format!("{} ({path})", file.name_of("operator_key_file"));
+            Ok(Some(ConfiguredKey { key, source, file: Some(path.into()) }))
         }
         (text, "") => {
             let source = key.name_of("operator_key");
             let key =
                 OperatorKey::parse(text).map_err(|error| anyhow!("the operator key of {source} {error}"))?;
-            Ok(Some(ConfiguredKey { key, source }))
+            Ok(Some(ConfiguredKey { key, source, file: None }))
         }
         (_, _) => bail!(
             "{} and {} are both set; set only one of them",

@@ -43,6 +43,7 @@ fn read_config(args: &DoctorArgs, files: usize, findings: &mut Findings) -> anyh
 
 fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Findings) -> anyhow::Result<()> {
     here::open_files(files, config.max_in_flight, findings);
+    here::operator_key(config, findings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't start")?;
     match &config.store {

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod guide;
+mod key_files;
 mod listen;
 mod logging;
 mod master_key;
