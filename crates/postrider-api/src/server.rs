@@ -22,7 +22,7 @@ use crate::seldom::Seldom;
 use crate::surface::Surface;
 pub(crate) use activity::Activity;
 use activity::Timeouts;
-use connections::{Connections, Slot};
+use connections::{Connections, Slot, share_of_address};
 pub(crate) use response_body::ResponseBody;
 use write_timeout::WriteTimeout;
 
@@ -50,7 +50,8 @@ pub async fn serve(
     options: ApiOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let connections = Arc::new(Connections::new(options.max_connections, !options.behind_proxy));
+    let per_address = (!options.behind_proxy).then(|| share_of_address(options.max_connections));
+    let connections = Arc::new(Connections::new(options.max_connections, per_address));
     let (phase, watched) = watch::channel(Phase::Serving);
     let surface = Surface::new(engine, &options, watched.clone());
     tokio::select! {

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::activity::{Activity, State};
 
-/// One client address has at most one part in so many.
+/// One client address has at most one part in so many, and as many in any case.
 const PARTS_PER_ADDRESS: usize = 4;
+const LEAST_PER_ADDRESS: usize = 16;
 /// How long a request must have waited for its client before its connection may be closed for a newcomer, if none is idle.
 const LEAST_STALL: Duration = Duration::from_secs(1);
 /// How many connections to close are chosen at once, so that a flood of newcomers does not look through all for each.
@@ -60,10 +61,14 @@ pub(super) struct Slot {
     pub(super) activity: Arc<Activity>,
 }
 
+/// How many of so many connections one client address may have.
+pub(super) fn share_of_address(max: usize) -> usize {
+    max.div_ceil(PARTS_PER_ADDRESS).max(LEAST_PER_ADDRESS)
+}
+
 impl Connections {
-    pub(super) fn new(max: usize, is_bound_per_address: bool) -> Self {
+    pub(super) fn new(max: usize, max_per_address: Option<usize>) -> Self {
         let max = max.max(1);
-        let max_per_address = is_bound_per_address.then(|| max.div_ceil(PARTS_PER_ADDRESS));
         Self { epoch: Instant::now(), max, max_per_address, table: Mutex::default(), closed: Notify::new() }
     }
 
@@ -235,7 +240,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_the_bound_the_longest_idle_connection_makes_room() {
-        let connections = Arc::new(Connections::new(4, false));
+        let connections = Arc::new(Connections::new(4, None));
         let mut open = Vec::new();
         for _ in 0..4 {
             open.push(admit(&connections, 1).await.unwrap());
@@ -255,7 +260,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_waits_while_all_are_served_and_takes_the_place_of_one_that_stalls() {
-        let connections = Arc::new(Connections::new(1, false));
+        let connections = Arc::new(Connections::new(1, None));
         let first = admit(&connections, 1).await.unwrap();
         first.activity.begin_request();
         let waits = tokio::time::timeout(Duration::from_secs(60), connections.admit(address(2))).await;
@@ -270,7 +275,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_has_only_just_begun_is_not_broken_off() {
-        let connections = Arc::new(Connections::new(1, false));
+        let connections = Arc::new(Connections::new(1, None));
         let first = admit(&connections, 1).await.unwrap();
         first.activity.begin_request();
         first.activity.set_waits_for_body(true);
@@ -281,12 +286,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_address_has_a_part_and_loses_its_own_longest_idle_one() {
-        let connections = Arc::new(Connections::new(8, true));
+        let connections = Arc::new(Connections::new(8, Some(2)));
         let other = admit(&connections, 9).await.unwrap();
         let one = admit(&connections, 1).await.unwrap();
         let two = admit(&connections, 1).await.unwrap();
         let three = admit(&connections, 1).await.unwrap();
-        assert!(is_closing(&one), "two of eight");
+        assert!(is_closing(&one));
         three.activity.begin_request();
         two.activity.begin_request();
         assert!(admit(&connections, 1).await.is_none(), "both are being served");
@@ -296,7 +301,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_network_of_ipv6_is_one_address_and_nothing_stays_behind() {
-        let connections = Arc::new(Connections::new(8, true));
+        let connections = Arc::new(Connections::new(8, Some(2)));
         let mut open = Vec::new();
         for host in 1..=3u16 {
             let address = IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, host]);

@@ -94,10 +94,10 @@ async fn an_idle_connection_makes_room_and_one_that_is_served_does_not() {
 
 #[tokio::test]
 async fn without_a_proxy_one_address_has_a_quarter_and_is_refused_when_all_of_it_is_served() {
-    let options = ApiOptions { max_connections: 8, ..ApiOptions::default() };
+    let options = ApiOptions { max_connections: 64, ..ApiOptions::default() };
     let service = Service::start_with(options).await;
     let mut streams = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..16 {
         let mut stream = service.connect().await;
         let head = format!(
             "GET /v1/deliveries/stream HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {OPERATOR_KEY}\r\n\r\n"
@@ -107,8 +107,8 @@ async fn without_a_proxy_one_address_has_a_quarter_and_is_refused_when_all_of_it
         tokio::io::AsyncReadExt::read_exact(&mut stream.stream, &mut first).await.unwrap();
         streams.push(stream);
     }
-    let mut third = service.connect().await;
-    assert!(tokio::time::timeout(PATIENCE, third.is_closed()).await.unwrap());
+    let mut next = service.connect().await;
+    assert!(tokio::time::timeout(PATIENCE, next.is_closed()).await.unwrap());
     drop(streams);
     service.stop().await;
 }
