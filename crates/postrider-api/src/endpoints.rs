@@ -72,7 +72,7 @@ async fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDr
     }
     fields.require("url");
     fields.require("event_types");
-    let patch = settings::read(fields, call.engine(), account, None);
+    let patch = settings::read(fields, call.engine(), call.caller, account, None);
     let secret = settings::secret(fields);
     if let (Some(secret), Some(true)) = (&secret, patch.standard_webhooks)
         && let Err(why) = secret.standard_webhooks_key()
@@ -100,8 +100,8 @@ pub(crate) async fn change(mut call: Call) -> Answer {
     let body = call.body(Limit::Request).await?;
     let mut fields = Fields::parse(body.text()?, &CHANGED)?;
     settings::refuse_what_never_changes(&mut fields);
-    let subscribed = &before.endpoint.settings.subscription;
-    let patch = settings::read(&mut fields, call.engine(), Some(before.endpoint.account), Some(subscribed));
+    let (account, settings_before) = (Some(before.endpoint.account), &before.endpoint.settings);
+    let patch = settings::read(&mut fields, call.engine(), call.caller, account, Some(settings_before));
     if patch.standard_webhooks == Some(true)
         && let Err(why) = before.endpoint.secrets.check_standard_webhooks(call.engine().now())
     {

@@ -125,12 +125,18 @@ pub(crate) const REPLAY_LOOKS: usize = 16;
 pub(crate) const REPLAY_EVERY: Duration = Duration::from_millis(100);
 /// … and how often where each of them waits for an endpoint that is not enabled or failing. Reads memory alone.
 pub(crate) const REPLAY_NAP: Duration = Duration::from_secs(1);
-/// Ranges counted at once; further requests are refused, so that counts never take the readers from everyone else.
-pub(crate) const REPLAY_COUNTS_AT_ONCE: usize = 2;
+/// Reads of ranges that are counted at once, so that counts never take the readers from everyone else …
+pub(crate) const REPLAY_COUNT_READS: usize = 2;
+/// … counts that take turns at these; further ones are refused …
+pub(crate) const MAX_REPLAY_COUNTS: usize = 64;
+/// … and how many of them may be one account's.
+pub(crate) const MAX_REPLAY_COUNTS_PER_ACCOUNT: usize = 2;
 /// How long to wait after the store failed, before it is asked again.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How often secrets whose overlap has ended are let go.
 pub(crate) const SETTLE_SECRETS_EVERY: Duration = Duration::from_secs(60);
+/// How often a node reads what others have written down of endpoints' health.
+pub(crate) const READ_HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// How often it is written down when keys were last used …
 pub(crate) const NOTE_KEY_USES_EVERY: Duration = Duration::from_secs(60);
 /// … so many keys in one commit.

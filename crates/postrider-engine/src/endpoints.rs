@@ -124,7 +124,7 @@ impl Inner {
         let _changing = self.changes.lock().await;
         let account_no = self.snapshot.load().account(account).ok_or(EngineError::NotFound)?.account.no;
         let id = EndpointId::new(now, self.chance.bits());
-        let keep = once::keep(once.as_ref(), now, || {
+        let keep = once::keep(once.as_ref(), self.time_for_ages(), || {
             let endpoint = Endpoint {
                 no: EndpointNo(0),
                 id,

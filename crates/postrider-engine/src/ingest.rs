@@ -115,7 +115,9 @@ impl Inner {
             }
             let committed = match &once {
                 None => self.store.accept(events).await,
-                Some(once) => self.store.accept_once(events, once.keep(&accepted, now)).await,
+                Some(once) => {
+                    self.store.accept_once(events, once.keep(&accepted, self.time_for_ages())).await
+                }
             };
             self.readiness.observe_accept(&committed);
             match committed {
@@ -229,6 +231,7 @@ impl Inner {
             payload_bytes: row.payload_bytes,
             progress: row.progress,
             not_before: row.next_attempt_at,
+            needs_fresh_connection: row.progress.attempts > 0,
         };
         (row.endpoint_no, item)
     }
@@ -268,5 +271,6 @@ fn fresh_item(event: &Event, event_type: &Arc<str>, id: DeliveryId) -> Item {
         payload: Some(event.payload.clone()),
         progress: Progress::default(),
         not_before: None,
+        needs_fresh_connection: false,
     }
 }

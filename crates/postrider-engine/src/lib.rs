@@ -33,11 +33,14 @@ mod payloads;
 mod portal;
 mod readiness;
 mod recorder;
+mod replay_counts;
 mod replays;
 mod retention;
+mod ring;
 mod routing;
 mod secrets;
 mod send;
+mod service_clock;
 mod shared_query;
 mod shutdown;
 mod sign;
@@ -52,10 +55,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use postrider_core::address::AddressGuard;
+use postrider_core::health::HealthRules;
 use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::Store;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use crate::acting::Acting;
@@ -87,6 +91,8 @@ use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::readiness::Readiness;
 use crate::recorder::Outcomes;
+use crate::replay_counts::ReplayCounts;
+use crate::service_clock::ServiceClock;
 use crate::shared_query::SharedQuery;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
@@ -110,6 +116,8 @@ struct Inner {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    /// How long the service has run, and whether the clock is trusted.
+    service_clock: ServiceClock,
     /// When the service came up.
     started_at: Timestamp,
     /// Read on every request without waiting; swapped whole under `changes`.
@@ -158,7 +166,7 @@ struct Inner {
     /// Wakes the task that takes replays further, once one is made or cancelled.
     replays: Notify,
     /// The room for ranges that are being counted.
-    replay_counts: Semaphore,
+    replay_counts: ReplayCounts,
     /// How many outcomes were handed to the recorder since the start …
     handed_over: AtomicU64,
     /// … and how many of them are committed, or can't be.
@@ -185,6 +193,11 @@ impl Engine {
     /// The rules for endpoint URLs.
     pub fn address_guard(&self) -> &AddressGuard {
         &self.0.config.guard
+    }
+
+    /// When endpoints count as failing, and when they are disabled for it.
+    pub fn health_rules(&self) -> &HealthRules {
+        &self.0.config.health_rules
     }
 
     /// What the contract's headers begin with, such as `X-KASKO-`.

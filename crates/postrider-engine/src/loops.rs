@@ -34,7 +34,8 @@ impl Engine {
         path: &str,
         sees: impl Fn(AccountId, bool) -> bool + Send + Sync,
     ) -> Result<Option<LoopSource>, EngineError> {
-        let values = headers.get_all(&self.0.names.delivery).iter().chain(headers.get_all(WEBHOOK_ID));
+        let values =
+            headers.get_all(self.0.names.delivery.as_str()).iter().chain(headers.get_all(WEBHOOK_ID));
         let mut guids: Vec<EventId> = Vec::new();
         for guid in values.filter_map(|value| value.to_str().ok()?.trim().parse().ok()) {
             if !guids.contains(&guid) && guids.len() < MAX_GUIDS {

@@ -225,7 +225,7 @@ fn of_the_line(figures: &Figures) -> [Metric; 7] {
     ]
 }
 
-fn of_the_backlog(figures: &Figures) -> [Metric; 7] {
+fn of_the_backlog(figures: &Figures) -> [Metric; 8] {
     const GAUGE: MetricKind = MetricKind::Gauge;
     let lanes = &figures.lanes;
     let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -262,6 +262,12 @@ fn of_the_backlog(figures: &Figures) -> [Metric; 7] {
             "How much waits in memory: deliveries in lanes, retries in the timer, outcomes to be committed.",
             "queue",
             &[("lanes", lanes.in_memory), ("retries", lanes.retries), ("outcomes", figures.unrecorded)],
+        ),
+        Metric::one(
+            "postrider_clock_in_doubt",
+            GAUGE,
+            "1 while the clock is more than a day ahead of the last time stored, so that nothing is deleted by age.",
+            u64::from(figures.clock_in_doubt),
         ),
         Metric::one(
             "postrider_payload_memory_bytes",

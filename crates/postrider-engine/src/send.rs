@@ -11,8 +11,9 @@ use futures_util::FutureExt as _;
 use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::id::AccountId;
 use postrider_core::time::Timestamp;
-use postrider_sender::{AttemptReport, AttemptRequest};
+use postrider_sender::{AttemptReport, AttemptRequest, Tenant};
 use postrider_store::model::{AttemptPlace, Record};
 use tokio::sync::mpsc;
 
@@ -118,7 +119,7 @@ impl Inner {
         let departing = dispatch.item.payload.as_ref().map(|_| departing);
         let _room = match &dispatch.item.payload {
             Some(_) => None,
-            None => Some(self.rereads.room(dispatch.item.payload_bytes, dispatch.proven).await),
+            None => Some(self.payload_room(&dispatch).await),
         };
         let payload = match &dispatch.item.payload {
             Some(payload) => payload.clone(),
@@ -156,7 +157,7 @@ impl Inner {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         let timings = report.timings;
-        self.learn_before_it_turns(&dispatch, &report.outcome).await;
+        self.learn_before_it_turns(&dispatch, &report, started_at).await;
         let decide = AssertUnwindSafe(|| self.decide(&mut flight, dispatch, report, started_at, place));
         let Ok(decided) = std::panic::catch_unwind(decide) else {
             flight.break_off();
@@ -178,10 +179,12 @@ impl Inner {
     ) -> AttemptReport {
         let endpoint = &dispatch.endpoint;
         let request = AttemptRequest {
+            tenant: tenant_of(endpoint),
             url: endpoint.settings.url.clone(),
             headers: sign::headers(&self.names, endpoint, &dispatch.item, &payload, started_at),
             body: payload,
             timeout: endpoint.settings.timeout,
+            fresh_connection: dispatch.item.needs_fresh_connection,
             started_at,
         };
         self.transport.attempt(request).await
@@ -191,7 +194,7 @@ impl Inner {
     fn decide(
         &self,
         flight: &mut Flight<'_>,
-        dispatch: Dispatch,
+        mut dispatch: Dispatch,
         report: AttemptReport,
         started_at: Timestamp,
         place: mpsc::Permit<'_, Outcomes>,
@@ -199,10 +202,13 @@ impl Inner {
         let now = self.now();
         let took = Duration::from_micros(report.timings.total_us);
         let jitter = self.chance.jitter();
+        dispatch.item.needs_fresh_connection = report.on_reused_connection;
         let (item, endpoint, probe) = (dispatch.item.clone(), dispatch.endpoint.clone(), dispatch.probe);
         let AttemptReport { outcome, timings, request, response, .. } = report;
         let mut lanes = self.lanes();
-        let mut finished = lanes.finish(dispatch, &Attempted { outcome: &outcome, took, now, jitter });
+        let service_time = self.service_time();
+        let attempted = Attempted { outcome: &outcome, took, sent_at: started_at, now, service_time, jitter };
+        let mut finished = lanes.finish(dispatch, &attempted);
         let Finished { next, progress, change, .. } = finished;
         let logged = outcome.clone();
         self.meters.attempted(&outcome, &timings, probe, next);
@@ -295,6 +301,14 @@ impl Inner {
     }
 }
 
+/// The tenant that the sender's shared bounds count this endpoint's attempts for.
+fn tenant_of(endpoint: &Endpoint) -> Tenant {
+    match endpoint.account {
+        AccountId::OPERATOR => Tenant::OPERATOR,
+        _ => Tenant(endpoint.account_no.0.cast_unsigned()),
+    }
+}
+
 /// Runs an attempt, and lets go of `departing` as soon as it waits for something.
 async fn until_it_waits<F: Future>(attempt: F, departing: Option<Departing<'_>>) -> F::Output {
     let mut attempt = std::pin::pin!(attempt);
@@ -358,5 +372,6 @@ fn broken_off(dispatch: &Dispatch) -> AttemptReport {
         request: RequestLog { url, headers: HeaderLog::default() },
         response: None,
         not_made: false,
+        on_reused_connection: false,
     }
 }

@@ -2,11 +2,13 @@
 
 use postrider_core::endpoint::{CustomHeader, EndpointSettings};
 use postrider_core::event_type::Subscription;
+use postrider_core::field_name::FieldName;
 use postrider_core::filter::Filter;
 use postrider_core::id::EndpointId;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::{NextSecret, Secret, Secrets};
 use postrider_core::time::Timestamp;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -70,6 +72,23 @@ pub(crate) fn sealed_headers(sealer: &Sealer, id: EndpointId, headers: &[CustomH
     Some(sealer.seal(place("headers", &id.to_bytes()), &text))
 }
 
+/// The column that says that `headers` are kept as typed; nothing where there are none.
+///
+/// A digest of their names rather than a flag, because a node of an earlier release rewrites the headers, in lower case,
+/// and leaves this column alone: then it no longer fits.
+pub(crate) fn names_as_typed(headers: &[CustomHeader]) -> Option<Vec<u8>> {
+    (!headers.is_empty()).then(|| digest_of_names(headers.iter().map(|header| header.name.as_str())))
+}
+
+fn digest_of_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    for name in names {
+        digest.update(name);
+        digest.update("\n");
+    }
+    digest.finalize().to_vec()
+}
+
 fn place<'a>(column: &'static str, row: &'a [u8; 16]) -> Place<'a> {
     Place { table: "endpoints", column, row }
 }
@@ -129,10 +148,12 @@ fn open_secret(
     Secret::parse(std::str::from_utf8(&opened).or(Err(UNREADABLE))?).or(Err(UNREADABLE))
 }
 
+/// The headers from their column and that of [`names_as_typed`], with their names as they are sent.
 pub(crate) fn open_headers(
     sealer: &Sealer,
     id: EndpointId,
     sealed: Option<Vec<u8>>,
+    names_as_typed: Option<Vec<u8>>,
 ) -> Result<Vec<CustomHeader>, Unreadable> {
     const UNREADABLE: Unreadable = Unreadable("endpoints.headers");
     let Some(sealed) = sealed else { return Ok(Vec::new()) };
@@ -142,5 +163,53 @@ pub(crate) fn open_headers(
         .into_iter()
         .map(|(name, value)| (name, Zeroizing::new(value)))
         .collect();
-    Ok(pairs.into_iter().map(|(name, value)| CustomHeader { name, value }).collect())
+    let digest =
+        names_as_typed.as_ref().map(|_| digest_of_names(pairs.iter().map(|(name, _)| name.as_str())));
+    let is_as_typed = digest.is_some() && digest == names_as_typed;
+    let read = if is_as_typed { FieldName::parse } else { FieldName::parse_in_title_case };
+    pairs
+        .into_iter()
+        .map(|(name, value)| Ok(CustomHeader { name: read(&name).ok_or(UNREADABLE)?, value }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::MasterKey;
+
+    /// What the previous release writes: names in lower case, the other column left as it is.
+    fn sealed_by_the_previous_release(sealer: &Sealer, id: EndpointId, pairs: &[(&str, &str)]) -> Vec<u8> {
+        sealer.seal(place("headers", &id.to_bytes()), &serde_json::to_vec(pairs).unwrap())
+    }
+
+    #[test]
+    fn header_names_are_as_typed_until_a_node_of_the_previous_release_writes_others() {
+        let sealer = Sealer::new(&MasterKey::generate());
+        let id = EndpointId::from_bytes([7; 16]);
+        let header = |name: &str| CustomHeader::parse(name, "1", "X-KASKO-").unwrap();
+        let headers = [header("SOAPAction"), header("X-API-KEY"), header("x-lower")];
+        let typed = names_as_typed(&headers);
+        let names = |sealed: Vec<u8>, typed: &Option<Vec<u8>>| -> Vec<String> {
+            let opened = open_headers(&sealer, id, Some(sealed), typed.clone()).unwrap();
+            opened.iter().map(|header| header.name.to_string()).collect()
+        };
+
+        let sealed = sealed_headers(&sealer, id, &headers).unwrap();
+        assert_eq!(names(sealed, &typed), ["SOAPAction", "X-API-KEY", "x-lower"]);
+        // It changes something else: it writes the names that it read.
+        let same = [("SOAPAction", "1"), ("X-API-KEY", "1"), ("x-lower", "1")];
+        let rewritten = sealed_by_the_previous_release(&sealer, id, &same);
+        assert_eq!(names(rewritten, &typed), ["SOAPAction", "X-API-KEY", "x-lower"]);
+        // It is given these headers, or was before there was such a column.
+        let lower = [("soapaction", "2"), ("x-api-key", "1")];
+        for typed in [&typed, &None] {
+            let replaced = sealed_by_the_previous_release(&sealer, id, &lower);
+            assert_eq!(names(replaced, typed), ["Soapaction", "X-Api-Key"]);
+        }
+        // Sending back what is shown then changes nothing.
+        let shown = [header("Soapaction"), header("X-Api-Key")];
+        let sealed = sealed_headers(&sealer, id, &shown).unwrap();
+        assert_eq!(names(sealed, &names_as_typed(&shown)), ["Soapaction", "X-Api-Key"]);
+    }
 }

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// The version of the newest schema.
-const NEWEST: i64 = 13;
+const NEWEST: i64 = 14;
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -275,7 +275,7 @@ fn a_file_is_examined_without_a_change_while_it_is_served_and_while_it_is_not() 
     assert_eq!(names(), 0, "nothing is made");
     let path = path.with_file_name("100% of it?#.db");
     let store = SqliteStore::open(&path, key.clone(), SqliteOptions::default()).unwrap();
-    let served = Examined { schema: NEWEST, newest_schema: NEWEST, is_served: true };
+    let served = Examined { schema: NEWEST, newest_schema: NEWEST, is_served: true, clock: None };
     assert_eq!(SqliteStore::examine(&path, Some(&key)).unwrap(), served);
     drop(store);
     let (before, content) = (names(), std::fs::read(&path).unwrap());

@@ -1,6 +1,7 @@
 //! The configuration of `serve`: reads the layered texts, and says which setting is wrong and what would be right.
 
 pub(crate) mod dashboard;
+mod delivery;
 pub(crate) mod flags;
 pub(crate) mod layers;
 mod reading;
@@ -11,11 +12,12 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
+use postrider_core::health::HealthRules;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::{EngineConfig, LogAttempts};
-use postrider_sender::{PROXY_RIGHT, Proxy};
+use postrider_sender::{PROXY_RIGHT, Proxy, check_user_agent};
 use postrider_store::postgres::PostgresOptions;
 use postrider_telemetry::CollectorUrl;
 use tracing::level_filters::LevelFilter;
@@ -49,7 +51,12 @@ pub(crate) struct Config {
     pub(crate) is_master_key_named: bool,
     pub(crate) guard: AddressGuard,
     pub(crate) retry_schedule: RetrySchedule,
+    /// How long a run of failed attempts lasts before it disables its endpoint; none where it never does.
+    pub(crate) disable_after: Option<Duration>,
     pub(crate) header_prefix: String,
+    pub(crate) user_agent: String,
+    /// Certificate authorities that deliveries trust beside the public ones.
+    pub(crate) ca_file: Option<PathBuf>,
     pub(crate) retention_days: u32,
     pub(crate) max_in_flight: usize,
     pub(crate) rate_limit_per_second: u32,
@@ -88,13 +95,19 @@ impl Config {
             is_master_key_named: !layers.get("master_key_file").text.is_empty(),
             guard: AddressGuard {
                 allow_nets: list("allow_nets", layers, "networks such as 127.0.0.0/8,10.1.0.0/16")?,
+                deny_nets: list("deny_nets", layers, "networks such as 203.0.113.0/24,2001:db8::/32")?,
                 allow_ports: list("allow_ports", layers, "ports such as 443,8443")?,
                 require_https: read("require_https", layers, "true or false")?,
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
+            disable_after: delivery::disable_after(layers)?,
             header_prefix: header_prefix(layers)?,
+            user_agent: user_agent(layers)?,
+            ca_file: Some(layers.get("ca_file").text.trim())
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
             retention_days: within("retention_days", layers, 1, 3_650)?,
-            max_in_flight: max_in_flight(layers, files)?,
+            max_in_flight: delivery::max_in_flight(layers, files)?,
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
@@ -119,6 +132,7 @@ impl Config {
             guard: self.guard.clone(),
             header_prefix: self.header_prefix.clone(),
             retry_schedule: self.retry_schedule.clone(),
+            health_rules: HealthRules { disable_after: self.disable_after, ..HealthRules::default() },
             max_in_flight: self.max_in_flight,
             retention: Duration::from_secs(u64::from(self.retention_days) * 24 * 3600),
             log_attempts: self.log_attempts,
@@ -249,19 +263,24 @@ fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     }
 }
 
+/// A text that can be sent as `User-Agent`.
+fn user_agent(layers: &Layers) -> anyhow::Result<String> {
+    let layered = layers.get("user_agent");
+    let text = layered.text.trim();
+    match check_user_agent(text) {
+        Ok(_value) => Ok(text.to_owned()),
+        Err(_refused) => Err(wrong(
+            "user_agent",
+            layered,
+            "1 to 256 visible ASCII characters, such as Example-Webhooks/1.0",
+        )),
+    }
+}
+
 /// The proxy, unless there is none. A wrong one is not shown, since it may hold a password.
 fn proxy(layers: &Layers) -> anyhow::Result<Option<Proxy>> {
     let masked = Layered { text: "•••".to_owned(), source: layers.get("proxy").source.clone() };
     where_set("proxy", layers, PROXY_RIGHT).map_err(|_shows_it| wrong("proxy", &masked, PROXY_RIGHT))
-}
-
-/// Half of the files that may be open, and 4,096 at most, where nothing is set.
-fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
-    if layers.get("max_in_flight").text.is_empty() {
-        return Ok((files / 2).clamp(16, 4_096));
-    }
-    // Each request is an open file, and half of those that may be open are for others.
-    within("max_in_flight", layers, 1, (files / 2).max(16))
 }
 
 #[cfg(test)]
@@ -309,6 +328,9 @@ mod tests {
             ("--keep-alive is \"2h\"; it must be a time from 1s to 1h such as 75s", |f| {
                 f.keep_alive = Some("2h".into())
             }),
+            ("--deny-nets is \"10.0.0.1\"; it must be networks such as 203.0.113.0/24,2001:db8::/32", |f| {
+                f.deny_nets = Some("10.0.0.1".into())
+            }),
             ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| {
                 f.retry_schedule = Some("soon".into())
             }),
@@ -325,12 +347,31 @@ mod tests {
                  http://user:password@10.0.0.1:3128",
                 |f| f.proxy = Some("http://user:secret@proxy:3128/path".into()),
             ),
+            (
+                "--user-agent is \"tab\\there\"; it must be 1 to 256 visible ASCII characters, such as \
+                 Example-Webhooks/1.0",
+                |f| f.user_agent = Some("tab\there".into()),
+            ),
             ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
             ("--require-https is \"maybe\"; it must be true or false", |f| {
                 f.require_https = Some("maybe".into())
             }),
         ] {
             assert_eq!(refused(change), shown);
+        }
+    }
+
+    #[test]
+    fn a_denied_network_wins_over_an_allowed_one() {
+        let config = config(|flags| {
+            flags.allow_nets = Some("10.0.0.0/8".into());
+            flags.deny_nets = Some(" 10.1.0.0/16, 8.8.8.0/24,".into());
+        });
+        let guard = config.unwrap().guard;
+        for (address, is_allowed) in
+            [("10.0.0.1", true), ("10.1.0.1", false), ("8.8.8.8", false), ("8.8.4.4", true)]
+        {
+            assert_eq!(guard.check_address(address.parse().unwrap()).is_ok(), is_allowed, "{address}");
         }
     }
 

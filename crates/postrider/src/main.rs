@@ -25,6 +25,7 @@ mod signing;
 mod store_url;
 mod terminal;
 mod trigger;
+mod trust;
 
 use std::process::ExitCode;
 

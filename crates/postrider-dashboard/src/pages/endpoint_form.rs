@@ -50,7 +50,13 @@ pub(crate) async fn edit(visit: Visit) -> Answer {
 pub(crate) async fn change(visit: Visit) -> Answer {
     let view = names::find_endpoint(&visit)?;
     let typed = Typed::read(&visit.form);
-    let faults = match typed.judge(visit.engine(), Some(view.endpoint.account), Some(&view.endpoint)) {
+    let judged = typed.judge(
+        visit.engine(),
+        visit.viewer.scope.is_operator(),
+        Some(view.endpoint.account),
+        Some(&view.endpoint),
+    );
+    let faults = match judged {
         Err(faults) => faults,
         Ok(settings) => {
             let patch = EndpointPatch {
@@ -87,7 +93,10 @@ pub(crate) async fn check(visit: Visit) -> Answer {
         None => None,
     };
     let faults = match &before {
-        Some(view) => typed.judge(visit.engine(), Some(view.endpoint.account), Some(&view.endpoint)).err(),
+        Some(view) => {
+            let (scope, endpoint) = (visit.viewer.scope, &view.endpoint);
+            typed.judge(visit.engine(), scope.is_operator(), Some(endpoint.account), Some(endpoint)).err()
+        }
         None => judge_creation(&visit, &typed).err(),
     };
     let mut json = String::from("{");
@@ -119,7 +128,7 @@ fn judge_creation(visit: &Visit, typed: &Typed) -> Result<EndpointDraft, Faults>
     let scope = visit.viewer.scope;
     let account = scope.account().or_else(|| visit.form.get("account").parse::<AccountId>().ok());
     let account = account.filter(|account| visit.engine().account(*account).is_ok());
-    let (settings, mut faults) = match typed.judge(visit.engine(), account, None) {
+    let (settings, mut faults) = match typed.judge(visit.engine(), scope.is_operator(), account, None) {
         Ok(settings) => (Some(settings), Faults::new()),
         Err(faults) => (None, faults),
     };

@@ -20,7 +20,9 @@ use super::replays;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
 use super::{audit, kept};
 use crate::columns::{OVERTAKEN, Unreadable};
-use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
+use crate::endpoint_columns::{
+    Settings, names_as_typed, open_secrets, sealed_headers, sealed_next_secret, sealed_secret,
+};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 use crate::seal::Sealer;
@@ -30,7 +32,8 @@ use crate::{columns, endpoint_columns};
 pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
-        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
+        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at,
+        ep.header_names_as_typed
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NULL";
 
@@ -66,7 +69,7 @@ fn settings(sealer: &Sealer, id: EndpointId, row: &Row) -> Result<EndpointSettin
         subscription: endpoint_columns::subscription(row.get(6))?,
         filter: endpoint_columns::filter(row.get(22))?,
         description: row.get(7),
-        headers: endpoint_columns::open_headers(sealer, id, row.get(8))?,
+        headers: endpoint_columns::open_headers(sealer, id, row.get(8), row.get(25))?,
         timeout: Duration::from_millis(endpoint_columns::timeout_ms(row.get(10))?),
         retry_schedule: endpoint_columns::retry_schedule(row.get(11))?,
         rate_limit,
@@ -78,8 +81,8 @@ fn settings(sealer: &Sealer, id: EndpointId, row: &Row) -> Result<EndpointSettin
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
-        health, id, account_no, livemode, created_at, updated_at, filter)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'enabled', $13, $14, $15, $16, $17, $17, $18)
+        health, id, account_no, livemode, created_at, updated_at, filter, header_names_as_typed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'enabled', $13, $14, $15, $16, $17, $17, $18, $19)
     RETURNING no";
 
 pub(super) async fn create(
@@ -124,6 +127,7 @@ pub(super) async fn create(
                 &livemode,
                 &created_at.as_ms(),
                 &settings.filter.as_ref().map(Filter::as_str),
+                &names_as_typed(&settings.headers),
             ],
         )
         .await?;
@@ -149,7 +153,7 @@ pub(super) async fn create(
 const UPDATE: &str =
     "UPDATE endpoints SET url = $1, event_types = $2, description = $3, headers = $4, filter = $5,
         timeout_ms = $6, retry_schedule = $7, rate_per_second = $8, rate_burst = $9, max_in_flight = $10,
-        ordered = $11, standard_webhooks = $12, updated_at = $15, health = coalesce($16, health),
+        ordered = $11, standard_webhooks = $12, updated_at = $15, header_names_as_typed = $18, health = coalesce($16, health),
         failing = failing AND $16 IS NULL, state = coalesce($13, state),
         disabled_reason = CASE WHEN $13 IS NULL THEN disabled_reason ELSE $14 END
     WHERE no = $17 AND deleted_at IS NULL";
@@ -167,7 +171,8 @@ pub(super) async fn update(
     let version = bump_version(&transaction, endpoint.account_no).await?;
     let find = format!("{ENDPOINTS} AND ep.no = $1 FOR NO KEY UPDATE OF ep");
     let stored = transaction.query_opt(&find, &[&endpoint.no.0]).await?.ok_or(StoreError::NotFound)?;
-    if update.is_overtaken(&before, &self::endpoint(sealer, &stored)?) {
+    let stored = self::endpoint(sealer, &stored)?;
+    if update.is_overtaken(&before, &stored) {
         return Err(StoreError::Conflict(OVERTAKEN).into());
     }
     let settings = &endpoint.settings;
@@ -176,7 +181,7 @@ pub(super) async fn update(
         EndpointUpdate::Settings => (None, false),
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
     };
-    let health = if fresh_health { Some(columns::health_text(&Health::default())) } else { None };
+    let health = fresh_health.then(|| columns::health_text(&stored.health.begin_anew()));
     transaction
         .execute(
             UPDATE,
@@ -198,6 +203,7 @@ pub(super) async fn update(
                 &endpoint.updated_at.as_ms(),
                 &health,
                 &endpoint.no.0,
+                &names_as_typed(&settings.headers),
             ],
         )
         .await?;

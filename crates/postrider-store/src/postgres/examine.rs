@@ -2,10 +2,12 @@
 
 use std::time::SystemTime;
 
+use postrider_core::service_clock::ClockRecord;
 use tokio_postgres::Client;
 
 use super::connect::{self, ConnectError, KEY_CHECK, KEY_CHECK_PLACE};
 use super::{PostgresOptions, PostgresStore, migrations};
+use crate::columns::{self, CLOCK};
 use crate::seal::{MasterKey, Sealer};
 
 /// What a database and its server are like.
@@ -49,6 +51,8 @@ pub struct Examined {
     pub round_trip_ms: i64,
     /// Whether the connection is encrypted.
     pub is_encrypted: bool,
+    /// What the database keeps of the service's time; nothing before the first start of this release.
+    pub clock: Option<ClockRecord>,
 }
 
 /// Everything that one row can tell.
@@ -129,6 +133,7 @@ impl PostgresStore {
             clock_ahead_ms,
             round_trip_ms,
             is_encrypted: row.get(9),
+            clock: None,
         };
         if row.get(10) {
             let tables: Vec<&str> = TABLES.to_vec();
@@ -165,6 +170,8 @@ async fn of_ours(client: &Client, key: Option<&MasterKey>, into: &mut Examined) 
         let opened = Sealer::new(key).open(KEY_CHECK_PLACE, row.get::<_, &[u8]>(0));
         opened.is_ok_and(|opened| opened.as_slice() == KEY_CHECK)
     });
+    let clock = client.query_opt("SELECT value FROM meta WHERE name = $1", &[&CLOCK]).await?;
+    into.clock = clock.and_then(|row| columns::clock(row.get(0)).ok());
     Ok(())
 }
 

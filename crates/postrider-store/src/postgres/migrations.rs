@@ -27,10 +27,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0007_exhausted.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0008_cancelled_elsewhere.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0009_event_types.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0010_header_names.sql"), works_from: 1 },
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 9;
+pub(super) const NEWEST: i64 = 10;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

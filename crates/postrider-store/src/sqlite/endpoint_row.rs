@@ -16,7 +16,8 @@ use crate::{columns, endpoint_columns};
 pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
-        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
+        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at,
+        ep.header_names_as_typed
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NULL";
 
@@ -54,7 +55,7 @@ fn settings(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<
         subscription: endpoint_columns::subscription(&row.get::<_, String>(6)?)?,
         filter: endpoint_columns::filter(row.get(22)?)?,
         description: row.get(7)?,
-        headers: endpoint_columns::open_headers(sealer, id, row.get(8)?)?,
+        headers: endpoint_columns::open_headers(sealer, id, row.get(8)?, row.get(25)?)?,
         timeout: Duration::from_millis(endpoint_columns::timeout_ms(row.get(10)?)?),
         retry_schedule: endpoint_columns::retry_schedule(row.get(11)?)?,
         rate_limit,

@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use postrider_core::service_clock::ClockRecord;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
+use super::clock;
 use super::file_users::{self, FileUser};
 use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
@@ -23,6 +25,8 @@ pub struct Examined {
     pub newest_schema: i64,
     /// Whether a process serves it just now.
     pub is_served: bool,
+    /// What it keeps of the service's time; nothing before the first start of this release.
+    pub clock: Option<ClockRecord>,
 }
 
 impl SqliteStore {
@@ -38,7 +42,9 @@ impl SqliteStore {
         if let Some(key) = key.filter(|_| schema > 0) {
             fits(path, &connection, key)?;
         }
-        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served })
+        let clock = if schema > 0 { clock::find(&connection) } else { Ok(None) };
+        let clock = clock.map_err(|error| sqlite_error(path, error))?;
+        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served, clock })
     }
 }
 

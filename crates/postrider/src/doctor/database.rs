@@ -6,6 +6,7 @@ use postrider_store::postgres::{Examined, PostgresStore};
 use postrider_store::seal::MasterKey;
 
 use super::findings::Findings;
+use super::here;
 use crate::config::Config;
 use crate::store_url::StoreUrl;
 
@@ -36,6 +37,7 @@ pub(super) async fn examine(config: &Config, url: &str, key: Option<&MasterKey>,
             standby(&found, findings);
             connections(&found, config.database.connections, findings);
             clock(&found, findings);
+            here::clock_of_store(found.clock, findings);
             transactions(url, findings).await;
         }
     }

@@ -63,6 +63,7 @@ pub(super) fn examine(config: &Config, path: &Path, findings: &mut Findings) {
                 (found, newest) => format!("schema version {found}, the next start makes it {newest}"),
             };
             findings.good("store", format!("{shown}: {schema}{served}"));
+            here::clock_of_store(examined.clock, findings);
         }
     }
 }

@@ -16,7 +16,9 @@ use super::accounts::bump_version;
 use super::replays::cancel_of_endpoint;
 use super::{Context, NotMade};
 use crate::columns::{self, OVERTAKEN};
-use crate::endpoint_columns::{Settings, open_secrets, sealed_headers, sealed_next_secret, sealed_secret};
+use crate::endpoint_columns::{
+    Settings, names_as_typed, open_secrets, sealed_headers, sealed_next_secret, sealed_secret,
+};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 use crate::sqlite::endpoint_row::{self, ENDPOINTS};
@@ -24,13 +26,13 @@ use crate::sqlite::{audit, kept};
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
-        health, id, account_no, livemode, created_at, updated_at, filter)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17, ?18)";
+        health, id, account_no, livemode, created_at, updated_at, filter, header_names_as_typed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17, ?18, ?19)";
 
 const UPDATE: &str =
     "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, headers = ?4, filter = ?5,
         timeout_ms = ?6, retry_schedule = ?7, rate_per_second = ?8, rate_burst = ?9, max_in_flight = ?10,
-        ordered = ?11, standard_webhooks = ?12, updated_at = ?15, health = coalesce(?16, health),
+        ordered = ?11, standard_webhooks = ?12, updated_at = ?15, header_names_as_typed = ?18, health = coalesce(?16, health),
         state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END
     WHERE no = ?17 AND deleted_at IS NULL";
 
@@ -69,6 +71,7 @@ pub(in crate::sqlite) fn create(
         livemode,
         created_at.as_ms(),
         settings.filter.as_ref().map(Filter::as_str),
+        names_as_typed(&settings.headers),
     ])?;
     let no = EndpointNo(context.connection.last_insert_rowid());
     let (state, updated_at) = (State::Enabled, created_at);
@@ -112,7 +115,7 @@ pub(in crate::sqlite) fn update(
         EndpointUpdate::Settings => (None, false),
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
     };
-    let health = if fresh_health { Some(columns::health_text(&Health::default())) } else { None };
+    let health = fresh_health.then(|| columns::health_text(&stored.health.begin_anew()));
     context.connection.prepare_cached(UPDATE)?.execute(params![
         url,
         event_types,
@@ -131,6 +134,7 @@ pub(in crate::sqlite) fn update(
         endpoint.updated_at.as_ms(),
         health,
         endpoint.no.0,
+        names_as_typed(&settings.headers),
     ])?;
     audit::write(context, deed)?;
     bump_version(context, endpoint.account_no)
