@@ -1,12 +1,12 @@
 //! One request with a key, on its way to a use case: who calls, what the path and the query name, what the body
 //! says. The order of refusals is made here: 401 before anything else, 404 and 403 before the body is read.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts as _, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use postrider_core::audit::Who;
@@ -17,6 +17,7 @@ use postrider_engine::{Acting, Engine};
 use crate::Api;
 use crate::body::{self, Limit, Received};
 use crate::caller::Caller;
+use crate::client::{Client, Peer};
 use crate::problem::Problem;
 use crate::query::Query;
 
@@ -26,6 +27,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// A request whose key is known.
 pub(crate) struct Call {
     pub(crate) caller: Caller,
+    /// The client's address, or the proxy's if that doesn't tell it.
+    address: Option<IpAddr>,
     api: Arc<Api>,
     parts: Parts,
     /// What stands in the path for `{id}`; empty where it can't be read, which is the name of nothing.
@@ -40,7 +43,8 @@ impl FromRequest<Arc<Api>> for Call {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
-        let mut call = Self::unnamed(request, api).await?;
+        let peer = request.extensions().get::<Peer>().cloned();
+        let mut call = Self::unnamed(request, api, peer.as_ref()).await?;
         let params = RawPathParams::from_request_parts(&mut call.parts, &()).await;
         if let Ok(params) = params {
             let mut values = params.iter().map(|(_, value)| value.to_owned());
@@ -54,11 +58,17 @@ impl FromRequest<Arc<Api>> for Call {
 
 impl Call {
     /// A call whose path has no `{id}`.
-    pub(crate) async fn unnamed(request: Request, api: &Arc<Api>) -> Result<Self, Problem> {
+    pub(crate) async fn unnamed(
+        request: Request,
+        api: &Arc<Api>,
+        peer: Option<&Peer>,
+    ) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let caller = Caller::of(&parts.headers, &api.engine).await?;
+        let client = Client::new(&parts.headers, peer, api.behind_proxy);
+        let caller = Caller::of(&parts.headers, api, client).await?;
         Ok(Self {
             caller,
+            address: client.address.or(peer.map(|peer| peer.address.ip())),
             api: Arc::clone(api),
             parts,
             named: String::new(),
@@ -83,12 +93,7 @@ impl Call {
 
     /// The engine in the caller's hands, for what changes something.
     pub(crate) fn acting(&self) -> Acting {
-        let told = self.parts.headers.get_all("x-forwarded-for").iter().next_back();
-        // The last one is what a trusted proxy itself saw; those before it are what it was told.
-        let told = told.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-        let peer = self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let address = told.filter(|_| self.api.behind_proxy).or(peer);
-        self.api.engine.by(Who { actor: self.caller.actor(), address })
+        self.api.engine.by(Who { actor: self.caller.actor(), address: self.address })
     }
 
     /// Where events come from that this call hands in; none where nobody traces them. It begins now.
@@ -141,7 +146,7 @@ impl Call {
     /// Reads the body.
     pub(crate) async fn body(&mut self, limit: Limit) -> Result<Received, Problem> {
         let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
-        body::read(&self.api, &self.parts.headers, body, limit).await
+        body::read(&self.api, self.caller, &self.parts.headers, body, limit).await
     }
 
     /// Reads a body that may be left out and has no fields.

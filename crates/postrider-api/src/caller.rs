@@ -6,8 +6,10 @@ use http::{HeaderMap, header};
 use postrider_core::audit::Actor;
 use postrider_core::id::{AccountId, KeyId};
 use postrider_engine::model::Principal;
-use postrider_engine::{Engine, Requester};
+use postrider_engine::{Engine, KeyUse, Requester};
 
+use crate::Api;
+use crate::client::Client;
 use crate::problem::{Code, Problem};
 
 /// The holder of the request's key.
@@ -16,12 +18,23 @@ pub(crate) struct Caller(Principal);
 
 impl Caller {
     /// Reads and judges the request's key: `Bearer KEY`, or HTTP Basic with the key as the user name. One that was made at
-    /// another node a moment ago is known as well.
-    pub(crate) async fn of(headers: &HeaderMap, engine: &Engine) -> Result<Self, Problem> {
+    /// another node a moment ago is known as well. A failure counts for the client's address.
+    pub(crate) async fn of(headers: &HeaderMap, api: &Api, client: Client<'_>) -> Result<Self, Problem> {
         let key = key_of(headers)?;
-        match engine.authenticate_anywhere(&key).await {
-            Some(principal) => Ok(Self(principal)),
-            None => Err(refused("the key is not known here; it may have been revoked or mistyped")),
+        let known = api.engine.authenticate_anywhere(&key).await;
+        if known != Some(Principal::Operator) && api.engine.is_cut_off() {
+            return Err(cut_off());
+        }
+        match known.map(Self) {
+            Some(caller) => {
+                client.accepted(&api.failed_keys, &key, caller.bounds().map(|(account, _)| account));
+                Ok(caller)
+            }
+            None => {
+                api.engine.count_failed_key(KeyUse::Api);
+                let refusal = refused("the key is not known here; it may have been revoked or mistyped");
+                Err(api.failed_keys.refuse(client.address, refusal).await)
+            }
         }
     }
 
@@ -75,12 +88,20 @@ impl Caller {
     }
 }
 
+/// A node that can't reach the store doesn't hear of revoked keys: it tells nothing of what it has in memory.
+fn cut_off() -> Problem {
+    Problem::new(
+        Code::Unavailable,
+        "this node can't reach the store, so that it can't check keys; try again later",
+    )
+}
+
 fn refused(detail: &'static str) -> Problem {
     Problem::new(Code::Unauthorized, detail)
 }
 
 /// The key that a request comes with.
-fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
+pub(crate) fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Err(refused("no key; send Authorization: Bearer KEY, or the key as HTTP Basic's user name"));

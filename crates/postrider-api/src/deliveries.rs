@@ -1,8 +1,8 @@
 //! `/v1/deliveries`: the log, each delivery with its attempts, and sending one again or cancelling it by hand.
 
 mod shown;
-mod slots;
 mod stream;
+mod stream_limits;
 mod waiting;
 
 use http::StatusCode;
@@ -15,14 +15,15 @@ use postrider_engine::DeliveryFilter;
 use crate::answer::{self, Answer, List};
 use crate::body::Limit;
 use crate::call::Call;
+use crate::loops;
 use crate::once::once;
 use crate::problem::Problem;
 use crate::query::{Query, Walked};
 use shown::Shown;
 use waiting::Reasons;
 
-pub(crate) use slots::StreamSlots;
 pub(crate) use stream::stream;
+pub(crate) use stream_limits::StreamLimits;
 
 const PARAMETERS: [&str; 10] =
     ["account", "endpoint", "event", "type", "livemode", "status", "since", "until", "limit", "cursor"];
@@ -70,6 +71,7 @@ pub(crate) async fn show(call: Call) -> Answer {
 pub(crate) async fn resend(mut call: Call) -> Answer {
     let before = find(&call).await?;
     call.no_query()?;
+    loops::refuse(&call).await?;
     let body = call.body(Limit::Request).await?;
     once(&call, &body, async |asked| {
         body.has_no_fields()?;

@@ -2,6 +2,7 @@
 //! gets to the answer instead of a reset connection. Bounded in bytes and in time.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,19 +14,21 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use crate::server::Activity;
+
 /// How much of a refused body is thrown away before the connection is closed.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// How long that may take.
 const MAX_DRAIN: Duration = Duration::from_secs(2);
 
 /// Sees to it that the request's body is drained if it is dropped before its end.
-pub(crate) fn watch(request: http::Request<Incoming>) -> Request {
+pub(crate) fn watch(request: http::Request<Incoming>, activity: Arc<Activity>) -> Request {
     if request.body().is_end_stream() {
         return request.map(|_nothing| Body::empty());
     }
     // Such a client sends nothing until it is asked to, and a refusal must not ask.
     let asks_first = request.headers().contains_key(header::EXPECT);
-    request.map(|body| Body::new(Watched { body: Some(body), was_read: !asks_first, ended: false }))
+    request.map(|body| Body::new(Watched { body: Some(body), was_read: !asks_first, ended: false, activity }))
 }
 
 struct Watched {
@@ -33,6 +36,8 @@ struct Watched {
     body: Option<Incoming>,
     was_read: bool,
     ended: bool,
+    /// Told while the client is waited for.
+    activity: Arc<Activity>,
 }
 
 impl HttpBody for Watched {
@@ -46,6 +51,7 @@ impl HttpBody for Watched {
         self.was_read = true;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
+        self.activity.set_waits_for_body(polled.is_pending());
         self.ended |= matches!(polled, Poll::Ready(None | Some(Err(_))));
         polled
     }
@@ -61,6 +67,7 @@ impl HttpBody for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        self.activity.set_waits_for_body(false);
         if self.ended || !self.was_read || self.is_end_stream() {
             return;
         }

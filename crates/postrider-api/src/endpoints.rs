@@ -19,6 +19,7 @@ use crate::body::{Limit, Received};
 use crate::call::Call;
 use crate::events::{About, AcceptedShown};
 use crate::fields::Fields;
+use crate::loops;
 use crate::once::once;
 use crate::owner::{self, NO_SUCH_ACCOUNT};
 use crate::problem::Problem;
@@ -71,7 +72,7 @@ async fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDr
     }
     fields.require("url");
     fields.require("event_types");
-    let patch = settings::read(fields, call.engine(), call.caller, None);
+    let patch = settings::read(fields, call.engine(), call.caller, account, None);
     let secret = settings::secret(fields);
     if let (Some(secret), Some(true)) = (&secret, patch.standard_webhooks)
         && let Err(why) = secret.standard_webhooks_key()
@@ -99,8 +100,8 @@ pub(crate) async fn change(mut call: Call) -> Answer {
     let body = call.body(Limit::Request).await?;
     let mut fields = Fields::parse(body.text()?, &CHANGED)?;
     settings::refuse_what_never_changes(&mut fields);
-    let settings_before = &before.endpoint.settings;
-    let patch = settings::read(&mut fields, call.engine(), call.caller, Some(settings_before));
+    let (account, settings_before) = (Some(before.endpoint.account), &before.endpoint.settings);
+    let patch = settings::read(&mut fields, call.engine(), call.caller, account, Some(settings_before));
     if patch.standard_webhooks == Some(true)
         && let Err(why) = before.endpoint.secrets.check_standard_webhooks(call.engine().now())
     {
@@ -121,6 +122,7 @@ pub(crate) async fn delete(call: Call) -> Answer {
 pub(crate) async fn test(mut call: Call) -> Answer {
     let view = find(&call)?;
     call.no_query()?;
+    loops::refuse(&call).await?;
     let body = call.body(Limit::Request).await?;
     once(&call, &body, async |asked| {
         let event_type = type_to_test(&body)?;

@@ -19,6 +19,7 @@ use crate::body::Limit;
 use crate::call::Call;
 use crate::event_types;
 use crate::fields::Fields;
+use crate::loops;
 use crate::once::once;
 use crate::owner::NO_SUCH_ACCOUNT;
 use crate::problem::Problem;
@@ -29,6 +30,7 @@ use shown::{Results, Shown};
 pub(crate) async fn create(mut call: Call) -> Answer {
     let origin = call.origin("/v1/events");
     call.no_query()?;
+    loops::refuse(&call).await?;
     let body = call.body(Limit::Request).await?;
     once(&call, &body, async |asked| {
         let mut validation =
@@ -55,6 +57,7 @@ pub(crate) async fn create(mut call: Call) -> Answer {
 pub(crate) async fn create_batch(mut call: Call) -> Answer {
     let origin = call.origin("/v1/events/batch");
     call.no_query()?;
+    loops::refuse(&call).await?;
     let body = call.body(Limit::Batch).await?;
     once(&call, &body, async |asked| {
         let mut validation =

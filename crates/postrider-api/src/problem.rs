@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
@@ -19,6 +20,7 @@ use crate::event_types::faults;
 /// The kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
+    BadRequest,
     MalformedJson,
     BadParameter,
     Unauthorized,
@@ -34,6 +36,8 @@ pub(crate) enum Code {
     TooManyDeliveries,
     RateLimited,
     Internal,
+    UnsupportedTransferCoding,
+    LoopDetected,
     Overloaded,
     ShuttingDown,
     Unavailable,
@@ -43,6 +47,7 @@ impl Code {
     /// The stable word.
     fn as_str(self) -> &'static str {
         match self {
+            Self::BadRequest => "bad_request",
             Self::MalformedJson => "malformed_json",
             Self::BadParameter => "bad_parameter",
             Self::Unauthorized => "unauthorized",
@@ -58,6 +63,8 @@ impl Code {
             Self::TooManyDeliveries => "too_many_deliveries",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
+            Self::UnsupportedTransferCoding => "unsupported_transfer_coding",
+            Self::LoopDetected => "loop_detected",
             Self::Overloaded => "overloaded",
             Self::ShuttingDown => "shutting_down",
             Self::Unavailable => "unavailable",
@@ -66,7 +73,7 @@ impl Code {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::MalformedJson | Self::BadParameter => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::MalformedJson | Self::BadParameter => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -78,15 +85,17 @@ impl Code {
             Self::Invalid | Self::TooExpensive | Self::TooManyDeliveries => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnsupportedTransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::Overloaded | Self::ShuttingDown | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// After how many seconds it makes sense to try again.
-    fn retry_after(self) -> Option<&'static str> {
+    fn retry_after(self) -> Option<u64> {
         match self {
-            Self::Overloaded | Self::RateLimited => Some("1"),
-            Self::ShuttingDown | Self::Unavailable => Some("5"),
+            Self::Overloaded | Self::RateLimited => Some(1),
+            Self::ShuttingDown | Self::Unavailable => Some(5),
             _ => None,
         }
     }
@@ -107,6 +116,8 @@ pub(crate) struct Problem {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    /// After how many seconds to try again, if that is not always the same for the code.
+    retry_after: Option<u64>,
     /// For the log alone.
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -136,7 +147,7 @@ struct Shown<'a> {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), source: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, source: None }
     }
 
     /// There is no such thing, or it is someone else's: the two must look the same.
@@ -158,13 +169,19 @@ impl Problem {
                 Cow::Owned(format!("{}; and {} more in \"errors\"", describe(first), rest.len()))
             }
         };
-        Self { code: Code::Invalid, detail, errors, source: None }
+        Self { code: Code::Invalid, detail, errors, retry_after: None, source: None }
     }
 
     /// A payload that takes too many steps to check; `base` is where it stands in the body.
     pub(crate) fn too_expensive(base: &str, place: Violation) -> Self {
         let error = FieldError { pointer: format!("{base}{}", place.pointer), detail: place.detail };
-        Self { code: Code::TooExpensive, detail: describe(&error).into(), errors: vec![error], source: None }
+        Self {
+            code: Code::TooExpensive,
+            detail: describe(&error).into(),
+            errors: vec![error],
+            source: None,
+            retry_after: None,
+        }
     }
 
     /// A body that was understood but has one fault.
@@ -175,6 +192,12 @@ impl Problem {
     /// What a missing or unknown thing named in a *body* is, where `self` came from looking for it.
     pub(crate) fn or_invalid_field(self, pointer: &str, detail: &str) -> Self {
         if self.code == Code::NotFound { Self::invalid_field(pointer, detail) } else { self }
+    }
+
+    /// The same, to be tried again after this time.
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self { retry_after: Some(seconds.max(1)), ..self }
     }
 
     pub(crate) fn code(&self) -> &'static str {
@@ -216,8 +239,8 @@ impl Problem {
             );
             parts.headers.insert(header::WWW_AUTHENTICATE, ways);
         }
-        if let Some(seconds) = self.code.retry_after() {
-            parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        if let Some(seconds) = self.retry_after.or(self.code.retry_after()) {
+            parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         Response::from_parts(parts, body.into())
     }

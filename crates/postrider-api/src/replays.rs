@@ -15,6 +15,7 @@ use crate::answer::{self, Answer, List};
 use crate::body::{Limit, Received};
 use crate::call::Call;
 use crate::fields::Fields;
+use crate::loops;
 use crate::once::{Asked, once};
 use crate::problem::Problem;
 use crate::query::Walked;
@@ -55,6 +56,7 @@ async fn create_asked(call: &Call, body: &Received, asked: &Asked) -> Answer {
         let counts = call.engine().count_replay(draft.clone()).await?;
         return Ok(answer::json(StatusCode::OK, &Counted::new(&draft, counts)));
     }
+    loops::refuse(call).await?;
     let shown = |made: &Replay| answer::json_bytes(&Shown::new(made));
     let made = call.acting().create_replay_once(draft, asked.once(StatusCode::CREATED, shown)).await?;
     Ok(answer::exact_json(StatusCode::CREATED, shown(&made)))

@@ -10,6 +10,9 @@ use crate::{
     openapi, portal_links, replays,
 };
 
+/// The paths that want no key.
+pub(crate) const OPEN: [&str; 4] = ["/healthz", "/readyz", "/openapi.json", "/docs"];
+
 /// Routes, with their paths as they were given: a router does not tell them.
 #[derive(Default)]
 struct Routes {

@@ -15,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+use crate::event_type::Pattern;
 use crate::payload::{self, PayloadValidator, Violation};
 use crate::time::Timestamp;
 use built_in::{BuiltIn, CONTRACT, SERVICE};
@@ -191,6 +192,14 @@ impl Catalogue {
     /// The types of which new events are taken from the platform, in that order.
     pub fn in_use(&self) -> impl Iterator<Item = &Arc<EventType>> + Clone {
         self.of_platform().filter(|event_type| !event_type.is_archived())
+    }
+
+    /// Whether a pattern stands only for operational events, which the service raises for the operator's account.
+    pub fn is_operational(&self, pattern: &Pattern) -> bool {
+        let stands_for = |raised_by: RaisedBy| {
+            self.types.iter().any(|known| known.raised_by() == raised_by && pattern.matches(known.name()))
+        };
+        *pattern != Pattern::Any && stands_for(RaisedBy::Service) && !stands_for(RaisedBy::Platform)
     }
 
     /// How many types the operator added.

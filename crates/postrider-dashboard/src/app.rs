@@ -3,19 +3,23 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use postrider_engine::{Engine, EngineError};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use postrider_engine::Engine;
+use tokio::sync::Semaphore;
 
 use crate::DashboardOptions;
-use crate::login_limit::LoginLimit;
+use crate::failed_keys::FailedKeys;
+use crate::form_memory::FormMemory;
+use crate::live_limits::LiveLimits;
 use crate::refusal::Refusal;
 use crate::session::Sessions;
-use crate::watchers::Watchers;
 
-/// How many forms of the operator, and as many of all customers, are read at once; further ones wait for a while.
-const FORMS_AT_ONCE: usize = 16;
-/// How long a form waits for its turn.
-const FORM_PATIENCE: Duration = Duration::from_secs(5);
+/// How many wrong keys one address may try at the login, and how many links that open nothing; within a quarter of an hour.
+const LOGINS_PER_ADDRESS: u32 = 10;
+const LINKS_PER_ADDRESS: u32 = 300;
+/// How long the answer to a wrong key is delayed if the client's address can't be determined …
+const DELAY: Duration = Duration::from_secs(3);
+/// … and how many answers are at once; further ones are refused.
+const MAX_DELAYED: usize = 64;
 
 /// A setting of the running service, as the operator sees it.
 #[derive(Debug, Clone)]
@@ -32,11 +36,12 @@ pub struct Setting {
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) options: DashboardOptions,
-    forms: Semaphore,
-    customers_forms: Semaphore,
-    pub(crate) watchers: Watchers,
+    pub(crate) form_memory: FormMemory,
+    pub(crate) live_limits: LiveLimits,
     sessions: Mutex<Sessions>,
-    login_limit: Mutex<LoginLimit>,
+    failed_logins: Mutex<FailedKeys>,
+    failed_links: Mutex<FailedKeys>,
+    delayed: Semaphore,
 }
 
 impl App {
@@ -44,29 +49,32 @@ impl App {
         Arc::new(Self {
             engine,
             options,
-            forms: Semaphore::new(FORMS_AT_ONCE),
-            customers_forms: Semaphore::new(FORMS_AT_ONCE),
-            watchers: Watchers::default(),
+            form_memory: FormMemory::default(),
+            live_limits: LiveLimits::default(),
             sessions: Mutex::default(),
-            login_limit: Mutex::default(),
+            failed_logins: Mutex::new(FailedKeys::new(LOGINS_PER_ADDRESS)),
+            failed_links: Mutex::new(FailedKeys::new(LINKS_PER_ADDRESS)),
+            delayed: Semaphore::new(MAX_DELAYED),
         })
-    }
-
-    /// A turn to read a form. Customers can't hold up the operator.
-    pub(crate) async fn turn(&self, is_operator: bool) -> Result<SemaphorePermit<'_>, Refusal> {
-        let forms = if is_operator { &self.forms } else { &self.customers_forms };
-        match tokio::time::timeout(FORM_PATIENCE, forms.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(Refusal::Unavailable(EngineError::Overloaded)),
-        }
     }
 
     pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn login_limit(&self) -> MutexGuard<'_, LoginLimit> {
-        self.login_limit.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn failed_logins(&self) -> MutexGuard<'_, FailedKeys> {
+        self.failed_logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn failed_links(&self) -> MutexGuard<'_, FailedKeys> {
+        self.failed_links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Delays the answer to a wrong key from an address that can't be determined, and so can't be counted.
+    pub(crate) async fn delay(&self) -> Result<(), Refusal> {
+        let Ok(_delayed) = self.delayed.try_acquire() else { return Err(Refusal::TooManyTries(DELAY)) };
+        tokio::time::sleep(DELAY).await;
+        Ok(())
     }
 }
 

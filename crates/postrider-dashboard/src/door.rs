@@ -3,7 +3,7 @@
 //! The operator comes with a session's cookie, a customer with a link. Each has a router of their own, so that a page that
 //! is not a customer's is not there for one.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,7 +13,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use postrider_core::audit::{Actor, Who};
-use postrider_engine::{EngineError, key_sha256};
+use postrider_core::client_address::forwarded_address;
+use postrider_core::portal::PortalLink;
+use postrider_engine::{EngineError, KeyUse, key_sha256};
 use tower_service::Service as _;
 
 use crate::app::App;
@@ -86,10 +88,10 @@ async fn enter_dashboard(app: &App, pages: Router, request: Request) -> Response
 async fn enter_portal(app: &App, pages: Router, mut request: Request) -> Response {
     let path = request.uri().path().strip_prefix(PORTAL).unwrap_or_default().to_owned();
     let (token, rest) = path.split_once('/').unwrap_or((&path, ""));
-    let link = match app.engine.portal_link(token).await {
+    let from = client_address(&request, app.options.behind_proxy);
+    let link = match open_link(app, token, from).await {
         Ok(link) => link,
-        Err(EngineError::NotFound) => return framed(app, refused(app, None, &Refusal::LinkOver)),
-        Err(other) => return framed(app, refused(app, None, &other.into())),
+        Err(refusal) => return framed(app, refused(app, None, &refusal)),
     };
     let inner = match request.uri().query() {
         Some(query) => format!("/{rest}?{query}"),
@@ -111,13 +113,42 @@ async fn enter_portal(app: &App, pages: Router, mut request: Request) -> Respons
     framed(app, response)
 }
 
+/// What a link's token opens. Tokens that open nothing are counted for the address they come from; once it has used up its
+/// failures, only those that were accepted from it within the last hour are looked at.
+async fn open_link(app: &App, token: &str, from: Option<IpAddr>) -> Result<PortalLink, Refusal> {
+    let (now, sha256) = (app.engine.now(), key_sha256(token));
+    if let Some(from) = from
+        && let failed = app.failed_links()
+        && let Some(wait) = failed.must_wait(from, now)
+        && !failed.was_accepted(from, sha256, now)
+    {
+        app.engine.count_unjudged_key(KeyUse::Portal);
+        return Err(Refusal::TooManyTries(wait));
+    }
+    match app.engine.portal_link(token).await {
+        Ok(link) => {
+            if let Some(from) = from {
+                app.failed_links().accepted(from, sha256, now);
+            }
+            Ok(link)
+        }
+        Err(EngineError::NotFound) => {
+            app.engine.count_failed_key(KeyUse::Portal);
+            app.failed_links().failed(from, now);
+            Err(Refusal::LinkOver)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// Whether a page asks and nobody: our script says so of what it loads again, and a live feed is opened by it alone.
 fn is_by_itself(request: &Request) -> bool {
     request.headers().contains_key(BY_ITSELF) || request.uri().path() == "/live"
 }
 
 fn who(app: &App, actor: Actor, request: &Request) -> Who {
-    Who { actor, address: Some(address(request, app.options.behind_proxy)) }
+    let address = client_address(request, app.options.behind_proxy).or_else(|| peer(request));
+    Who { actor, address }
 }
 
 /// Gives the page to the visitor.
@@ -198,13 +229,21 @@ pub(crate) fn is_over_tls(headers: &HeaderMap, behind_proxy: bool) -> bool {
     behind_proxy && scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
 }
 
-/// Where the visitor comes from: the other side of the connection, or who a trusted proxy says it was.
-pub(crate) fn address(request: &Request, behind_proxy: bool) -> IpAddr {
-    let told = request.headers().get_all("x-forwarded-for").into_iter().next_back();
-    // The last one is what the proxy itself saw; those before it are what it was told.
-    let told = told.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    told.filter(|_| behind_proxy).or(peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+/// The visitor's address: the other side of the connection, or whom a trusted proxy names. `None` if the proxy names nobody.
+pub(crate) fn client_address(request: &Request, behind_proxy: bool) -> Option<IpAddr> {
+    if !behind_proxy {
+        return peer(request);
+    }
+    let values = |name: &str| {
+        let all = request.headers().get_all(name).into_iter();
+        all.map(|value| value.to_str().unwrap_or_default())
+    };
+    forwarded_address(values("x-forwarded-for"), values("forwarded"))
+}
+
+/// The other side of the connection.
+fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
 #[cfg(test)]

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
+use postrider_core::body_pace::BodyPace;
+use postrider_engine::EngineError;
+use tokio::time::{Instant, timeout_at};
 use url::form_urlencoded;
 
+use crate::form_memory::FormShare;
 use crate::refusal::Refusal;
 
 /// The largest form: a payload of 1 MiB whose every byte is escaped, and some room.
@@ -29,23 +33,19 @@ impl Fields {
         Self(form_urlencoded::parse(text).into_owned().take(MAX_FIELDS).collect())
     }
 
-    /// Reads a form's body.
-    pub(crate) async fn read(body: Body) -> Result<Self, Refusal> {
-        Self::read_within(body, MAX_FORM_BYTES, MAX_WAIT).await
+    /// Reads a form's body within the memory that `share` can have of it.
+    pub(crate) async fn read(body: Body, share: &mut FormShare) -> Result<Self, Refusal> {
+        read_within(body, MAX_FORM_BYTES, MAX_WAIT, |length| match share.grow_to(length) {
+            true => Ok(()),
+            false => Err(Refusal::Unavailable(EngineError::Overloaded)),
+        })
+        .await
+        .map(|bytes| Self::parse(&bytes))
     }
 
     /// Reads the body of the form for the key, which anybody may send: a short one, and soon.
     pub(crate) async fn read_login(body: Body) -> Result<Self, Refusal> {
-        Self::read_within(body, MAX_LOGIN_BYTES, MAX_LOGIN_WAIT).await
-    }
-
-    async fn read_within(body: Body, bytes: usize, wait: Duration) -> Result<Self, Refusal> {
-        let read = Limited::new(body, bytes).collect();
-        match tokio::time::timeout(wait, read).await {
-            Ok(Ok(collected)) => Ok(Self::parse(&collected.to_bytes())),
-            Ok(Err(why)) if why.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge),
-            Ok(Err(_)) | Err(_) => Err(Refusal::BadRequest("the form did not arrive as a whole".to_owned())),
-        }
+        read_within(body, MAX_LOGIN_BYTES, MAX_LOGIN_WAIT, |_| Ok(())).await.map(|bytes| Self::parse(&bytes))
     }
 
     /// The field's text; empty where it is not there.
@@ -66,5 +66,67 @@ impl Fields {
     /// Whether a box is ticked.
     pub(crate) fn is_ticked(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
+    }
+}
+
+/// Reads a body of at most so many bytes within a time; one that holds memory must grow meanwhile. `grow` is asked before more
+/// of it is kept.
+async fn read_within(
+    mut body: Body,
+    most: usize,
+    wait: Duration,
+    mut grow: impl FnMut(usize) -> Result<(), Refusal>,
+) -> Result<Vec<u8>, Refusal> {
+    let (began, mut pace, mut whole) = (Instant::now(), BodyPace::default(), Vec::new());
+    loop {
+        let within = pace.next_within(whole.len(), began.elapsed()).unwrap_or(wait).min(wait);
+        let frame = match timeout_at(began + within, body.frame()).await {
+            Ok(None) => return Ok(whole),
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) | Err(_) => {
+                return Err(Refusal::BadRequest(
+                    "the form did not arrive as a whole, or too slowly".to_owned(),
+                ));
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let length = whole.len().saturating_add(data.len());
+        if length > most {
+            return Err(Refusal::TooLarge);
+        }
+        grow(length)?;
+        whole.extend_from_slice(&data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use futures_util::{StreamExt as _, stream};
+
+    use super::*;
+    use crate::form_memory::FormMemory;
+
+    /// A body whose pieces arrive with pauses.
+    fn in_pieces(lengths: Vec<usize>, pause: Duration) -> Body {
+        Body::from_stream(stream::iter(lengths).then(move |length| async move {
+            tokio::time::sleep_until(Instant::now() + pause).await;
+            Ok::<_, std::io::Error>(Bytes::from(vec![b'a'; length]))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_form_that_holds_memory_must_keep_arriving() {
+        let memory = FormMemory::default();
+        let read = async |lengths, pause| {
+            let began = Instant::now();
+            let read = Fields::read(in_pieces(lengths, pause), &mut memory.share(None)).await;
+            (read.is_ok(), began.elapsed())
+        };
+        let second = Duration::from_secs(1);
+        assert!(read(vec![1_000; 20], second).await.0, "a slow line");
+        let (is_read, took) = read([vec![1 << 20], vec![1; 25]].concat(), second).await;
+        assert!(!is_read && took <= 11 * second, "{took:?}");
+        assert!(!read(vec![1 << 20; 5], Duration::ZERO).await.0, "too large");
     }
 }

@@ -9,17 +9,18 @@ mod app;
 mod assets;
 mod branding;
 mod door;
+mod failed_keys;
 mod form;
+mod form_memory;
 mod layout;
 mod live;
-mod login_limit;
+mod live_limits;
 mod pages;
 mod query;
 mod refusal;
 mod session;
 mod show;
 mod visit;
-mod watchers;
 
 use axum::Router;
 use postrider_engine::Engine;
@@ -40,7 +41,8 @@ pub struct DashboardOptions {
     pub portal_accent: Option<Accent>,
     /// Origins such as `https://app.example.com` whose pages may frame the portal; none where it is empty.
     pub portal_frame_origins: Vec<String>,
-    /// Whether a proxy in front tells the caller's address and scheme (`X-Forwarded-For`, `X-Forwarded-Proto`). Where it is
+    /// Whether a proxy in front tells the caller's address and scheme (`X-Forwarded-For` or else `Forwarded`,
+    /// `X-Forwarded-Proto`). Where it is
     /// not set these headers mean nothing, because anybody can send them.
     pub behind_proxy: bool,
     /// The configuration as running, to be shown to the operator; secrets masked.

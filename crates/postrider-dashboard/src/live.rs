@@ -11,16 +11,17 @@ use futures_util::stream;
 use postrider_engine::{AttemptSeen, DeliveryFilter};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::app::App;
 use crate::door::PORTAL;
+use crate::live_limits::{Holder, LiveSlot};
 use crate::query::Filters;
 use crate::refusal::Refusal;
 use crate::session::SessionKey;
 use crate::visit::{Scope, Visit};
-use crate::watchers::{Holder, Place};
 
 /// A browser is told at most this often.
 const AT_MOST_EVERY: Duration = Duration::from_millis(500);
@@ -28,6 +29,9 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(500);
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// How many such looks pass until it looks whether a link has ended, and a silent feed says that it is alive.
 const LOOKS_PER_SIGN: u32 = 15;
+
+/// How long after a look at its link a feed takes to look again, if the configuration keeps changing.
+const LINK_CHECKS_APART: Duration = Duration::from_millis(100);
 
 /// What a feed goes by.
 struct Feed {
@@ -42,7 +46,9 @@ struct Feed {
     link: Option<String>,
     /// The operator's session, to look whether it still lives.
     session: Option<SessionKey>,
-    _place: Place,
+    /// Changes when links are revoked.
+    configuration: watch::Receiver<u64>,
+    _slot: LiveSlot,
 }
 
 /// `GET /live`, with the filters of the page that watches.
@@ -53,10 +59,11 @@ pub(crate) async fn stream(visit: Visit) -> Answer {
         (Scope::Operator, Some(session)) => Holder::Session(session),
         (Scope::Operator, None) => return Err(Refusal::NotFound),
     };
-    let place = visit.app.watchers.take(holder).ok_or(Refusal::TooManyWatch)?;
+    let slot = visit.app.live_limits.take(holder).ok_or(Refusal::TooManyWatch)?;
     let link = visit.viewer.base.strip_prefix(PORTAL).map(str::to_owned);
     let filter = Filters::read(&visit.query).deliveries(scope);
     let attempts = visit.engine().watch_attempts();
+    let configuration = visit.engine().configuration_changes();
     let (looks, looked_at, began) = (0, Instant::now(), false);
     let feed = Feed {
         app: visit.app,
@@ -68,7 +75,8 @@ pub(crate) async fn stream(visit: Visit) -> Answer {
         began,
         link,
         session,
-        _place: place,
+        configuration,
+        _slot: slot,
     };
     let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
@@ -84,7 +92,17 @@ impl Feed {
             return Some(Event::default().comment("watching"));
         }
         loop {
-            let seen = tokio::time::timeout(ALIVE_EVERY, self.attempts.recv()).await;
+            let seen = tokio::select! {
+                seen = tokio::time::timeout(ALIVE_EVERY, self.attempts.recv()) => seen,
+                _ = self.configuration.changed(), if self.link.is_some() => {
+                    if self.is_over().await {
+                        return None;
+                    }
+                    // However often the configuration changes, the store is asked so often.
+                    tokio::time::sleep(LINK_CHECKS_APART).await;
+                    continue;
+                }
+            };
             // Looked at however much happens: what flows must not keep a feed open that is over.
             if self.looked_at.elapsed() >= ALIVE_EVERY {
                 self.looked_at = Instant::now();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use maud::{Markup, html};
-use postrider_engine::EngineError;
+use postrider_engine::{EngineError, LoopSource};
 
-use crate::watchers::WATCHERS_EACH;
+use crate::live_limits::FEEDS_EACH;
 
 /// Why a page was not given or a form not done.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) enum Refusal {
     Conflict(String),
     /// The form is too large.
     TooLarge,
+    /// The form is a delivery of this service that came back.
+    Loop(Box<LoopSource>),
     /// Too many keys were tried.
     TooManyTries(Duration),
     /// As many pages are live as may be.
@@ -77,6 +79,7 @@ impl Refusal {
             Self::ForeignForm => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Loop(_) => StatusCode::LOOP_DETECTED,
             Self::TooManyTries(_) | Self::TooManyWatch => StatusCode::TOO_MANY_REQUESTS,
             Self::LinkOver => StatusCode::GONE,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -101,9 +104,10 @@ impl Refusal {
             Self::ForeignForm => "This form is out of date",
             Self::Conflict(_) => "Not possible just now",
             Self::TooLarge => "Too large",
-            Self::TooManyTries(_) => "Too many tries",
-            Self::TooManyWatch => "Live on many pages already",
-            Self::LinkOver => "This link is over",
+            Self::Loop(_) => "This is a delivery of ours",
+            Self::TooManyTries(_) => "Too many attempts",
+            Self::TooManyWatch => "Too many live views open",
+            Self::LinkOver => "This link has expired",
             Self::Unavailable(_) => "The service can’t answer just now",
             Self::Internal(_) => "Internal error",
         }
@@ -121,11 +125,17 @@ impl Refusal {
             Self::TooLarge => {
                 "The form is larger than it may be; a payload has at most 1 MiB. Nothing was done."
             }
+            Self::Loop(source) => {
+                return html! {
+                    p { "This request carries the delivery header of an event that this service delivered: an endpoint’s URL leads back to this service. Nothing was done." }
+                    @if let Some((_, Some((endpoint, url)))) = &source.seen { p { "It probably comes from endpoint " (endpoint) " (" bdi { (url) } ")." } }
+                };
+            }
             Self::TooManyTries(wait) => {
                 return html! { p { "Too many wrong keys were tried. The next may be tried in " (wait.as_secs().div_ceil(60)) " min." } };
             }
             Self::TooManyWatch => {
-                return html! { p { "Up to " (WATCHERS_EACH) " pages are live at once. Close one of the others, or load this page again now and then." } };
+                return html! { p { "Up to " (FEEDS_EACH) " pages are live at once. Close one of the others, or load this page again now and then." } };
             }
             Self::LinkOver => {
                 "It has ended or was revoked. Open the page that led you here again to get a fresh one."

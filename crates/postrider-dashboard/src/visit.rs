@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::RequestPartsExt as _;
 use axum::extract::{FromRequest, RawPathParams, Request};
 use axum::response::Response;
+use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use maud::{Markup, html};
 use postrider_core::audit::Who;
@@ -16,6 +17,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::form::Fields;
+use crate::form_memory::FormShare;
 use crate::refusal::Refusal;
 use crate::session::SessionKey;
 
@@ -106,6 +108,8 @@ pub(crate) struct Visit {
     pub(crate) form: Fields,
     pub(crate) headers: HeaderMap,
     id: Option<String>,
+    /// What the form holds of the memory of all forms.
+    _memory: FormShare,
 }
 
 impl Visit {
@@ -142,16 +146,26 @@ impl FromRequest<Arc<App>> for Visit {
         let params = parts.extract::<RawPathParams>().await;
         let id = params.ok().and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()));
         let query = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let mut memory = app.form_memory.share(viewer.scope.account());
         let form = if parts.method == Method::POST {
             check_origin(&parts.headers, app.options.behind_proxy)?;
-            let _turn = app.turn(viewer.scope.is_operator()).await?;
-            let form = Fields::read(body).await?;
+            refuse_loop(app, &parts, &viewer).await?;
+            let form = Fields::read(body, &mut memory).await?;
             check_form(&parts.headers, &form, &viewer.form_token, app.options.behind_proxy)?;
             form
         } else {
             Fields::default()
         };
-        Ok(Self { app: app.clone(), viewer, query, form, headers: parts.headers, id })
+        Ok(Self { app: app.clone(), viewer, query, form, headers: parts.headers, id, _memory: memory })
+    }
+}
+
+/// Refuses a delivery of this service that comes back as a form: an endpoint's URL leads to a page of its own portal.
+async fn refuse_loop(app: &App, parts: &Parts, viewer: &Viewer) -> Result<(), Refusal> {
+    let sees = |account, livemode| viewer.scope.sees(account, livemode);
+    match app.engine.detect_loop(&parts.headers, &viewer.link(parts.uri.path()), sees).await? {
+        Some(source) => Err(Refusal::Loop(Box::new(source))),
+        None => Ok(()),
     }
 }
 

@@ -146,5 +146,6 @@ impl Inner {
         let mut snapshot = Snapshot::clone(&self.snapshot.load());
         change(&mut snapshot);
         self.snapshot.store(Arc::new(snapshot));
+        self.configuration_changed();
     }
 }

@@ -22,6 +22,7 @@ mod ingest;
 mod keys;
 mod lanes;
 mod log;
+mod loops;
 mod meters;
 pub mod metrics;
 pub mod model;
@@ -41,6 +42,7 @@ mod routing_table;
 mod secrets;
 mod send;
 mod service_clock;
+mod shared_query;
 mod shutdown;
 mod sign;
 mod snapshot;
@@ -59,7 +61,7 @@ use postrider_core::health::HealthRules;
 use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::Store;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use crate::acting::Acting;
@@ -70,7 +72,8 @@ pub use crate::error::EngineError;
 pub use crate::feed::{AttemptFeed, FeedEnd};
 pub use crate::keys::{generate_operator_key, key_sha256};
 pub use crate::lanes::LaneGauges;
-pub use crate::meters::{Commits, Figures, PHASES};
+pub use crate::loops::LoopSource;
+pub use crate::meters::{Commits, Figures, KeyUse, PHASES};
 pub use crate::observe::{AttemptSeen, FollowingStep, LogAttempts};
 pub use crate::once::{Before, Claim, KeptAnswer, Once};
 pub use crate::portal::CreatedPortalLink;
@@ -93,6 +96,7 @@ use crate::readiness::Readiness;
 use crate::recorder::Outcomes;
 use crate::replay_counts::ReplayCounts;
 use crate::service_clock::ServiceClock;
+use crate::shared_query::SharedQuery;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
 use crate::validation::ValidationSlots;
@@ -122,6 +126,8 @@ struct Inner {
     started_at: Timestamp,
     /// Read on every request without waiting; swapped whole under `changes`.
     snapshot: ArcSwap<Snapshot>,
+    /// How often the configuration has changed, for those who must look again when it does.
+    configuration_version: watch::Sender<u64>,
     /// Held while the configuration changes, from the write to the swap.
     changes: tokio::sync::Mutex<()>,
     /// Held for a few instructions only, never across an await.
@@ -134,6 +140,9 @@ struct Inner {
     meters: Meters,
     /// Whether the store accepts.
     readiness: Readiness,
+    /// What is asked of the store for each scrape of the metrics.
+    oldest_pending_query: SharedQuery<Option<Option<Timestamp>>>,
+    size_query: SharedQuery<Option<StoreSize>>,
     /// What pruning came to.
     prunings: Mutex<Prunings>,
     /// Operational events on their way to be accepted.
@@ -202,6 +211,18 @@ impl Engine {
         &self.0.config.header_prefix
     }
 
+    /// Changes whenever the configuration of this node does: keys, accounts, endpoints, event types, and links into the
+    /// portal that were revoked, whichever node changed them.
+    pub fn configuration_changes(&self) -> watch::Receiver<u64> {
+        self.0.configuration_version.subscribe()
+    }
+
+    /// Whether this node has not reached the store for so long that others may have taken over from it. It can't know then
+    /// which keys were revoked in the meantime.
+    pub fn is_cut_off(&self) -> bool {
+        !self.0.store.may_send()
+    }
+
     /// The time as the service sees it.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
@@ -216,6 +237,11 @@ impl Inner {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Wakes those who must look again when the configuration has changed.
+    fn configuration_changed(&self) {
+        self.configuration_version.send_modify(|version| *version = version.wrapping_add(1));
     }
 
     /// An event type's name: the one that is in memory already where it is known.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use postrider_core::attempt::{FailureCode, Outcome, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::time::Timestamp;
-use postrider_store::StoreError;
 use postrider_store::figures::{Counted, Histogram, StoreFigures, TIMES_US};
 use postrider_store::model::StoreSize;
 
@@ -29,7 +28,34 @@ pub(crate) struct Meters {
     delivered: AtomicU64,
     exhausted: AtomicU64,
     stranded: AtomicU64,
+    failed_keys: [AtomicU64; KeyUse::ALL.len()],
+    unjudged_keys: [AtomicU64; KeyUse::ALL.len()],
     phases: [Histogram; PHASES.len()],
+}
+
+/// Where a key, or a link that works like one, is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// The REST API.
+    Api,
+    /// The dashboard's login.
+    Login,
+    /// A link into the portal.
+    Portal,
+}
+
+impl KeyUse {
+    /// All, in their order.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Login, Self::Portal];
+
+    /// Its word in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Login => "login",
+            Self::Portal => "portal",
+        }
+    }
 }
 
 impl Default for Meters {
@@ -42,6 +68,8 @@ impl Default for Meters {
             delivered: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
             stranded: AtomicU64::new(0),
+            failed_keys: [const { AtomicU64::new(0) }; KeyUse::ALL.len()],
+            unjudged_keys: [const { AtomicU64::new(0) }; KeyUse::ALL.len()],
             phases: [const { Histogram::new(TIMES_US) }; PHASES.len()],
         }
     }
@@ -100,6 +128,10 @@ pub struct Figures {
     pub exhausted: u64,
     /// Deliveries that this node had in the store without knowing them, and found again.
     pub stranded: u64,
+    /// Keys that were refused because they are not known, by where they were used.
+    pub failed_keys: Vec<(&'static str, u64)>,
+    /// Requests that were refused before their key was judged, because of earlier failures of the same address.
+    pub unjudged_keys: Vec<(&'static str, u64)>,
     /// How long each of [`PHASES`] took, in microseconds.
     pub phases: Vec<(&'static str, Counted)>,
     /// The lanes as they stand.
@@ -138,8 +170,9 @@ pub struct Commits {
     pub unknown_outcomes: u64,
 }
 
-/// How long the store is waited for where the service tells its figures: less than a scrape takes at most.
-const STORE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the store is waited for where the service tells its figures: whoever scrapes them in an outage wants the others
+/// soon.
+const STORE_PATIENCE: Duration = Duration::from_millis(800);
 
 impl Engine {
     /// When the oldest delivery that is pending was accepted; none where none is.
@@ -147,15 +180,28 @@ impl Engine {
         Ok(self.0.store.oldest_pending().await?)
     }
 
+    /// Counts a key that is not known.
+    pub fn count_failed_key(&self, used: KeyUse) {
+        self.0.meters.failed_keys[used as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that was refused before its key was judged.
+    pub fn count_unjudged_key(&self, used: KeyUse) {
+        self.0.meters.unjudged_keys[used as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What the service counts of itself. Asks the store for the oldest pending delivery and its size; the rest is in memory.
     pub async fn figures(&self) -> Figures {
         let (oldest_pending, size) = {
             let (for_oldest, for_size) = (self.0.store.clone(), self.0.store.clone());
+            let oldest = async move { for_oldest.oldest_pending().await.ok() };
+            let size = async move { for_size.size().await.ok() };
             tokio::join!(
-                in_time(async move { for_oldest.oldest_pending().await }),
-                in_time(async move { for_size.size().await })
+                self.0.oldest_pending_query.ask(Duration::ZERO, STORE_PATIENCE, oldest),
+                self.0.size_query.ask(Duration::ZERO, STORE_PATIENCE, size)
             )
         };
+        let (oldest_pending, size) = (oldest_pending.flatten(), size.flatten());
         let meters = &self.0.meters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let names = std::iter::once("received").chain(FailureCode::ALL.iter().map(|code| code.as_str()));
@@ -173,6 +219,16 @@ impl Engine {
             delivered: read(&meters.delivered),
             exhausted: read(&meters.exhausted),
             stranded: read(&meters.stranded),
+            failed_keys: KeyUse::ALL
+                .map(KeyUse::as_str)
+                .into_iter()
+                .zip(meters.failed_keys.iter().map(read))
+                .collect(),
+            unjudged_keys: KeyUse::ALL
+                .map(KeyUse::as_str)
+                .into_iter()
+                .zip(meters.unjudged_keys.iter().map(read))
+                .collect(),
             phases: PHASES.into_iter().zip(meters.phases.iter().map(Histogram::read)).collect(),
             lanes,
             in_flight,
@@ -187,15 +243,6 @@ impl Engine {
             dropped_spans: spans.map_or_else(|| SpanCounts::default().all_dropped(), SpanCounts::all_dropped),
         }
     }
-}
-
-/// What the store answers within [`STORE_PATIENCE`]. A question that takes longer goes on to its own end, since nobody else
-/// must get its connection before.
-async fn in_time<T: Send + 'static>(
-    question: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Option<T> {
-    let asked = tokio::time::timeout(STORE_PATIENCE, tokio::spawn(question)).await;
-    asked.ok()?.ok()?.ok()
 }
 
 impl Commits {

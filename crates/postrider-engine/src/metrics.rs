@@ -119,6 +119,7 @@ impl Engine {
         metrics.extend(
             figures.size.iter().flat_map(|size| storage::metrics(size, self.now(), self.0.config.retention)),
         );
+        metrics.extend(of_keys(&figures));
         metrics.extend(of_traces(&figures));
         metrics
     }
@@ -303,6 +304,25 @@ fn of_the_store(figures: &Figures) -> Vec<Metric> {
             MetricKind::Counter,
             "Statements that ended without an answer, so that their outcome had to be found out.",
             commits.unknown_outcomes,
+        ),
+    ]
+}
+
+fn of_keys(figures: &Figures) -> [Metric; 2] {
+    [
+        Metric::each(
+            "postrider_failed_keys_total",
+            MetricKind::Counter,
+            "Keys and portal links that were refused because they are not known.",
+            "use",
+            &figures.failed_keys,
+        ),
+        Metric::each(
+            "postrider_unjudged_keys_total",
+            MetricKind::Counter,
+            "Requests refused before their key was judged, because of earlier failures of the same client address.",
+            "use",
+            &figures.unjudged_keys,
         ),
     ]
 }

@@ -76,7 +76,10 @@ impl Acting {
         let (inner, who) = (self.0.clone(), self.who);
         finish_what_began(async move {
             let deed = who.did(Action::PortalLinkRevoked, account, id, inner.now());
-            Ok(inner.store.revoke_portal_link(account_no, id, deed).await?)
+            inner.store.revoke_portal_link(account_no, id, deed).await?;
+            // Pages that are open by this link end now; other nodes read the account again.
+            inner.configuration_changed();
+            Ok(())
         })
         .await
     }

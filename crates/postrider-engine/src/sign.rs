@@ -13,7 +13,7 @@ use crate::lanes::Item;
 #[derive(Debug, Clone)]
 pub(crate) struct HeaderNames {
     event: FieldName,
-    delivery: FieldName,
+    pub(crate) delivery: FieldName,
     signature: FieldName,
     signature_next: FieldName,
     webhook_id: FieldName,

@@ -11,7 +11,7 @@ use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::model::NewAccount;
 use postrider_store::{Store, StoreError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::announce::Announcement;
 use crate::config::REFILLS_AT_ONCE;
@@ -25,6 +25,7 @@ use crate::payloads::Rereads;
 use crate::readiness::Readiness;
 use crate::replay_counts::ReplayCounts;
 use crate::service_clock::ServiceClock;
+use crate::shared_query::SharedQuery;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
 use crate::validation::ValidationSlots;
@@ -89,12 +90,15 @@ impl Engine {
             clock,
             chance,
             snapshot: ArcSwap::from_pointee(snapshot),
+            configuration_version: watch::Sender::new(0),
             changes: tokio::sync::Mutex::new(()),
             lanes: Mutex::new(lanes),
             outcomes,
             observers: Observers::default(),
             meters: Meters::default(),
             readiness: Readiness::default(),
+            oldest_pending_query: SharedQuery::default(),
+            size_query: SharedQuery::default(),
             prunings: Mutex::default(),
             announcements,
             stopping: AtomicBool::new(false),

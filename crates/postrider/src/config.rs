@@ -6,13 +6,13 @@ pub(crate) mod flags;
 pub(crate) mod layers;
 mod log_lines;
 mod operator_key;
+mod reading;
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use postrider_core::address::AddressGuard;
 use postrider_core::health::HealthRules;
 use postrider_core::schedule::RetrySchedule;
@@ -25,6 +25,7 @@ use postrider_telemetry::CollectorUrl;
 use tracing_subscriber::filter::Targets;
 
 use self::layers::{Layered, Layers};
+use self::reading::{keep_alive, list, read, where_set, within, wrong};
 use crate::master_key;
 use crate::operator_key::{ConfiguredKey, file_beside};
 use crate::store_url::{self, StoreUrl};
@@ -63,6 +64,8 @@ pub(crate) struct Config {
     /// How a PostgreSQL store is run; of no account with SQLite.
     pub(crate) database: PostgresOptions,
     pub(crate) shutdown_grace: Duration,
+    /// How long a client's connection may be idle.
+    pub(crate) keep_alive: Duration,
     pub(crate) dashboard: DashboardOptions,
     /// Where traces and metrics are pushed, if anywhere.
     pub(crate) otlp_endpoint: Option<CollectorUrl>,
@@ -109,6 +112,7 @@ impl Config {
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
+            keep_alive: keep_alive(layers)?,
             dashboard: dashboard::read(layers)?,
             otlp_endpoint: where_set("otlp_endpoint", layers, postrider_telemetry::RIGHT)?,
             proxy: proxy(layers)?,
@@ -202,32 +206,6 @@ fn own_name() -> String {
     format!("{}-{}", system.nodename().to_string_lossy(), std::process::id())
 }
 
-/// Reads one setting; `right` says what would be right.
-fn read<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<T> {
-    let layered = layers.get(name);
-    layered.text.trim().parse().ok().ok_or_else(|| wrong(name, layered, right))
-}
-
-/// Reads a whole number between two bounds.
-fn within<T>(name: &str, layers: &Layers, least: T, most: T) -> anyhow::Result<T>
-where
-    T: std::str::FromStr + PartialOrd + Display + Copy,
-{
-    let right = format!("a whole number from {least} to {most}");
-    let number: T = read(name, layers, &right)?;
-    if number < least || number > most {
-        return Err(wrong(name, layers.get(name), &right));
-    }
-    Ok(number)
-}
-
-/// Reads a comma-separated list; empty is none.
-fn list<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Vec<T>> {
-    let layered = layers.get(name);
-    let items = layered.text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(|item| item.parse().ok().ok_or_else(|| wrong(name, layered, right))).collect()
-}
-
 /// A prefix that makes header names.
 fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     let prefix = layers.get("header_prefix");
@@ -255,20 +233,10 @@ fn user_agent(layers: &Layers) -> anyhow::Result<String> {
     }
 }
 
-/// A setting that may be empty.
-fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Option<T>> {
-    if layers.get(name).text.is_empty() { Ok(None) } else { read(name, layers, right).map(Some) }
-}
-
 /// The proxy, unless there is none. A wrong one is not shown, since it may hold a password.
 fn proxy(layers: &Layers) -> anyhow::Result<Option<Proxy>> {
     let masked = Layered { text: "•••".to_owned(), source: layers.get("proxy").source.clone() };
     where_set("proxy", layers, PROXY_RIGHT).map_err(|_shows_it| wrong("proxy", &masked, PROXY_RIGHT))
-}
-
-fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {
-    let place = layered.name_of(name);
-    anyhow!("{place} is {:?}; it must be {right}", store_url::masked(&layered.text))
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     };
     let options = ApiOptions {
         rate_limit_per_second: config.rate_limit_per_second,
+        keep_alive: config.keep_alive,
         ..running::api_options(files, &engine, config.dashboard)
     };
     let served = postrider_api::serve(listener, engine.clone(), options, drained).await;

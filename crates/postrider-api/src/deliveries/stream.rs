@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::shown::{FailureShown, failure, ms};
-use super::slots::Slot;
+use super::stream_limits::StreamSlot;
 use super::{OF_STREAM, filter};
 use crate::answer::{Answer, Text, Time};
 use crate::call::Call;
@@ -49,6 +49,7 @@ pub(crate) async fn stream(call: Call) -> Answer {
         heartbeat: api.stream_heartbeat,
         next_heartbeat: Box::pin(sleep_until(Instant::now() + api.stream_heartbeat)),
         phase: api.phase.clone(),
+        configuration: api.engine.configuration_changes(),
         _slot: slot,
     };
     let pieces = stream::unfold(Stage::Opening(open), |stage| async {
@@ -79,7 +80,9 @@ struct Open {
     heartbeat: std::time::Duration,
     next_heartbeat: Pin<Box<Sleep>>,
     phase: watch::Receiver<Phase>,
-    _slot: Slot,
+    /// Changes when keys do.
+    configuration: watch::Receiver<u64>,
+    _slot: StreamSlot,
 }
 
 impl Stage {
@@ -98,27 +101,41 @@ impl Stage {
 
 impl Open {
     async fn next(&mut self) -> Result<Bytes, End> {
-        let Self { feed, phase, next_heartbeat, engine, is_operator, .. } = self;
-        tokio::select! {
-            // In this order: an end and a heartbeat come in time also where attempts never cease.
-            biased;
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => Err(End::ShuttingDown),
-            () = next_heartbeat => {
-                self.next_heartbeat.as_mut().reset(Instant::now() + self.heartbeat);
-                match Caller::known(&self.headers, &self.engine) {
-                    Some(_) => Ok(Bytes::from_static(b": still here\n\n")),
-                    None => Err(End::KeyRevoked),
+        loop {
+            let Self { feed, phase, next_heartbeat, configuration, headers, engine, is_operator, .. } = self;
+            tokio::select! {
+                // In this order: an end and a heartbeat come in time also where attempts never cease.
+                biased;
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Err(End::ShuttingDown),
+                changed = configuration.changed() => {
+                    changed.map_err(|_closed| End::ShuttingDown)?;
+                    check_key(headers, engine)?;
                 }
+                () = &mut *next_heartbeat => {
+                    next_heartbeat.as_mut().reset(Instant::now() + self.heartbeat);
+                    check_key(headers, engine)?;
+                    return Ok(Bytes::from_static(b": still here\n\n"));
+                }
+                seen = feed.next() => return match seen {
+                    Ok(seen) => Ok(piece(&seen, &outcome_shown(engine, *is_operator, &seen))),
+                    Err(FeedEnd::TooSlow) => Err(End::TooSlow),
+                    Err(FeedEnd::Unavailable(error)) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, "a stream ended: no log to read");
+                        Err(End::Unavailable)
+                    }
+                },
             }
-            seen = feed.next() => match seen {
-                Ok(seen) => Ok(piece(&seen, &outcome_shown(engine, *is_operator, &seen))),
-                Err(FeedEnd::TooSlow) => Err(End::TooSlow),
-                Err(FeedEnd::Unavailable(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a stream ended: no log to read");
-                    Err(End::Unavailable)
-                }
-            },
         }
+    }
+}
+
+/// Ends the stream of a key that was revoked, or that can't be checked because the node is cut off from the store.
+fn check_key(headers: &HeaderMap, engine: &Engine) -> Result<(), End> {
+    match Caller::known(headers, engine) {
+        Some(caller) if caller.key().is_some() && engine.is_cut_off() => Err(End::Unavailable),
+        Some(_) => Ok(()),
+        None => Err(End::KeyRevoked),
     }
 }
 
@@ -156,7 +173,7 @@ impl End {
             Self::Unavailable => {
                 ("unavailable", "the log can't be read at the moment; come back with Last-Event-ID")
             }
-            Self::KeyRevoked => ("unauthorized", "the key is not valid any more"),
+            Self::KeyRevoked => ("unauthorized", "the key was revoked"),
         };
         event(None, "end", &EndShown { reason, detail })
     }

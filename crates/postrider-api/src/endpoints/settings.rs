@@ -9,6 +9,7 @@ use postrider_core::address::UrlRefused;
 use postrider_core::endpoint::{CustomHeader, EndpointSettings, RateLimit};
 use postrider_core::event_type::{Pattern, Subscription};
 use postrider_core::filter::{Filter, FilterFault};
+use postrider_core::id::AccountId;
 use postrider_core::limits::{
     DEFAULT_ATTEMPT_TIMEOUT, DEFAULT_MAX_IN_FLIGHT, MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS,
     MAX_EVENT_TYPE_PATTERNS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND, MIN_ATTEMPT_TIMEOUT,
@@ -60,14 +61,19 @@ pub(super) const CHANGED: [&str; 14] = [
     "secret",
 ];
 
+/// What is wrong with a pattern that stands only for operational events.
+const OPERATIONAL: &str = "stands for operational events, which are delivered only to endpoints of acc_operator; an endpoint of \
+     another account would never get one";
+
 /// How many delays a retry schedule is read up to; core's own limit is lower and its refusal says it.
 const MAX_DELAYS_READ: usize = 1_000;
 
-/// Reads whatever settings are given. `before` are those of the endpoint that is changed.
+/// Reads whatever settings are given for an endpoint of this account. `before` are those of the endpoint that is changed.
 pub(super) fn read(
     fields: &mut Fields<'_>,
     engine: &Engine,
     caller: Caller,
+    account: Option<AccountId>,
     before: Option<&EndpointSettings>,
 ) -> EndpointPatch {
     let (min_ms, max_ms) = (millis(MIN_ATTEMPT_TIMEOUT), millis(MAX_ATTEMPT_TIMEOUT));
@@ -76,7 +82,7 @@ pub(super) fn read(
     let description = fields.short_text("description", DESCRIPTION);
     EndpointPatch {
         url: url(fields, engine, caller, before.map(|before| &before.url)),
-        subscription: subscription(fields, engine, before.map(|before| &before.subscription)),
+        subscription: subscription(fields, engine, account, before.map(|before| &before.subscription)),
         filter: filter(fields),
         description: description.map(|text| text.map(Cow::into_owned).unwrap_or_default()),
         headers: headers(fields, engine.header_prefix()),
@@ -143,6 +149,7 @@ fn url(fields: &mut Fields<'_>, engine: &Engine, caller: Caller, before: Option<
 fn subscription(
     fields: &mut Fields<'_>,
     engine: &Engine,
+    account: Option<AccountId>,
     subscribed: Option<&Subscription>,
 ) -> Option<Subscription> {
     let Some(texts) = fields.texts("event_types", MAX_EVENT_TYPE_PATTERNS)? else {
@@ -161,13 +168,20 @@ fn subscription(
         }
     };
     let catalogue = engine.catalogue();
+    // It would wait forever for an event that can't come.
     for (index, pattern) in subscription.patterns().iter().enumerate() {
-        // A misspelt name would wait for ever for an event that can't come.
-        if let Pattern::Exact(name) = pattern
-            && catalogue.get(name).is_none_or(|known| known.is_archived())
-            && !subscribed.is_some_and(|before| before.patterns().contains(pattern))
-        {
-            fields.refuse(&format!("event_types/{index}"), not_in_use(engine, name));
+        if subscribed.is_some_and(|before| before.patterns().contains(pattern)) {
+            continue;
+        }
+        let place = format!("event_types/{index}");
+        match pattern {
+            Pattern::Exact(name) if catalogue.get(name).is_none_or(|known| known.is_archived()) => {
+                fields.refuse(&place, not_in_use(engine, name));
+            }
+            _ if account != Some(AccountId::OPERATOR) && catalogue.is_operational(pattern) => {
+                fields.refuse(&place, format!("\"{pattern}\" {OPERATIONAL}"));
+            }
+            _ => {}
         }
     }
     Some(subscription)

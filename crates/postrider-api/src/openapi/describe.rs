@@ -19,6 +19,10 @@ pub(super) const ABOUT: &str = "Hand in events, and Postrider delivers each, sig
     **Unknown outcomes.** After 503 `unavailable`, a timeout or a broken connection, the request may have been carried out. \
     Repeating it is safe if it carried an `Idempotency-Key` and carries the same one again. After 503 `overloaded` or \
     `shutting_down` nothing was stored.\n\n\
+    **Loops.** A POST that makes events or deliveries and carries the delivery header of an event of this service (by \
+    default `X-KASKO-Delivery`, or `webhook-id`) is 508 `loop_detected`: an endpoint's URL leads back to this service.\n\n\
+    **HTTP.** A request without one valid `Host` is 400 `bad_request`, and one with a transfer coding other than `chunked` is \
+    501 `unsupported_transfer_coding`. There are no CORS headers: a key must not be in a browser.\n\n\
     Unknown query parameters are 400 and unknown fields 422, never ignored.";
 
 /// Who may call an operation.
@@ -154,6 +158,11 @@ impl Operation {
         self.or(&[408, 413, 415, 422])
     }
 
+    /// A call that makes events or deliveries, and refuses a delivery of this service that comes back.
+    pub(super) fn refuses_loops(self) -> Self {
+        self.or(&[508])
+    }
+
     /// Further problems that it may answer.
     pub(super) fn or(mut self, problems: &[u16]) -> Self {
         self.problems.extend(problems);
@@ -259,7 +268,7 @@ pub(super) fn problems() -> Value {
         (401, "unauthorized", "No key, or one that is not known"),
         (403, "forbidden", "Not yours to do"),
         (404, "not_found", "Not there, or someone else's"),
-        (408, "body_timeout", "The body was not there in time"),
+        (408, "body_timeout", "The body did not arrive in time, or too slowly"),
         (409, "conflict", "It contradicts what is there"),
         (413, "body_too_large", "The body is over the limit (1 MiB; a batch 8 MiB)"),
         (415, "unsupported_media_type", "The body is not application/json in UTF-8"),
@@ -269,13 +278,24 @@ pub(super) fn problems() -> Value {
             "Understood, but invalid; `errors` names every place. `too_expensive`: a payload takes too many steps to check \
              against its event type's schema; `errors` names the place that was reached",
         ),
-        (429, "rate_limited", "Too many requests with this key, or too many unknown keys from this address"),
+        (
+            429,
+            "rate_limited",
+            "Too many requests with this key, or too many unknown keys from this address, whose keys are then not judged until \
+             `Retry-After`",
+        ),
         (500, "internal", "A fault of the service; its log has it under the request's id"),
         (
             503,
             "unavailable",
             "`overloaded` or `shutting_down`: nothing was stored. `unavailable`: the store is unavailable, and a request \
              that changes something may have been carried out; repeating it with the same `Idempotency-Key` is safe",
+        ),
+        (
+            508,
+            "loop_detected",
+            "The request carries the delivery header of an event of this service: an endpoint's URL leads back here. `detail` \
+             names the endpoint if the caller may see it. Nothing was stored",
         ),
     ];
     let mut responses = Map::new();

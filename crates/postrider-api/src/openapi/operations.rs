@@ -146,6 +146,7 @@ fn endpoints() -> Vec<Operation> {
             .gives_nothing("The new secret alone signs"),
         of(operation("post", "/v1/endpoints/{id}/test", "testEndpoint", tag, "Send it an example"))
             .once()
+            .refuses_loops()
             .about(
                 "Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it \
                  subscribed. Without `event_type` it is the first type that it subscribed. 409 where it is disabled.",
@@ -204,6 +205,7 @@ fn events() -> Vec<Operation> {
     vec![
         operation("post", "/v1/events", "createEvent", tag, "Hand in an event")
             .once()
+            .refuses_loops()
             .about(
                 "202 says that the event and all its deliveries are durable. The payload is delivered byte for byte. An event \
                  answered with 503 `unavailable` may have been stored; see **Unknown outcomes** above.",
@@ -213,6 +215,7 @@ fn events() -> Vec<Operation> {
             .gives(202, "Accepted, durable and routed", "Accepted"),
         operation("post", "/v1/events/batch", "createEvents", tag, "Hand in up to 1,000 events, all or nothing")
             .once()
+            .refuses_loops()
             .takes("BatchInput")
             .or(&[403])
             .gives(202, "All accepted, in their order", "BatchAccepted"),
@@ -270,6 +273,7 @@ fn deliveries() -> Vec<Operation> {
             .gives(200, "The delivery", "DeliveryWithAttempts"),
         of(operation("post", "/v1/deliveries/{id}/resend", "resendDelivery", tag, "Send a finished one again"))
             .once()
+            .refuses_loops()
             .about("Makes a new delivery with the same guid and a full schedule.")
             .may_take("Nothing")
             .or(&[409])
@@ -299,6 +303,7 @@ fn replays() -> Vec<Operation> {
             "Send a range of an endpoint's deliveries again",
         )
         .once()
+        .refuses_loops()
         .about("With `dry_run` nothing is made, and nothing kept: the answer says what it would come to.")
         .takes("ReplayInput")
         .or(&[403, 404, 409])

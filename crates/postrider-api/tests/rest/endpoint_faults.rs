@@ -245,6 +245,34 @@ async fn past_the_most_endpoints_of_an_account_the_answer_is_409() {
 }
 
 #[tokio::test]
+async fn operational_events_are_subscribed_to_by_the_operators_account_only() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    let body = |account: &str, patterns: &[&str]| {
+        json!({ "account": account, "livemode": false, "url": "https://example.com/", "event_types": patterns }).to_string()
+    };
+    for pattern in ["endpoint.*", "endpoint.failing", "delivery.*", "delivery.exhausted"] {
+        for key in [OPERATOR_KEY, &account.test_key] {
+            let refused =
+                service.call(key, "POST", "/v1/endpoints", &body(&account.id, &["policy.*", pattern])).await;
+            assert_eq!(
+                (refused.status, refused.pointers()),
+                (422, vec!["/event_types/1".to_owned()]),
+                "{pattern}"
+            );
+            assert!(refused.detail().contains("acc_operator"), "{}", refused.detail());
+        }
+        let operators = service.operator("POST", "/v1/endpoints", &body("acc_operator", &[pattern])).await;
+        assert_eq!(operators.status, 201, "{}", operators.text());
+    }
+    for pattern in ["*", "claim.*", "policy.created"] {
+        let made = service.operator("POST", "/v1/endpoints", &body(&account.id, &[pattern])).await;
+        assert_eq!(made.status, 201, "{pattern}: {}", made.text());
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_customer_reads_that_an_address_is_forbidden_and_the_operator_why() {
     let service = Service::start().await;
     let account = service.account("a").await;
@@ -258,6 +286,31 @@ async fn a_customer_reads_that_an_address_is_forbidden_and_the_operator_why() {
     let refused = service.operator("POST", "/v1/endpoints", &body.to_string()).await;
     let detail = &refused.json()["errors"][0]["detail"];
     assert_eq!(detail, "10.0.0.1 is a private address, which deliveries may not reach");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_operational_pattern_that_is_stored_may_stay() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    // As it was possible once.
+    let draft = postrider_engine::model::EndpointDraft {
+        account: account.id.parse().unwrap(),
+        livemode: false,
+        settings: postrider_core::endpoint::EndpointSettings::new(
+            "https://example.com/".parse().unwrap(),
+            postrider_core::event_type::Subscription::parse(&["policy.*", "endpoint.*"]).unwrap(),
+        ),
+        secret: None,
+    };
+    let stored = service.engine.by(postrider_core::audit::Who::SERVICE).create_endpoint(draft).await.unwrap();
+    let path = format!("/v1/endpoints/{}", stored.endpoint.id);
+    let change = |patterns: &[&str]| json!({ "event_types": patterns }).to_string();
+    let same = service.call(&account.test_key, "PATCH", &path, &change(&["policy.*", "endpoint.*"])).await;
+    assert_eq!(same.status, 200, "{}", same.text());
+    let further =
+        service.call(&account.test_key, "PATCH", &path, &change(&["endpoint.*", "delivery.*"])).await;
+    assert_eq!((further.status, further.pointers()), (422, vec!["/event_types/1".to_owned()]));
     service.stop().await;
 }
 

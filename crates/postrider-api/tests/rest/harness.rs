@@ -136,7 +136,11 @@ impl Service {
         [("SQLite", Self::start().await), ("PostgreSQL", postgres)]
     }
 
-    async fn start_over(store: Arc<dyn Store>, folder: tempfile::TempDir, options: ApiOptions) -> Self {
+    pub(crate) async fn start_over(
+        store: Arc<dyn Store>,
+        folder: tempfile::TempDir,
+        options: ApiOptions,
+    ) -> Self {
         let receivers = Arc::new(Receivers::default());
         let config =
             EngineConfig { operator_key_sha256: Some(key_sha256(OPERATOR_KEY)), ..EngineConfig::default() };

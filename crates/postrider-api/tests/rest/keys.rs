@@ -24,7 +24,7 @@ async fn a_key_counts_as_bearer_or_as_the_user_name_of_basic() {
 #[tokio::test]
 async fn without_a_known_key_the_answer_is_401_whatever_is_asked() {
     let service =
-        Service::start_with(ApiOptions { free_failed_keys: u32::MAX, ..ApiOptions::default() }).await;
+        Service::start_with(ApiOptions { failed_keys_per_address: u32::MAX, ..ApiOptions::default() }).await;
     let unknown: &[&[(&str, &str)]] = &[
         &[],
         &[("Authorization", "Bearer nobody")],

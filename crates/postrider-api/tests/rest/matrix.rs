@@ -153,7 +153,7 @@ async fn call(service: &Service, key: &str, operation: Operation, path: &str, bo
 async fn without_a_key_that_is_known_nothing_but_the_open_routes_answers() {
     // So many guesses come from one address here that they would be held back.
     let service =
-        Service::start_with(ApiOptions { free_failed_keys: u32::MAX, ..ApiOptions::default() }).await;
+        Service::start_with(ApiOptions { failed_keys_per_address: u32::MAX, ..ApiOptions::default() }).await;
     let customer = Customer::new(&service, "a").await;
     let test_key = &customer.account.test_key;
     let cut = &test_key[..test_key.len() - 1];

@@ -144,18 +144,27 @@ async fn a_body_that_stays_away_is_408() {
     service.stop().await;
 }
 
+/// The head of a batch with an account's key.
+fn batch_head(key: &str) -> String {
+    format!(
+        "POST /v1/events/batch HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        8 * MIB
+    )
+}
+
 #[tokio::test]
-async fn bodies_beyond_the_memory_for_them_are_503_and_the_memory_is_given_back() {
-    let options = ApiOptions { body_memory_bytes: 0, ..ApiOptions::default() }; // room for one batch
+async fn bodies_beyond_an_accounts_memory_are_503_for_that_account_only_and_the_memory_is_given_back() {
+    let options = ApiOptions { body_memory_bytes: 0, ..ApiOptions::default() }; // the least there is
     let service = Service::start_with(options).await;
-    let account = service.account("a").await;
+    let (hostile, other) = (service.account("hostile").await, service.account("other").await);
     let mut large = service.connect().await;
-    large.send(head("/v1/events/batch", &format!("Content-Length: {}\r\n", 8 * MIB)).as_bytes()).await;
+    large.send(batch_head(&hostile.test_key).as_bytes()).await;
     large.send(&vec![b' '; 8 * MIB - 1]).await;
     // Nothing tells when the service has read all that was sent, so another is tried until it is refused.
     let full = async {
         loop {
-            let answer = service.operator("POST", "/v1/events", "{}").await;
+            let answer = service.call(&hostile.test_key, "POST", "/v1/events", "{}").await;
             if answer.status != 422 {
                 return answer;
             }
@@ -163,11 +172,15 @@ async fn bodies_beyond_the_memory_for_them_are_503_and_the_memory_is_given_back(
     };
     let refused = tokio::time::timeout(PATIENCE, full).await.unwrap();
     assert_eq!((refused.status, refused.code().as_str()), (503, "overloaded"));
+    assert!(refused.detail().contains("this account"), "{}", refused.detail());
+    let body = event_body(&other.id, &payload(false));
+    assert_eq!(service.call(&other.test_key, "POST", "/v1/events", &body).await.status, 202);
+    assert_eq!(service.operator("POST", "/v1/events", &body).await.status, 202);
     large.send(b" ").await;
     assert_eq!(answer(&mut large).await.status, 400);
-    let body = event_body(&account.id, &payload(false));
-    assert_eq!(service.operator("POST", "/v1/events", &body).await.status, 202);
-    assert_eq!(service.stored_events().await, 1);
+    let own = event_body(&hostile.id, &payload(false));
+    assert_eq!(service.call(&hostile.test_key, "POST", "/v1/events", &own).await.status, 202);
+    assert_eq!(service.stored_events().await, 3);
     service.stop().await;
 }
 

@@ -231,6 +231,27 @@ async fn a_quiet_stream_shows_that_it_is_there_and_ends_with_its_key() {
 }
 
 #[tokio::test]
+async fn a_revoked_key_ends_its_streams_at_once() {
+    // Not by the heartbeat.
+    let options = ApiOptions { stream_heartbeat: Duration::from_secs(3_600), ..ApiOptions::default() };
+    let service = service_with(options).await;
+    let account = service.account("a").await;
+    let keys = service.get(&format!("/v1/accounts/{}/keys", account.id)).await;
+    let test = keys["data"].as_array().unwrap().iter().find(|key| key["livemode"] == false).unwrap();
+    let mut revoked = Stream::open(&service, &account.test_key, "", None).await;
+    let mut other = Stream::open(&service, &account.live_key, "", None).await;
+    let path = format!("/v1/keys/{}", test["id"].as_str().unwrap());
+    assert_eq!(service.operator("DELETE", &path, "").await.status, 204);
+    let end = revoked.event().await;
+    assert_eq!((end.name.as_str(), &end.data["reason"]), ("end", &json!("unauthorized")));
+    assert!(revoked.ends().await);
+    service.endpoint(&account, json!({ "livemode": true })).await;
+    live_event(&service, &account).await;
+    assert_eq!(other.attempt().await.data["account"], json!(account.id), "another key's goes on");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn so_many_streams_are_open_and_no_more() {
     let service = service_with(ApiOptions { max_streams: 4, ..ApiOptions::default() }).await;
     let account = service.account("a").await;

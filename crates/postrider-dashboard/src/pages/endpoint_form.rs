@@ -50,7 +50,13 @@ pub(crate) async fn edit(visit: Visit) -> Answer {
 pub(crate) async fn change(visit: Visit) -> Answer {
     let view = names::find_endpoint(&visit)?;
     let typed = Typed::read(&visit.form);
-    let faults = match typed.judge(visit.engine(), visit.viewer.scope.is_operator(), Some(&view.endpoint)) {
+    let judged = typed.judge(
+        visit.engine(),
+        visit.viewer.scope.is_operator(),
+        Some(view.endpoint.account),
+        Some(&view.endpoint),
+    );
+    let faults = match judged {
         Err(faults) => faults,
         Ok(settings) => {
             let patch = EndpointPatch {
@@ -88,7 +94,8 @@ pub(crate) async fn check(visit: Visit) -> Answer {
     };
     let faults = match &before {
         Some(view) => {
-            typed.judge(visit.engine(), visit.viewer.scope.is_operator(), Some(&view.endpoint)).err()
+            let (scope, endpoint) = (visit.viewer.scope, &view.endpoint);
+            typed.judge(visit.engine(), scope.is_operator(), Some(endpoint.account), Some(endpoint)).err()
         }
         None => judge_creation(&visit, &typed).err(),
     };
@@ -119,12 +126,12 @@ fn quoted(text: &str) -> String {
 
 fn judge_creation(visit: &Visit, typed: &Typed) -> Result<EndpointDraft, Faults> {
     let scope = visit.viewer.scope;
-    let (settings, mut faults) = match typed.judge(visit.engine(), scope.is_operator(), None) {
+    let account = scope.account().or_else(|| visit.form.get("account").parse::<AccountId>().ok());
+    let account = account.filter(|account| visit.engine().account(*account).is_ok());
+    let (settings, mut faults) = match typed.judge(visit.engine(), scope.is_operator(), account, None) {
         Ok(settings) => (Some(settings), Faults::new()),
         Err(faults) => (None, faults),
     };
-    let account = scope.account().or_else(|| visit.form.get("account").parse::<AccountId>().ok());
-    let account = account.filter(|account| visit.engine().account(*account).is_ok());
     if account.is_none() {
         faults.push(("account", "choose whose endpoint it is".to_owned()));
     }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 use postrider_engine::model::Principal;
+use postrider_engine::{EngineError, KeyUse, key_sha256};
 
 use crate::answer::{self, Answer};
 use crate::app::App;
@@ -45,34 +46,54 @@ async fn judge(app: &Arc<App>, request: Request) -> Answer {
     let behind_proxy = app.options.behind_proxy;
     // There is no session yet that a token could belong to: the browser's word about the form's origin must do.
     check_origin(request.headers(), behind_proxy)?;
-    let (from, now) = (door::address(&request, behind_proxy), app.engine.now());
-    if let Some(wait) = app.login_limit().must_wait(from, now) {
-        return Err(Refusal::TooManyTries(wait));
-    }
-    let (parts, body) = request.into_parts();
-    let fields = Fields::read_login(body).await?;
-    // Others of this address may have tried meanwhile.
-    if let Some(wait) = app.login_limit().must_wait(from, now) {
-        return Err(Refusal::TooManyTries(wait));
-    }
-    let to = place_here(fields.get("to"));
-    if app.engine.authenticate(fields.get("key").trim()) != Some(Principal::Operator) {
-        // A crowd that guesses is turned away; whoever has the key is not.
-        if let Some(wait) = app.login_limit().crowd_waits(now) {
+    let (from, now) = (door::client_address(&request, behind_proxy), app.engine.now());
+    if let Some(from) = from {
+        let failed = app.failed_logins();
+        if let Some(wait) = failed.must_wait(from, now).filter(|_| !failed.has_accepted(from, now)) {
+            app.engine.count_unjudged_key(KeyUse::Login);
             return Err(Refusal::TooManyTries(wait));
         }
-        app.login_limit().missed(from, now);
-        tracing::warn!(%from, "a wrong key at the dashboard's login");
+    }
+    let slot = app.form_memory.login(from).ok_or(Refusal::Unavailable(EngineError::Overloaded))?;
+    let (parts, body) = request.into_parts();
+    let fields = Fields::read_login(body).await?;
+    drop(slot);
+    let (to, key) = (place_here(fields.get("to")), fields.get("key").trim());
+    let sha256 = key_sha256(key);
+    // Others of this address may have tried in the meantime.
+    if let Some(from) = from {
+        let failed = app.failed_logins();
+        if let Some(wait) = failed.must_wait(from, now).filter(|_| !failed.was_accepted(from, sha256, now)) {
+            app.engine.count_unjudged_key(KeyUse::Login);
+            return Err(Refusal::TooManyTries(wait));
+        }
+    }
+    let shown_from = from.map(tracing::field::display);
+    if app.engine.authenticate(key) != Some(Principal::Operator) {
+        app.engine.count_failed_key(KeyUse::Login);
+        // A crowd that guesses is turned away; whoever has the key is not.
+        if let Some(wait) = app.failed_logins().crowd_waits(now) {
+            return Err(Refusal::TooManyTries(wait));
+        }
+        app.failed_logins().failed(from, now);
+        tracing::warn!(from = shown_from, "wrong key at the dashboard's login");
+        if from.is_none() {
+            app.delay().await?;
+        }
         let fault = "This is not the operator key. An account’s key opens no dashboard.";
         let page = form(door::theme(&parts.headers), to, None, Some(fault));
         return Ok(answer::html(StatusCode::UNAUTHORIZED, page));
     }
-    app.login_limit().succeeded(from);
+    if let Some(from) = from {
+        let mut failed = app.failed_logins();
+        failed.forgive(from);
+        failed.accepted(from, sha256, now);
+    }
     if let Some(old) = door::cookie(&parts.headers, SESSION) {
         app.sessions().end(old);
     }
     let token = app.sessions().begin(now);
-    tracing::info!(%from, "the operator logged in to the dashboard");
+    tracing::info!(from = shown_from, "the operator logged in to the dashboard");
     let mut response = answer::see(to);
     set_session(&mut response, &parts.headers, behind_proxy, &token, ABSOLUTE.as_secs());
     Ok(response)

@@ -8,6 +8,7 @@ use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLim
 use postrider_core::event_type::{Pattern, Subscription};
 use postrider_core::field_name::FieldName;
 use postrider_core::filter::{Filter, FilterFault};
+use postrider_core::id::AccountId;
 use postrider_core::limits::{
     MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND, MIN_ATTEMPT_TIMEOUT,
 };
@@ -106,16 +107,17 @@ impl Typed {
         }
     }
 
-    /// The settings, or a fault for each field that can't be so. `before` is the endpoint that is changed.
+    /// The settings of an endpoint of this account, or a fault for each field that can't be so. `before` is the endpoint that is changed.
     pub(super) fn judge(
         &self,
         engine: &Engine,
         is_operator: bool,
+        account: Option<AccountId>,
         before: Option<&Endpoint>,
     ) -> Result<EndpointSettings, Faults> {
         let mut faults = Faults::new();
         let url = note(&mut faults, "url", self.url(engine, is_operator, before));
-        let subscription = note(&mut faults, "types", self.subscription(engine, before));
+        let subscription = note(&mut faults, "types", self.subscription(engine, account, before));
         // A description that the visitor leaves alone stays, whatever it is.
         if before.is_none_or(|before| before.settings.description != self.description) {
             note(
@@ -173,7 +175,12 @@ impl Typed {
     }
 
     /// What is subscribed already may stay, in use or not.
-    fn subscription(&self, engine: &Engine, before: Option<&Endpoint>) -> Result<Subscription, String> {
+    fn subscription(
+        &self,
+        engine: &Engine,
+        account: Option<AccountId>,
+        before: Option<&Endpoint>,
+    ) -> Result<Subscription, String> {
         let typed = self.patterns.split([',', '\n']).map(str::trim).filter(|text| !text.is_empty());
         let mut texts: Vec<&str> = self.types.iter().map(String::as_str).collect();
         texts.extend(typed);
@@ -182,13 +189,20 @@ impl Typed {
             return Err("choose at least one event type".to_owned());
         }
         let subscription = Subscription::parse(&texts).map_err(|(_, why)| why.to_string())?;
-        // A misspelt name would wait for ever for an event that can't come.
+        // It would wait forever for an event that can't come.
         let stays =
             |pattern| before.is_some_and(|before| before.settings.subscription.patterns().contains(pattern));
-        let wrong = subscription.patterns().iter().find_map(|pattern| match pattern {
-            Pattern::Exact(name) if !stays(pattern) => Some((name, why_not(engine, name)?)),
+        let is_operators = account == Some(AccountId::OPERATOR);
+        let why_not = |pattern: &Pattern| match pattern {
+            _ if !is_operators && engine.catalogue().is_operational(pattern) => Some(
+                "stands for operational events, which are delivered only to endpoints of acc_operator"
+                    .to_owned(),
+            ),
+            Pattern::Exact(name) => why_not(engine, name).map(Into::into),
             _ => None,
-        });
+        };
+        let mut given = subscription.patterns().iter().filter(|pattern| !stays(*pattern));
+        let wrong = given.find_map(|pattern| Some((pattern, why_not(pattern)?)));
         match wrong {
             Some((name, why)) => Err(format!("“{name}” {why}")),
             None => Ok(subscription),

@@ -84,6 +84,55 @@ async fn login_attempts_are_limited_and_the_right_key_must_wait_too() {
     assert_eq!(visitor.log_in(OPERATOR_KEY).await.status, 303);
 }
 
+/// Who logs in through a proxy that names them so.
+async fn log_in_through_proxy(service: &Service, header: Option<(&'static str, &str)>, key: &str) -> u16 {
+    let mut visitor = Visitor::stranger(service);
+    visitor.headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+    visitor.log_in(key).await.status
+}
+
+#[tokio::test]
+async fn behind_a_proxy_failures_are_counted_for_the_client_and_not_for_the_proxy() {
+    let options = postrider_dashboard::DashboardOptions { behind_proxy: true, ..Default::default() };
+    let service = Service::start_with(options).await;
+    for port in 0..10 {
+        let address = format!("198.51.100.1, 192.0.2.1:{}", 4_000 + port);
+        let status = log_in_through_proxy(&service, Some(("X-Forwarded-For", &address)), "guess").await;
+        assert_eq!(status, 401);
+    }
+    for (header, status) in [
+        (("X-Forwarded-For", "192.0.2.1"), 429),
+        (("Forwarded", "for=\"192.0.2.1:80\""), 429),
+        (("X-Forwarded-For", "192.0.2.2:80"), 303),
+        (("Forwarded", "for=\"[2001:db8::1]:80\";proto=https"), 303),
+    ] {
+        assert_eq!(log_in_through_proxy(&service, Some(header), OPERATOR_KEY).await, status, "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_the_client_can_t_be_determined_nobody_is_locked_out() {
+    let options = postrider_dashboard::DashboardOptions { behind_proxy: true, ..Default::default() };
+    let service = Service::start_with(options).await;
+    let guesses = (0..20).map(|_| log_in_through_proxy(&service, None, "guess"));
+    let began = std::time::Instant::now();
+    let answers = futures_util::future::join_all(guesses).await;
+    assert!(answers.iter().all(|status| *status == 401), "{answers:?}");
+    assert!(began.elapsed() >= Duration::from_secs(3), "each of them is delayed");
+    assert_eq!(log_in_through_proxy(&service, None, OPERATOR_KEY).await, 303);
+}
+
+#[tokio::test]
+async fn the_key_that_opened_the_dashboard_from_an_address_opens_it_whatever_fails_there() {
+    let service = Service::start().await;
+    let mut visitor = Visitor::operator(&service).await;
+    for _ in 0..10 {
+        assert_eq!(Visitor::stranger(&service).log_in("guess").await.status, 401);
+    }
+    assert_eq!(Visitor::stranger(&service).log_in("guess").await.status, 429);
+    assert_eq!(visitor.log_in(OPERATOR_KEY).await.status, 303);
+}
+
 #[tokio::test]
 async fn a_session_ends_by_idleness_by_logout_and_everywhere() {
     let service = Service::start().await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postrider_dashboard::DashboardOptions;
+use tokio::io::AsyncReadExt as _;
 
 use crate::client::Visitor;
 use crate::harness::Service;
@@ -129,12 +130,84 @@ async fn a_link_ends_by_time_by_hand_and_was_never_guessed() {
     assert_eq!(operator.post(&path, &[("link", &id)]).await.status, 303);
     let over = customer.get(&format!("{base}/deliveries")).await;
     assert_eq!(over.status, 410);
-    assert!(over.body.contains("This link is over") && !over.body.contains("Acme"));
+    assert!(over.body.contains("This link has expired") && !over.body.contains("Acme"));
     let (base, _) = link(&operator, &own.to_string(), "").await;
     service.clock.go_ahead(Duration::from_secs(3_601));
     assert_eq!(customer.get(&format!("{base}/")).await.status, 410);
     assert_eq!(customer.get("/portal/pl_guess/").await.status, 410);
     assert_eq!(customer.get("/portal/").await.status, 410);
+}
+
+#[tokio::test]
+async fn a_revoked_link_ends_its_live_feeds_at_once() {
+    let service = Service::start().await;
+    let (own, _) = service.account("Acme").await;
+    let operator = Visitor::operator(&service).await;
+    let (base, id) = link(&operator, &own.to_string(), "").await;
+    let (status, mut feed) = Visitor::stranger(&service).watch(&format!("{base}/live?")).await;
+    assert_eq!(status, 200);
+    let revoke = format!("/accounts/{own}/portal-links/revoke");
+    assert_eq!(operator.post(&revoke, &[("link", &id)]).await.status, 303);
+    let mut rest = Vec::new();
+    // Its own looks at the link are 15 s apart.
+    let ended = tokio::time::timeout(Duration::from_secs(10), feed.read_to_end(&mut rest)).await;
+    ended.expect("it does not wait for them").unwrap();
+}
+
+#[tokio::test]
+async fn links_that_open_nothing_are_counted_for_their_address_and_a_known_one_still_opens() {
+    let service = Service::start().await;
+    let (own, _) = service.account("Acme").await;
+    let operator = Visitor::operator(&service).await;
+    let (base, _) = link(&operator, &own.to_string(), "").await;
+    let (unused, _) = link(&operator, &own.to_string(), "").await;
+    let customer = Visitor::stranger(&service);
+    assert_eq!(customer.get(&format!("{base}/")).await.status, 200);
+    for guess in 0..300 {
+        assert_eq!(customer.get(&format!("/portal/pl_{guess}/")).await.status, 410);
+    }
+    for path in ["/portal/pl_guess/".to_owned(), format!("{unused}/")] {
+        let refused = customer.get(&path).await;
+        assert_eq!(refused.status, 429, "a right one and a wrong one can't be told apart");
+        assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
+    }
+    assert_eq!(customer.get(&format!("{base}/")).await.status, 200, "it was opened from here");
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_back_as_a_form_is_refused() {
+    let service = Service::start().await;
+    let (own, endpoint) = service.account("Acme").await;
+    let delivery = service.send(own, PAYLOAD).await;
+    service.until_attempted(delivery, 1).await;
+    let event = service.engine.delivery(delivery).await.unwrap().event.to_string();
+    let operator = Visitor::operator(&service).await;
+    let (base, _) = link(&operator, &own.to_string(), "").await;
+    let mut customer = Visitor::stranger(&service);
+    customer.token = customer.get(&format!("{base}/")).await.field("_token");
+    customer.headers.push(("X-KASKO-Delivery", event));
+    let path = format!("{base}/deliveries/{delivery}/resend");
+    let refused = customer.post(&path, &[]).await;
+    assert_eq!(refused.status, 508);
+    assert!(refused.body.contains(&endpoint.to_string()), "{}", refused.body);
+    customer.headers.clear();
+    assert_eq!(customer.post(&path, &[]).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_customer_can_t_subscribe_to_operational_events_that_never_come() {
+    let service = Service::start().await;
+    let (own, _) = service.account("Acme").await;
+    let operator = Visitor::operator(&service).await;
+    let (base, _) = link(&operator, &own.to_string(), "test").await;
+    let mut customer = Visitor::stranger(&service);
+    customer.token = customer.get(&format!("{base}/")).await.field("_token");
+    for pattern in ["endpoint.*", "endpoint.failing"] {
+        let fields = [("url", "https://example.com/"), ("patterns", pattern)];
+        let refused = customer.post(&format!("{base}/endpoints/new"), &fields).await;
+        assert_eq!(refused.status, 422, "{pattern}");
+        assert!(refused.body.contains("stands for operational events"), "{}", refused.body);
+    }
 }
 
 #[tokio::test]

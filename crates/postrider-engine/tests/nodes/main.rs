@@ -5,6 +5,7 @@
 
 mod cancelling;
 mod commits;
+mod cut_off;
 mod harness;
 mod health;
 mod settings;

@@ -9,7 +9,7 @@ use postrider_core::portal::PortalLink;
 use postrider_core::time::Timestamp;
 
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
-use super::{audit, kept};
+use super::{audit, configuration, kept};
 use crate::error::StoreError;
 use crate::model::portal::{FORGOTTEN_LINKS, NewPortalLink};
 use crate::seal::Sealer;
@@ -50,7 +50,8 @@ pub(super) async fn revoke(
         return Err(StoreError::NotFound.into());
     }
     audit::write(&transaction, &deed).await?;
-    Ok(transaction.commit().await?)
+    // Other nodes have pages open by this link, perhaps.
+    configuration::finish(transaction, account).await
 }
 
 pub(super) async fn find(

@@ -84,6 +84,10 @@ pub(crate) struct ServeFlags {
     /// [env: POSTRIDER_SHUTDOWN_GRACE_SECONDS]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) shutdown_grace_seconds: Option<String>,
+    /// How long a client's idle connection is kept open; longer than load balancers in front keep theirs, which is 60 s with
+    /// many [default: 75s] [env: POSTRIDER_KEEP_ALIVE]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) keep_alive: Option<String>,
     /// What customers read at the top of the portal [default: Webhooks] [env: POSTRIDER_PORTAL_TITLE]
     #[arg(long, value_name = "TITLE")]
     pub(crate) portal_title: Option<String>,
@@ -96,7 +100,8 @@ pub(crate) struct ServeFlags {
     /// Origins whose pages may frame the portal, such as `https://app.example.com` [env: POSTRIDER_PORTAL_FRAME_ORIGINS]
     #[arg(long, value_name = "ORIGINS")]
     pub(crate) portal_frame_origins: Option<String>,
-    /// Whether a proxy in front tells the dashboard who calls and whether over TLS (X-Forwarded-For, -Host, -Proto)
+    /// Whether a proxy in front tells who calls and whether over TLS (X-Forwarded-For, or else Forwarded; X-Forwarded-Host,
+    /// -Proto). Connections are not bounded per address then: all come from the proxy
     /// [default: false] [env: POSTRIDER_BEHIND_PROXY]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) behind_proxy: Option<String>,
@@ -149,6 +154,7 @@ impl ServeFlags {
             "node_lapse_seconds" => &self.node_lapse_seconds,
             "database_connections" => &self.database_connections,
             "shutdown_grace_seconds" => &self.shutdown_grace_seconds,
+            "keep_alive" => &self.keep_alive,
             "portal_title" => &self.portal_title,
             "portal_logo" => &self.portal_logo,
             "portal_accent" => &self.portal_accent,

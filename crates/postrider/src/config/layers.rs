@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "URL", "KEY", "SECRET"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 31] = [
+pub(crate) const SETTINGS: [(&str, &str); 32] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
@@ -40,6 +40,7 @@ pub(crate) const SETTINGS: [(&str, &str); 31] = [
     ("node_lapse_seconds", "6"),
     ("database_connections", "16"),
     ("shutdown_grace_seconds", "20"),
+    ("keep_alive", "75s"),
     ("portal_title", ""),
     ("portal_logo", ""),
     ("portal_accent", ""),

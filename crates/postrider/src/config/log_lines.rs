@@ -4,7 +4,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use super::layers::Layers;
-use super::wrong;
+use super::reading::wrong;
 
 /// Which log lines are written: a level, or levels for targets.
 pub(super) fn log_filter(layers: &Layers) -> anyhow::Result<Targets> {

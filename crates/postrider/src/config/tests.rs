@@ -19,6 +19,7 @@ fn the_defaults_are_a_whole_configuration() {
     assert_eq!(config.master_key_file, Path::new("postrider.key"));
     assert_eq!(config.retry_schedule, RetrySchedule::default());
     assert_eq!(config.max_in_flight, 512, "half of the files");
+    assert_eq!(config.keep_alive, Duration::from_secs(75));
 }
 
 #[test]
@@ -35,6 +36,12 @@ fn a_wrong_value_names_its_place_and_what_would_be_right() {
         ),
         ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| {
             f.allow_nets = Some("10.0.0.0/99".into())
+        }),
+        ("--keep-alive is \"75\"; it must be a time from 1s to 1h such as 75s", |f| {
+            f.keep_alive = Some("75".into())
+        }),
+        ("--keep-alive is \"2h\"; it must be a time from 1s to 1h such as 75s", |f| {
+            f.keep_alive = Some("2h".into())
         }),
         ("--deny-nets is \"10.0.0.1\"; it must be networks such as 203.0.113.0/24,2001:db8::/32", |f| {
             f.deny_nets = Some("10.0.0.1".into())
