@@ -261,45 +261,47 @@ pub(super) fn headers() -> Value {
     })
 }
 
+/// Problems by status: the code of the example, and the description.
+const PROBLEMS: &[(u16, &str, &str)] = &[
+    (400, "malformed_json", "The body is not JSON, or a parameter is unknown or can't be read"),
+    (401, "unauthorized", "No key, or one that is not known"),
+    (403, "forbidden", "Not yours to do"),
+    (404, "not_found", "Not there, or someone else's"),
+    (408, "body_timeout", "The body did not arrive in time, or too slowly"),
+    (409, "conflict", "It contradicts what is there"),
+    (413, "body_too_large", "The body is over the limit (1 MiB; a batch 8 MiB)"),
+    (415, "unsupported_media_type", "The body is not application/json in UTF-8"),
+    (
+        422,
+        "invalid",
+        "Understood, but invalid; `errors` names every place. `too_expensive`: a payload takes too many steps to check \
+             against its event type's schema; `errors` names the place that was reached",
+    ),
+    (
+        429,
+        "rate_limited",
+        "Too many requests with this key, or too many unknown keys from this address, whose keys are then not judged until \
+             `Retry-After`",
+    ),
+    (500, "internal", "A fault of the service; its log has it under the request's id"),
+    (
+        503,
+        "unavailable",
+        "`overloaded` or `shutting_down`: nothing was stored. `unavailable`: the store is unavailable, and a request \
+             that changes something may have been carried out; repeating it with the same `Idempotency-Key` is safe",
+    ),
+    (
+        508,
+        "loop_detected",
+        "The request carries the delivery header of an event of this service: an endpoint's URL leads back here. `detail` \
+             names the endpoint if the caller may see it. Nothing was stored",
+    ),
+];
+
 /// Every problem that an operation may answer, by its status.
 pub(super) fn problems() -> Value {
-    let all = [
-        (400, "malformed_json", "The body is not JSON, or a parameter is unknown or can't be read"),
-        (401, "unauthorized", "No key, or one that is not known"),
-        (403, "forbidden", "Not yours to do"),
-        (404, "not_found", "Not there, or someone else's"),
-        (408, "body_timeout", "The body did not arrive in time, or too slowly"),
-        (409, "conflict", "It contradicts what is there"),
-        (413, "body_too_large", "The body is over the limit (1 MiB; a batch 8 MiB)"),
-        (415, "unsupported_media_type", "The body is not application/json in UTF-8"),
-        (
-            422,
-            "invalid",
-            "Understood, but invalid; `errors` names every place. `too_expensive`: a payload takes too many steps to check \
-             against its event type's schema; `errors` names the place that was reached",
-        ),
-        (
-            429,
-            "rate_limited",
-            "Too many requests with this key, or too many unknown keys from this address, whose keys are then not judged until \
-             `Retry-After`",
-        ),
-        (500, "internal", "A fault of the service; its log has it under the request's id"),
-        (
-            503,
-            "unavailable",
-            "`overloaded` or `shutting_down`: nothing was stored. `unavailable`: the store is unavailable, and a request \
-             that changes something may have been carried out; repeating it with the same `Idempotency-Key` is safe",
-        ),
-        (
-            508,
-            "loop_detected",
-            "The request carries the delivery header of an event of this service: an endpoint's URL leads back here. `detail` \
-             names the endpoint if the caller may see it. Nothing was stored",
-        ),
-    ];
     let mut responses = Map::new();
-    for (status, code, description) in all {
+    for (status, code, description) in PROBLEMS.iter().copied() {
         let mut headers = request_id();
         if status == 503 || status == 429 {
             headers["Retry-After"] = json!({ "$ref": "#/components/headers/Retry-After" });
