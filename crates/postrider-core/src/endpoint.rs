@@ -231,6 +231,16 @@ impl EndpointSettings {
     }
 }
 
+/// Which of an endpoint's sealed values do not open: they, or the URL that they are bound to, were changed outside the
+/// service. Nothing is sent to such an endpoint until new values are set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnreadableValues {
+    /// The secret, or the next one of a rotation. [`Endpoint::secrets`] then holds [`Secrets::unreadable`].
+    pub secret: bool,
+    /// The values of its own headers. [`EndpointSettings::headers`] is then empty.
+    pub headers: bool,
+}
+
 /// A URL that an account subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -248,6 +258,8 @@ pub struct Endpoint {
     pub settings: EndpointSettings,
     /// The secret its requests are signed with; two during a rotation.
     pub secrets: Secrets,
+    /// Which of its sealed values do not open; none in an endpoint that nobody tampered with.
+    pub unreadable: UnreadableValues,
     /// Enabled, paused or disabled.
     pub state: State,
     /// Healthy or failing, and what is remembered to tell.
@@ -259,6 +271,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether its secret and its headers can be used. Otherwise nothing may be sent to it.
+    pub const fn is_readable(&self) -> bool {
+        !self.unreadable.secret && !self.unreadable.headers
+    }
+
     /// Whether an event of this type, mode and content goes here. State plays no part: a paused or disabled endpoint
     /// still gets its deliveries, held as pending.
     pub fn wants(&self, event_type: &str, livemode: bool, content: &Content<'_>) -> bool {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use postrider_core::audit::{Action, Deed, Who};
-use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointNo, EndpointSettings, State};
+use postrider_core::endpoint::{
+    DisabledReason, Endpoint, EndpointNo, EndpointSettings, State, UnreadableValues,
+};
 use postrider_core::health::Health;
 use postrider_core::id::EndpointId;
 use postrider_core::operational::Operational;
@@ -133,6 +135,7 @@ impl Inner {
                 livemode,
                 settings: settings.clone(),
                 secrets: Secrets::only(secret.clone()),
+                unreadable: UnreadableValues::default(),
                 state: State::Enabled,
                 health: Health::default(),
                 created_at: now,

@@ -13,6 +13,7 @@ mod endpoint_columns;
 pub mod error;
 pub mod figures;
 mod kept_answers;
+mod meta_values;
 pub mod model;
 pub mod postgres;
 pub mod seal;

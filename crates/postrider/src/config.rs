@@ -388,7 +388,8 @@ mod tests {
     #[test]
     fn log_levels_are_one_for_all_and_others_for_single_targets() {
         let read = |text: &'static str| config(move |flags| flags.log_level = Some(text.into()));
-        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"] {
+        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"]
+        {
             assert!(read(right).is_ok(), "{right}");
         }
         for wrong in ["", "loud", "info,", "postrider_store", "info,=debug", "info,x=loud", "3"] {

@@ -151,10 +151,9 @@ async fn what_every_node_reports_is_never_summed_and_the_operators_account_is_no
     service.account("Acme").await;
     assert_eq!(samples(&service).await["postrider_accounts"], 1.0);
     service.stop().await;
-    for document in [
-        include_str!("../../../../docs/alerts.yml"),
-        include_str!("../../../../docs/grafana-dashboard.json"),
-    ] {
+    for document in
+        [include_str!("../../../../docs/alerts.yml"), include_str!("../../../../docs/grafana-dashboard.json")]
+    {
         for expression in document.lines().filter(|line| line.contains("postrider_endpoints")) {
             assert!(expression.contains("max") && !expression.contains("sum"), "{expression}");
         }

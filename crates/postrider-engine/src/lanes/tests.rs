@@ -15,7 +15,7 @@ use bytes::Bytes;
 use postrider_core::account::AccountNo;
 use postrider_core::attempt::{FailureCode, Outcome};
 use postrider_core::delivery::{DeliverySeq, Next, Progress};
-use postrider_core::endpoint::{EndpointSettings, RateLimit};
+use postrider_core::endpoint::{EndpointSettings, RateLimit, UnreadableValues};
 use postrider_core::event_type::Subscription;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use postrider_core::schedule::Jitter;
@@ -40,6 +40,7 @@ fn endpoint(no: i64, account: i64, change: impl FnOnce(&mut EndpointSettings)) -
         livemode: true,
         settings,
         secrets: Secrets::only(Secret::generate(&[1; 32])),
+        unreadable: UnreadableValues::default(),
         state: State::Enabled,
         health: Health::default(),
         created_at: at(0),

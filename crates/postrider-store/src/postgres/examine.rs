@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use tokio_postgres::Client;
 
-use super::connect::{self, ConnectError, KEY_CHECK, KEY_CHECK_PLACE};
+use super::connect::{self, ConnectError};
 use super::{PostgresOptions, PostgresStore, migrations};
+use crate::meta_values;
 use crate::seal::{MasterKey, Sealer};
 
 /// What a database and its server are like.
@@ -96,6 +97,7 @@ const TABLES: &[&str] = &[
     "pages",
     "queue",
     "replays",
+    "seal_schemes",
 ];
 
 impl PostgresStore {
@@ -161,10 +163,9 @@ async fn of_ours(client: &Client, key: Option<&MasterKey>, into: &mut Examined) 
     into.alive_nodes =
         client.query_one("SELECT count(*) FROM nodes WHERE state = 'alive'", &[]).await?.get(0);
     let sealed = client.query_opt("SELECT value FROM meta WHERE name = 'key_check'", &[]).await?;
-    into.key_fits = key.zip(sealed).map(|(key, row)| {
-        let opened = Sealer::new(key).open(KEY_CHECK_PLACE, row.get::<_, &[u8]>(0));
-        opened.is_ok_and(|opened| opened.as_slice() == KEY_CHECK)
-    });
+    into.key_fits = key
+        .zip(sealed)
+        .map(|(key, row)| meta_values::scheme_of_store(&Sealer::new(key), row.get::<_, &[u8]>(0)).is_some());
     Ok(())
 }
 

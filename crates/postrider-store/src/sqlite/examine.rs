@@ -12,6 +12,7 @@ use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
 use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
 use crate::error::OpenError;
+use crate::meta_values;
 use crate::seal::{MasterKey, Sealer};
 
 /// What a file is like.
@@ -140,11 +141,9 @@ fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<(), Ope
         .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
         .optional()
         .map_err(|error| sqlite_error(path, error))?;
-    let opened = sealed.map(|sealed| Sealer::new(key).open(open::KEY_CHECK_PLACE, &sealed));
-    match opened {
-        Some(Err(_)) => Err(OpenError::WrongKey { path: path.to_owned() }),
-        _ => Ok(()),
-    }
+    let is_other =
+        sealed.is_some_and(|sealed| meta_values::scheme_of_store(&Sealer::new(key), &sealed).is_none());
+    if is_other { Err(OpenError::WrongKey { path: path.to_owned() }) } else { Ok(()) }
 }
 
 /// Whether somebody holds the lock beside the file, or held it when it was deleted. A shared lock, and for a moment only.

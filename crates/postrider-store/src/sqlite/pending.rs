@@ -51,9 +51,11 @@ fn account_key(row: &Row<'_>) -> rusqlite::Result<AccountKey> {
     })
 }
 
-pub(super) fn operator_key(connection: &Connection) -> rusqlite::Result<Option<[u8; 32]>> {
-    let sql = "SELECT value FROM meta WHERE name = 'operator_key_sha256'";
-    connection.query_row(sql, [], |row| row.get(0)).optional()
+/// The operator key's hash and its seal.
+pub(super) fn operator_key(connection: &Connection) -> rusqlite::Result<Option<([u8; 32], Option<Vec<u8>>)>> {
+    let sql = "SELECT value, (SELECT value FROM meta WHERE name = 'operator_key_seal')
+        FROM meta WHERE name = 'operator_key_sha256'";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
 /// Counts of pending deliveries. These two walk a small list or index in its order and touch no row …

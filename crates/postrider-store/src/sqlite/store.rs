@@ -26,6 +26,7 @@ use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
 use crate::kept_answers::Row;
+use crate::meta_values;
 use crate::model::event_types::{EventTypeChange, NewEventType};
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
@@ -64,12 +65,13 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self) -> Result<Configuration, StoreError> {
-        let sealer = Arc::clone(&self.sealer);
+        let sealer = self.sealer.as_of_now();
         self.readers.read(move |connection| pending::load(connection, &sealer)).await
     }
 
     async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        self.readers.read(pending::operator_key).await
+        let Some((sha256, seal)) = self.readers.read(pending::operator_key).await? else { return Ok(None) };
+        meta_values::check_operator_key(&self.sealer, sha256, seal.as_deref()).map(Some)
     }
 
     async fn init_operator_key(&self, sha256: [u8; 32]) -> Result<[u8; 32], StoreError> {
