@@ -102,6 +102,7 @@ pub(crate) async fn change(mut call: Call) -> Answer {
     let subscribed = &before.endpoint.settings.subscription;
     let patch = settings::read(&mut fields, call.engine(), Some(subscribed));
     if patch.standard_webhooks == Some(true)
+        && !before.endpoint.unreadable.secret
         && let Err(why) = before.endpoint.secrets.check_standard_webhooks(call.engine().now())
     {
         fields.refuse("standard_webhooks", why.to_string());

@@ -169,14 +169,25 @@ impl Inner {
         for _ in 0..CHANGE_TRIES {
             let before = self.find_endpoint(id)?;
             let mut after = Endpoint::clone(&before);
+            after.unreadable.headers &= patch.headers.is_none();
             apply(&mut after.settings, patch.clone());
             after.updated_at = self.now();
-            check_secrets_fit(&after.settings, &after.secrets, after.updated_at)?;
+            if !after.unreadable.secret {
+                check_secrets_fit(&after.settings, &after.secrets, after.updated_at)?;
+            }
             let deed = who.did(Action::EndpointUpdated, after.account, after.id, after.updated_at);
             let deed = Deed { fields: changed_fields(&before.settings, &after.settings), ..deed };
             match self.store.update_endpoint(&before, &after, EndpointUpdate::Settings, deed).await {
                 Err(StoreError::Conflict(_)) => self.read_changed(&changing, before.account_no).await?,
-                updated => return Ok(self.adopt_settings(after, updated?)),
+                updated => {
+                    let view = self.adopt_settings(after, updated?);
+                    // With another URL other values may open: the store alone can tell.
+                    if !before.is_readable() {
+                        self.read_changed(&changing, before.account_no).await?;
+                        return Ok(self.view(&self.find_endpoint(id)?));
+                    }
+                    return Ok(view);
+                }
             }
         }
         Err(EngineError::Conflict(KEEPS_CHANGING))

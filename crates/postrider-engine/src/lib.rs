@@ -44,6 +44,7 @@ mod start;
 mod stranded_deliveries;
 mod testing;
 pub mod traces;
+mod unreadable;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +87,7 @@ use crate::readiness::Readiness;
 use crate::recorder::Outcomes;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
+use crate::unreadable::UnreadableLog;
 
 /// What stores take and give, for those who call the engine's lists.
 pub use postrider_store::model::{
@@ -130,6 +132,8 @@ struct Inner {
     stopping: AtomicBool,
     /// When the log last spoke of a shortage of files or ports (milliseconds since 1970).
     shortage_said_ms: AtomicI64,
+    /// What the log last said of endpoints whose sealed values do not open.
+    unreadable_log: Mutex<UnreadableLog>,
     /// Wakes the task that waits for lanes' and retries' times …
     timer: Notify,
     /// … which sleeps until this (milliseconds since 1970).

@@ -102,6 +102,7 @@ impl Engine {
             announcements,
             stopping: AtomicBool::new(false),
             shortage_said_ms: AtomicI64::new(0),
+            unreadable_log: Mutex::default(),
             timer: Notify::new(),
             timer_armed_ms: AtomicI64::new(i64::MAX),
             refill: Notify::new(),
@@ -122,6 +123,7 @@ impl Engine {
             announcer: Mutex::new(None),
             recorder: Mutex::new(None),
         });
+        inner.log_unreadable();
         inner.spawn_tasks(waiting_outcomes, waiting_announcements);
         inner.pump();
         Ok(Self(inner))

@@ -218,6 +218,7 @@ impl Lanes {
         let Some(lane) = self.lanes.get(&dispatch.endpoint.no) else { return false };
         dispatch.endpoint = lane.endpoint.clone();
         lane.state == State::Enabled
+            && lane.endpoint.is_readable()
             && !lane.is_elsewhere()
             && !lane.known.is_lost(dispatch.item.seq)
             && !lane.cancelled.contains(&dispatch.item.seq)

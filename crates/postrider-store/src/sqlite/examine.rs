@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
+use super::endpoint_row::{ENDPOINTS, endpoint};
 use super::file_users::{self, FileUser};
 use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
 use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
 use crate::error::OpenError;
 use crate::meta_values;
-use crate::seal::{MasterKey, Sealer};
+use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// What a file is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub struct Examined {
     pub newest_schema: i64,
     /// Whether a process serves it just now.
     pub is_served: bool,
+    /// How many endpoints have a secret or headers that do not open; nothing is sent to those. 0 where no key is given, and in
+    /// an older schema.
+    pub unreadable_endpoints: u64,
 }
 
 impl SqliteStore {
@@ -36,10 +40,15 @@ impl SqliteStore {
         let is_served = is_served(path)?;
         let connection = connect(path, is_served).map_err(|error| sqlite_error(path, error))?;
         let schema = check_ours(path, &connection)?;
+        let mut unreadable_endpoints = 0;
         if let Some(key) = key.filter(|_| schema > 0) {
-            fits(path, &connection, key)?;
+            let sealer = fits(path, &connection, key)?;
+            if schema == migrations::NEWEST {
+                unreadable_endpoints =
+                    unreadable(&connection, &sealer).map_err(|error| sqlite_error(path, error))?;
+            }
         }
-        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served })
+        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served, unreadable_endpoints })
     }
 }
 
@@ -136,14 +145,30 @@ fn connect(path: &Path, is_served: bool) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(uri + "?immutable=1", flags | OpenFlags::SQLITE_OPEN_URI)
 }
 
-fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<(), OpenError> {
+/// Returns a sealer that goes by the scheme of the file, where the key is the one that it was made with.
+fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<Sealer, OpenError> {
     let sealed: Option<Vec<u8>> = connection
         .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
         .optional()
         .map_err(|error| sqlite_error(path, error))?;
-    let is_other =
-        sealed.is_some_and(|sealed| meta_values::scheme_of_store(&Sealer::new(key), &sealed).is_none());
-    if is_other { Err(OpenError::WrongKey { path: path.to_owned() }) } else { Ok(()) }
+    let sealer = Sealer::new(key);
+    match sealed.map(|sealed| meta_values::scheme_of_store(&sealer, &sealed)) {
+        Some(None) => return Err(OpenError::WrongKey { path: path.to_owned() }),
+        Some(Some(Scheme::Bound)) => sealer.refuse_unbound(),
+        Some(Some(Scheme::Unbound)) | None => {}
+    }
+    Ok(sealer)
+}
+
+/// Counts the endpoints whose sealed values do not open.
+fn unreadable(connection: &Connection, sealer: &Sealer) -> rusqlite::Result<u64> {
+    let mut find = connection.prepare(&format!("{ENDPOINTS} ORDER BY ep.no"))?;
+    let mut rows = find.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        count += u64::from(!endpoint(sealer, row)?.is_readable());
+    }
+    Ok(count)
 }
 
 /// Whether somebody holds the lock beside the file, or held it when it was deleted. A shared lock, and for a moment only.

@@ -8,6 +8,7 @@ use postrider_store::sqlite::{FileReport, FileUser, PathState, SqliteStore};
 
 use super::findings::Findings;
 use super::here;
+use super::sealed_values::unreadable_endpoints;
 use crate::config::Config;
 
 /// A write-ahead log that is longer than this was not reset for a while; usually it has 16 MiB, and 64 at most.
@@ -63,6 +64,7 @@ pub(super) fn examine(config: &Config, path: &Path, findings: &mut Findings) {
                 (found, newest) => format!("schema version {found}, the next start makes it {newest}"),
             };
             findings.good("store", format!("{shown}: {schema}{served}"));
+            unreadable_endpoints(examined.unreadable_endpoints, findings);
         }
     }
 }
