@@ -7,6 +7,7 @@ mod history;
 mod places;
 mod races;
 mod shares;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

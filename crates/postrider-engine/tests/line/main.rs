@@ -23,6 +23,7 @@ mod operational;
 mod replays;
 #[cfg(test)]
 mod secrets;
+mod unreadable;
 mod waiting;
 
 use std::time::Duration;
