@@ -2,6 +2,7 @@
 //! URL do not open, and nobody else's are affected. And a file of the previous release, whose values no URL is bound to.
 
 #[path = "support/place.rs"]
+#[expect(dead_code, reason = "these tests accept no events")]
 mod place;
 
 use std::time::Duration;
