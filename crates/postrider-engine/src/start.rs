@@ -123,7 +123,6 @@ impl Engine {
             announcer: Mutex::new(None),
             recorder: Mutex::new(None),
         });
-        inner.log_unreadable();
         inner.spawn_tasks(waiting_outcomes, waiting_announcements);
         inner.pump();
         Ok(Self(inner))

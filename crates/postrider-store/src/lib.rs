@@ -13,7 +13,6 @@ mod endpoint_columns;
 pub mod error;
 pub mod figures;
 mod kept_answers;
-mod meta_values;
 pub mod model;
 pub mod postgres;
 pub mod seal;

@@ -4,6 +4,8 @@
 //! open there; one of [`Scheme::Bound`] also to a context that stands beside it in plain text, such as an endpoint's URL.
 //! Nothing here reads or writes files.
 
+pub(crate) mod meta_values;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -18,7 +18,7 @@ use super::rows::{Failed, id_bytes};
 use super::shared::Shared;
 use super::{configuration, migrations};
 use crate::endpoint_columns::SealedRow;
-use crate::meta_values;
+use crate::seal::meta_values;
 use crate::seal::{Scheme, Sealer};
 
 /// How many endpoints are sealed again in one part.

@@ -18,9 +18,9 @@ use super::shared::Shared;
 use super::{audit, binding, cancelling, endpoints, event_types, kept, replays, wake};
 use crate::columns::Unreadable;
 use crate::error::StoreError;
-use crate::meta_values;
 use crate::model::{Configuration, Named, NewAccount};
 use crate::seal::Sealer;
+use crate::seal::meta_values;
 
 /// The columns that [`account`] reads.
 const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";

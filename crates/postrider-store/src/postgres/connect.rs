@@ -12,7 +12,7 @@ use super::migrations::{self, Migrated};
 use super::session;
 use super::shared::Pools;
 use super::tls::{self, Tls};
-use crate::meta_values;
+use crate::seal::meta_values;
 use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// The oldest server that is known to work.

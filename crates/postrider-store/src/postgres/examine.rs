@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::connect::{self, ConnectError};
 use super::{PostgresOptions, PostgresStore, endpoints, migrations};
-use crate::meta_values;
+use crate::seal::meta_values;
 use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// What a database and its server are like.

@@ -17,7 +17,7 @@ use super::inbox::{ChangeJob, Inbox};
 use super::pending;
 use crate::endpoint_columns::SealedRow;
 use crate::error::{OpenError, StoreError};
-use crate::meta_values;
+use crate::seal::meta_values;
 use crate::seal::{Scheme, Sealer};
 
 /// How many endpoints are looked at in one part.

@@ -13,7 +13,7 @@ use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
 use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
 use crate::error::OpenError;
-use crate::meta_values;
+use crate::seal::meta_values;
 use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// What a file is like.

@@ -15,7 +15,7 @@ use super::file_lock::{FileLock, open_private};
 use super::migrations::{self, Migrated};
 use crate::error::OpenError;
 use crate::figures::StoreFigures;
-use crate::meta_values;
+use crate::seal::meta_values;
 use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// Marks a file as one of ours (`PRAGMA application_id`): "PSTR".

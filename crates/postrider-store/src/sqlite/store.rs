@@ -26,7 +26,6 @@ use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
 use crate::kept_answers::Row;
-use crate::meta_values;
 use crate::model::event_types::{EventTypeChange, NewEventType};
 use crate::model::once::{Before, Claim, Keep};
 use crate::model::portal::NewPortalLink;
@@ -36,6 +35,7 @@ use crate::model::{
     PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
     SecretsChange, StoreSize, Wanted,
 };
+use crate::seal::meta_values;
 
 impl SqliteStore {
     /// Hands a change to the writer and waits for its commit.

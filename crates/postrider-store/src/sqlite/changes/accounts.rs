@@ -12,9 +12,9 @@ use super::replays::cancel_of_account;
 use super::{Context, NotMade};
 use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
-use crate::meta_values;
 use crate::model::once::Keep;
 use crate::model::{NewAccount, NewKey};
+use crate::seal::meta_values;
 use crate::sqlite::{audit, kept, pending};
 
 /// The columns that [`account`] reads.
