@@ -38,6 +38,11 @@ impl Caller {
         }
     }
 
+    /// Whether it is the operator, who reads what customers don't: internal addresses.
+    pub(crate) fn is_operator(self) -> bool {
+        matches!(self.0, Principal::Operator)
+    }
+
     /// Whose hand it is, for the audit log.
     pub(crate) fn actor(self) -> Actor {
         self.key().map_or(Actor::Operator, Actor::Key)

@@ -6,6 +6,7 @@ mod stream;
 mod waiting;
 
 use http::StatusCode;
+use postrider_core::attempt::Attempt;
 use postrider_core::delivery::{Delivery, Status};
 use postrider_core::event_type::is_event_type_name;
 use postrider_core::id::DeliveryId;
@@ -58,7 +59,10 @@ fn filter(call: &Call, query: &mut Query) -> Result<DeliveryFilter, Problem> {
 pub(crate) async fn show(call: Call) -> Answer {
     let delivery = find(&call).await?;
     call.no_query()?;
-    let attempts = call.engine().attempts(&delivery).await?;
+    let mut attempts = call.engine().attempts(&delivery).await?;
+    if !call.caller.is_operator() {
+        attempts = attempts.into_iter().map(Attempt::for_customers).collect();
+    }
     let waiting_for = Reasons::new(call.engine()).of(&delivery);
     Ok(answer::json(StatusCode::OK, &Shown::new(&delivery, waiting_for).with_attempts(&attempts)))
 }

@@ -71,7 +71,7 @@ async fn draft(call: &Call, fields: &mut Fields<'_>) -> Result<Option<EndpointDr
     }
     fields.require("url");
     fields.require("event_types");
-    let patch = settings::read(fields, call.engine(), None);
+    let patch = settings::read(fields, call.engine(), call.caller, None);
     let secret = settings::secret(fields);
     if let (Some(secret), Some(true)) = (&secret, patch.standard_webhooks)
         && let Err(why) = secret.standard_webhooks_key()
@@ -99,8 +99,8 @@ pub(crate) async fn change(mut call: Call) -> Answer {
     let body = call.body(Limit::Request).await?;
     let mut fields = Fields::parse(body.text()?, &CHANGED)?;
     settings::refuse_what_never_changes(&mut fields);
-    let subscribed = &before.endpoint.settings.subscription;
-    let patch = settings::read(&mut fields, call.engine(), Some(subscribed));
+    let settings_before = &before.endpoint.settings;
+    let patch = settings::read(&mut fields, call.engine(), call.caller, Some(settings_before));
     if patch.standard_webhooks == Some(true)
         && !before.endpoint.unreadable.secret
         && let Err(why) = before.endpoint.secrets.check_standard_webhooks(call.engine().now())

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::place::StoreKind;
-use crate::{bare, children, load, progress, receiver, report};
+use crate::{bare, children, hostile, load, progress, receiver, report};
 
 /// Measures Postrider against the bare limit of this machine; every connection stays on loopback.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ pub(crate) enum Role {
     Bare(BareArgs),
     /// The load alone: events handed in to a running service; prints one line of JSON
     Load(LoadArgs),
+    /// Hostile clients alone: with one account key they take as much as they are given; prints one line of JSON
+    Hostile(HostileArgs),
     /// Run another program that ends when this command's parent does
     #[command(hide = true)]
     Bound {
@@ -96,6 +98,8 @@ pub(crate) enum Part {
     Rounds,
     /// A healthy endpoint while many others hang
     Isolation,
+    /// A customer beside a hostile one: filters, schemas, unfinished bodies, idle connections
+    Neighbour,
     /// Many pending deliveries for a dead endpoint: memory, start, and how they are drained
     Backlog,
     /// The cost of a delivery with many endpoints
@@ -164,6 +168,59 @@ pub(crate) struct LoadArgs {
     pub(crate) records: Option<PathBuf>,
 }
 
+/// What a hostile customer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Attack {
+    /// Events with a long number, for endpoints whose filters compare it with many
+    Filter,
+    /// The explanation where such an event goes
+    Routing,
+    /// Events whose type asks for unique items, with numbers that are hard to tell apart
+    UniqueItems,
+    /// Events that no branch of their type's schema accepts
+    OneOf,
+    /// Bodies that lack one byte
+    Bodies,
+    /// Connections that say nothing
+    Connections,
+}
+
+impl Attack {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Routing => "routing",
+            Self::UniqueItems => "unique-items",
+            Self::OneOf => "one-of",
+            Self::Bodies => "bodies",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HostileArgs {
+    /// The service
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: SocketAddr,
+    /// An account key for test events
+    #[arg(long, env = "POSTRIDER_KEY", hide_env_values = true)]
+    pub(crate) key: String,
+    /// What they do
+    #[arg(long)]
+    pub(crate) attack: Attack,
+    /// How many clients there are
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) clients: u32,
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// The event whose routing is explained
+    #[arg(long, value_name = "evt_…")]
+    pub(crate) event: Option<String>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -191,6 +248,10 @@ pub(crate) fn run_role(role: Role) -> anyhow::Result<ExitCode> {
         Role::Load(args) => {
             children::end_with_parent()?;
             print_json(&on_all_cores(load::run(args))?)
+        }
+        Role::Hostile(args) => {
+            children::end_with_parent()?;
+            print_json(&on_all_cores(hostile::run(args))?)
         }
         Role::Bound { command } => Err(children::become_bound(&command)),
     }

@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod conditions;
 mod disk;
+mod hostile;
 mod latency;
 mod load;
 mod place;

@@ -128,6 +128,21 @@ impl Service {
         Ok(made)
     }
 
+    /// Creates something with the operator key.
+    pub(crate) async fn create(&mut self, path: &str, body: Value) -> anyhow::Result<Value> {
+        let mut connection = self.ready().await?;
+        post(&mut connection, path, body.to_string()).await
+    }
+
+    /// Hands in one event with an account key.
+    pub(crate) async fn hand_in(&mut self, key: &str, event: Bytes) -> anyhow::Result<Value> {
+        let mut connection = self.ready().await?;
+        let headers = [(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}"))?)];
+        let (status, answer) = connection.post("/v1/events", headers, event).await?;
+        ensure!(status == StatusCode::ACCEPTED, "an event was answered {status}");
+        serde_json::from_slice(&answer).context("an event was answered with something else than JSON")
+    }
+
     /// A customer's way into the portal: the path that it begins with.
     pub(crate) async fn portal_link(&self, account: &str) -> anyhow::Result<String> {
         let mut connection = Connection::open(self.address).await?;

@@ -5,6 +5,7 @@ mod backlog;
 mod cost;
 mod crash;
 mod isolation;
+mod neighbour;
 mod outage;
 mod pages;
 
@@ -45,6 +46,7 @@ impl Trial<'_> {
         match part {
             Part::Rounds => Ok(Vec::new()),
             Part::Isolation => isolation::rows(self).await,
+            Part::Neighbour => neighbour::rows(self).await,
             Part::Backlog => backlog::rows(self).await,
             Part::Endpoints => cost::with_endpoints(self).await,
             Part::Log => cost::with_log_rows(self).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::address_redaction;
 pub use crate::header_log::HeaderLog;
 use crate::time::Timestamp;
 
@@ -38,6 +39,18 @@ impl Outcome {
         match self {
             Self::Answered { status, .. } => Some(*status),
             Self::Failed { .. } => None,
+        }
+    }
+
+    /// The same as customers read it: without addresses of the operator's networks, except for one in the endpoint's own URL.
+    #[must_use]
+    pub fn for_customers(self, url: &str) -> Self {
+        match self {
+            Self::Failed { code, detail } => {
+                let detail = address_redaction::for_customers(code, &detail, url).into_owned();
+                Self::Failed { code, detail }
+            }
+            answered @ Self::Answered { .. } => answered,
         }
     }
 
@@ -173,6 +186,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The same as customers read it; see [`Outcome::for_customers`].
+    #[must_use]
+    pub fn for_customers(self) -> Self {
+        Self { outcome: self.outcome.for_customers(&self.request.url), ..self }
+    }
+
     /// The same attempt with `?` for every character of its texts that is not printable ASCII, for a database that
     /// refuses a text as it is. Any database holds ASCII.
     #[must_use]

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::account::AccountNo;
 use crate::event_type::Subscription;
+use crate::field_name::FieldName;
 use crate::filter::{Content, Filter};
 use crate::health::Health;
 use crate::id::{AccountId, EndpointId};
@@ -91,8 +92,8 @@ pub struct RateLimit {
 /// A header that the endpoint wants on its requests. The value may be a credential and is kept like one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CustomHeader {
-    /// The name, lower case.
-    pub name: String,
+    /// The name as it is sent. Two headers of one endpoint never differ only in the letter case of their names.
+    pub name: FieldName,
     /// The value.
     pub value: Zeroizing<String>,
 }
@@ -144,9 +145,9 @@ impl CustomHeader {
         if name.len() > MAX_HEADER_NAME_BYTES {
             return Err(HeaderRefused::NameTooLong);
         }
-        if name.is_empty() || !name.bytes().all(is_token_byte) {
+        let Some(field_name) = FieldName::parse(name) else {
             return Err(HeaderRefused::Name(name.to_owned()));
-        }
+        };
         let lower = name.to_ascii_lowercase();
         if is_reserved(&lower, &prefix.to_ascii_lowercase()) {
             return Err(HeaderRefused::Reserved(name.to_owned()));
@@ -158,13 +159,8 @@ impl CustomHeader {
         if !is_visible || value.starts_with(' ') || value.ends_with(' ') {
             return Err(HeaderRefused::Value);
         }
-        Ok(Self { name: lower, value: Zeroizing::new(value.to_owned()) })
+        Ok(Self { name: field_name, value: Zeroizing::new(value.to_owned()) })
     }
-}
-
-/// Whether a byte may stand in a header's name: `tchar` of RFC 9110, section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether a name is the service's own; both texts in lower case.
@@ -290,12 +286,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_of_an_endpoint_is_kept_in_lower_case_with_its_value() {
+    fn a_header_of_an_endpoint_is_kept_as_typed() {
         for (name, value) in
-            [("X-Api-Key", "abc"), ("Authorization", "Bearer a b~"), ("x_y.z!", ""), ("X-Kask", "1")]
+            [("X-API-KEY", "abc"), ("Authorization", "Bearer a b~"), ("x_y.z!", ""), ("SOAPAction", "1")]
         {
             let header = CustomHeader::parse(name, value, "X-KASKO-").expect(name);
-            assert_eq!((header.name.as_str(), header.value.as_str()), (name.to_lowercase().as_str(), value));
+            assert_eq!((header.name.as_str(), header.value.as_str()), (name, value));
         }
     }
 

@@ -229,6 +229,7 @@ impl Inner {
             payload_bytes: row.payload_bytes,
             progress: row.progress,
             not_before: row.next_attempt_at,
+            needs_fresh_connection: row.progress.attempts > 0,
         };
         (row.endpoint_no, item)
     }
@@ -268,5 +269,6 @@ fn fresh_item(event: &Event, event_type: &Arc<str>, id: DeliveryId) -> Item {
         payload: Some(event.payload.clone()),
         progress: Progress::default(),
         not_before: None,
+        needs_fresh_connection: false,
     }
 }

@@ -11,8 +11,9 @@ use futures_util::FutureExt as _;
 use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
 use postrider_core::delivery::Next;
 use postrider_core::endpoint::{Endpoint, EndpointNo};
+use postrider_core::id::AccountId;
 use postrider_core::time::Timestamp;
-use postrider_sender::{AttemptReport, AttemptRequest};
+use postrider_sender::{AttemptReport, AttemptRequest, Tenant};
 use postrider_store::model::{AttemptPlace, Record};
 use tokio::sync::mpsc;
 
@@ -179,10 +180,12 @@ impl Inner {
     ) -> AttemptReport {
         let endpoint = &dispatch.endpoint;
         let request = AttemptRequest {
+            tenant: tenant_of(endpoint),
             url: endpoint.settings.url.clone(),
             headers: sign::headers(&self.names, endpoint, &dispatch.item, &payload, started_at),
             body: payload,
             timeout: endpoint.settings.timeout,
+            fresh_connection: dispatch.item.needs_fresh_connection,
             started_at,
         };
         self.transport.attempt(request).await
@@ -192,7 +195,7 @@ impl Inner {
     fn decide(
         &self,
         flight: &mut Flight<'_>,
-        dispatch: Dispatch,
+        mut dispatch: Dispatch,
         report: AttemptReport,
         started_at: Timestamp,
         place: mpsc::Permit<'_, Outcomes>,
@@ -200,6 +203,7 @@ impl Inner {
         let now = self.now();
         let took = Duration::from_micros(report.timings.total_us);
         let jitter = self.chance.jitter();
+        dispatch.item.needs_fresh_connection = report.on_reused_connection;
         let (item, endpoint, probe) = (dispatch.item.clone(), dispatch.endpoint.clone(), dispatch.probe);
         let AttemptReport { outcome, timings, request, response, .. } = report;
         let mut lanes = self.lanes();
@@ -296,6 +300,14 @@ impl Inner {
     }
 }
 
+/// The tenant that the sender's shared bounds count this endpoint's attempts for.
+fn tenant_of(endpoint: &Endpoint) -> Tenant {
+    match endpoint.account {
+        AccountId::OPERATOR => Tenant::OPERATOR,
+        _ => Tenant(endpoint.account_no.0.cast_unsigned()),
+    }
+}
+
 /// Runs an attempt, and lets go of `departing` as soon as it waits for something.
 async fn until_it_waits<F: Future>(attempt: F, departing: Option<Departing<'_>>) -> F::Output {
     let mut attempt = std::pin::pin!(attempt);
@@ -359,5 +371,6 @@ fn broken_off(dispatch: &Dispatch) -> AttemptReport {
         request: RequestLog { url, headers: HeaderLog::default() },
         response: None,
         not_made: false,
+        on_reused_connection: false,
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use postrider_core::endpoint::Endpoint;
+use postrider_core::field_name::FieldName;
 use postrider_core::time::Timestamp;
 
 use crate::lanes::Item;
@@ -11,10 +12,13 @@ use crate::lanes::Item;
 /// The names of the contract's headers, made once from the configured prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct HeaderNames {
-    event: HeaderName,
-    delivery: HeaderName,
-    signature: HeaderName,
-    signature_next: HeaderName,
+    event: FieldName,
+    delivery: FieldName,
+    signature: FieldName,
+    signature_next: FieldName,
+    webhook_id: FieldName,
+    webhook_timestamp: FieldName,
+    webhook_signature: FieldName,
 }
 
 /// The prefix does not make header names.
@@ -31,16 +35,19 @@ impl HeaderNames {
             && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && prefix.as_bytes()[0].is_ascii_alphabetic();
         let name = |rest: &str| {
-            HeaderName::try_from(format!("{prefix}{rest}"))
-                .ok()
+            FieldName::parse(&format!("{prefix}{rest}"))
                 .filter(|_| good)
                 .ok_or_else(|| PrefixRefused(prefix.into()))
         };
+        let standard = |name: &str| FieldName::parse(name).expect("a name of Standard Webhooks is a token");
         Ok(Self {
             event: name("Event")?,
             delivery: name("Delivery")?,
             signature: name("Signature")?,
             signature_next: name("Signature-Next")?,
+            webhook_id: standard("webhook-id"),
+            webhook_timestamp: standard("webhook-timestamp"),
+            webhook_signature: standard("webhook-signature"),
         })
     }
 }
@@ -57,7 +64,7 @@ pub(crate) fn headers(
     item: &Item,
     payload: &[u8],
     now: Timestamp,
-) -> Vec<(HeaderName, HeaderValue)> {
+) -> Vec<(FieldName, HeaderValue)> {
     let mut guid = String::with_capacity(32);
     write!(guid, "{}", item.event).expect("writing to a string never fails");
     let secret = endpoint.secrets.signing(now);
@@ -81,17 +88,15 @@ pub(crate) fn headers(
             signature.push(' ');
             signature.push_str(&postrider_signature::standard::sign(&key, &guid, seconds, payload));
         }
-        headers.push((HeaderName::from_static("webhook-id"), visible(&guid)));
-        headers.push((HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds)));
-        headers.push((HeaderName::from_static("webhook-signature"), visible(&signature)));
+        headers.push((names.webhook_id.clone(), visible(&guid)));
+        headers.push((names.webhook_timestamp.clone(), HeaderValue::from(seconds)));
+        headers.push((names.webhook_signature.clone(), visible(&signature)));
     }
     for own in &endpoint.settings.headers {
-        // Names and values were judged when they were set; one that a newer rule refuses is left out.
-        if let (Ok(name), Ok(mut value)) =
-            (HeaderName::try_from(&own.name), HeaderValue::from_str(&own.value))
-        {
+        // Values were judged when they were set; one that a newer rule refuses is left out.
+        if let Ok(mut value) = HeaderValue::from_str(&own.value) {
             value.set_sensitive(true);
-            headers.push((name, value));
+            headers.push((own.name.clone(), value));
         }
     }
     headers

@@ -2,7 +2,7 @@
 //! operator's proxy do so, agree on TLS. With `proxy.rs` the only place that opens sockets; no proxy is looked for in
 //! the environment.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +12,17 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::dial::{dial, dialling_order};
+use crate::Tenant;
+use crate::dial::{Late, NoConnection, dial};
+use crate::failed_addresses::FailedAddresses;
 use crate::failure::Failure;
-use crate::link::Link;
+use crate::http_connection::HttpConnection;
+use crate::limits::{RESOLVER_GRACE, TOLERATED_WAIT_DIVISOR};
 use crate::proxy::{NoTunnel, Proxy};
-use crate::resolve::{Resolve, ResolveError};
+use crate::resolve::{LateAddresses, Resolve, ResolveError, Resolved};
+use crate::stream::Stream;
 use crate::target::Target;
 use crate::tls;
-use crate::wire::Stream;
 
 /// The one deadline of an attempt, and how long it was for those who read of it.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +37,7 @@ pub(crate) struct Connector {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) tls: TlsConnector,
     pub(crate) proxy: Option<Proxy>,
+    pub(crate) failed: FailedAddresses,
 }
 
 impl Connector {
@@ -41,21 +45,25 @@ impl Connector {
     pub(crate) async fn connect(
         &self,
         target: &Target<'_>,
+        tenant: Tenant,
         deadline: Deadline,
         timings: &mut Timings,
-    ) -> Result<Box<Link>, Failure> {
+    ) -> Result<Box<HttpConnection>, Failure> {
         self.check_endpoint(target)?;
-        let addresses = self.resolve(target, deadline, timings).await?;
+        let Resolved { addresses, late, .. } = self.resolve(target, tenant, deadline, timings).await?;
         for address in &addresses {
-            if let Err(blocked) = self.guard.check_address(*address) {
-                let detail = match target.literal() {
-                    Some(_) => blocked.to_string(),
-                    None => format!("{} leads to {blocked}", target.host_text),
-                };
-                return Err(Failure::new(FailureCode::AddressBlocked, detail));
-            }
+            self.guard.check_address(*address).map_err(|blocked| Failure::of_blocking(target, &blocked))?;
         }
-        self.dial_checked(target, &addresses, deadline, timings).await
+        let peers = self.failed.order(tenant, target.origin, &addresses, target.port);
+        let link = self.dial_checked(target, &peers, late, deadline, timings).await;
+        link.inspect_err(|failure| self.note_failure(target, tenant, failure))
+    }
+
+    /// Notes where an attempt failed, so that the next one begins at another address.
+    pub(crate) fn note_failure(&self, target: &Target<'_>, tenant: Tenant, failure: &Failure) {
+        if let Some(peer) = failure.peer.filter(|_| !failure.not_made) {
+            self.failed.note(tenant, target.origin, peer.ip(), false);
+        }
     }
 
     /// The guard's rules about URLs may have become stricter since the endpoint was made.
@@ -70,45 +78,47 @@ impl Connector {
         Err(Failure::new(FailureCode::AddressBlocked, detail))
     }
 
-    /// Every address of the host; at least one.
+    /// The addresses of the host; at least one.
     async fn resolve(
         &self,
         target: &Target<'_>,
+        tenant: Tenant,
         deadline: Deadline,
         timings: &mut Timings,
-    ) -> Result<Vec<IpAddr>, Failure> {
+    ) -> Result<Resolved, Failure> {
         if let Some(literal) = target.literal() {
-            return Ok(vec![literal]);
+            return Ok(vec![literal].into());
         }
         let began = Instant::now();
-        let resolved = timeout_at(deadline.at, self.resolver.resolve(target.host_text)).await;
+        let resolving = self.resolver.resolve(target.host_text, tenant, deadline.at);
+        // The grace lets the resolver say what it waited for.
+        let resolved = timeout_at(deadline.at + RESOLVER_GRACE, resolving).await;
         timings.dns_us = Some(elapsed_us(began));
-        match resolved {
-            Ok(Ok(addresses)) if addresses.is_empty() => {
-                Err(Failure::of_resolving(target, &ResolveError::NotFound))
+        let error = match resolved {
+            Ok(Ok(resolved)) if resolved.waited > deadline.timeout / TOLERATED_WAIT_DIVISOR => {
+                ResolveError::Shortage(format!("its lookup waited {:?} to begin", resolved.waited))
             }
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(Failure::of_resolving(target, &error)),
-            Err(_deadline) => {
-                let reason = format!("no name server answered within {:?}", deadline.timeout);
-                Err(Failure::of_resolving(target, &ResolveError::Failed(reason)))
-            }
-        }
+            Ok(Ok(resolved)) if resolved.addresses.is_empty() => ResolveError::NotFound,
+            Ok(Ok(resolved)) => return Ok(resolved),
+            Ok(Err(error)) => error,
+            Err(_deadline) => ResolveError::TimedOut,
+        };
+        Err(Failure::of_resolving(target, deadline.timeout, &error))
     }
 
     /// Dials addresses that the guard has let pass, and no others.
     async fn dial_checked(
         &self,
         target: &Target<'_>,
-        addresses: &[IpAddr],
+        peers: &[SocketAddr],
+        late: Option<LateAddresses>,
         deadline: Deadline,
         timings: &mut Timings,
-    ) -> Result<Box<Link>, Failure> {
-        let peers = dialling_order(addresses, target.port);
+    ) -> Result<Box<HttpConnection>, Failure> {
         let began = Instant::now();
         let opened = match &self.proxy {
-            None => dialled(target, &peers, deadline).await,
-            Some(proxy) => self.tunnelled(proxy, target, &peers, deadline).await,
+            None => self.dialled(target, peers, late, deadline).await,
+            Some(proxy) => self.tunnelled(proxy, target, peers, deadline).await,
         };
         timings.connect_us = Some(elapsed_us(began));
         let (tcp, peer) = opened?;
@@ -120,18 +130,37 @@ impl Connector {
             let agreed = agreed.unwrap_or_else(|_deadline| {
                 let detail = format!("no TLS agreed on with {place} within {:?}", deadline.timeout);
                 Err(Failure::new(FailureCode::Timeout, detail))
-            })?;
+            });
+            let agreed = agreed.map_err(|failure| failure.at(peer))?;
             Stream::Tls(Box::new(agreed))
         } else {
             Stream::Plain(tcp)
         };
-        Link::open(stream, peer).await.map_err(|error| {
-            Failure::new(FailureCode::ConnectFailed, format!("no HTTP connection to {place}: {error}"))
-        })
+        Ok(HttpConnection::new(stream, peer))
     }
 }
 
 impl Connector {
+    /// A connection to one of these addresses, or to one that arrives later.
+    async fn dialled(
+        &self,
+        target: &Target<'_>,
+        peers: &[SocketAddr],
+        late: Option<LateAddresses>,
+        deadline: Deadline,
+    ) -> Result<(TcpStream, SocketAddr), Failure> {
+        let dialling = dial(
+            peers,
+            Late { addresses: late, deadline: deadline.at, port: target.port, guard: &self.guard },
+        );
+        match timeout_at(deadline.at, dialling).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(NoConnection::Failed(error))) => Err(Failure::of_dialling(target, &error)),
+            Ok(Err(NoConnection::Blocked(blocked))) => Err(Failure::of_blocking(target, &blocked)),
+            Err(_deadline) => Err(no_connection_in_time(target, peers, deadline)),
+        }
+    }
+
     /// A tunnel to one of these addresses. What customers read of it does not name the operator's proxy.
     async fn tunnelled(
         &self,
@@ -150,26 +179,14 @@ impl Connector {
                 let place = target.at(peer);
                 let detail =
                     format!("no connection to {place}: the proxy that deliveries leave through {how}");
-                Failure::new(FailureCode::ConnectFailed, detail)
+                Failure::new(FailureCode::ConnectFailed, detail).at(peer)
             }
             NoTunnel::TimedOut => no_connection_in_time(target, peers, deadline),
             NoTunnel::SpokeFirst { peer } => {
                 let detail = format!("{} spoke before it had been asked anything", target.at(peer));
-                Failure::new(FailureCode::InvalidHttp, detail)
+                Failure::new(FailureCode::InvalidHttp, detail).at(peer)
             }
         })
-    }
-}
-
-/// A connection to one of these addresses.
-async fn dialled(
-    target: &Target<'_>,
-    peers: &[SocketAddr],
-    deadline: Deadline,
-) -> Result<(TcpStream, SocketAddr), Failure> {
-    match timeout_at(deadline.at, dial(peers)).await {
-        Ok(dialled) => dialled.map_err(|error| Failure::of_dialling(target, &error)),
-        Err(_deadline) => Err(no_connection_in_time(target, peers, deadline)),
     }
 }
 

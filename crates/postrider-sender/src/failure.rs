@@ -1,17 +1,18 @@
 //! From what went wrong to a stable code and plain words. Errors are told apart by type, never by their text.
 
-use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use postrider_core::address::AddressBlocked;
 use postrider_core::attempt::FailureCode;
+use postrider_core::limits::MAX_RESPONSE_HEADER_BYTES;
 
 use crate::dial::DialError;
-use crate::link::Link;
+use crate::http_connection::ExchangeError;
 use crate::resolve::ResolveError;
 use crate::target::{Place, Target};
-use crate::tls;
-use crate::wire::HeaderBlockTooLarge;
+use crate::tls_failure;
 
 /// Why no usable answer arrived.
 #[derive(Debug)]
@@ -20,86 +21,117 @@ pub(crate) struct Failure {
     pub(crate) detail: String,
     /// Whether the service itself lacked what a connection needs, so that nothing was asked of the receiver.
     pub(crate) not_made: bool,
+    /// Which address of the receiver it happened at, if a connection to it was there.
+    pub(crate) peer: Option<SocketAddr>,
+    /// Whether the request was lost on a connection that had been used before.
+    pub(crate) on_reused_connection: bool,
 }
 
 impl Failure {
     pub(crate) fn new(code: FailureCode, detail: String) -> Self {
-        Self { code, detail, not_made: false }
+        Self { code, detail, not_made: false, peer: None, on_reused_connection: false }
     }
 
     /// The service itself lacks what it needs.
     pub(crate) fn of_shortage(code: FailureCode, detail: String) -> Self {
-        Self { code, detail, not_made: true }
+        Self { not_made: true, ..Self::new(code, detail) }
     }
 
-    pub(crate) fn of_resolving(target: &Target<'_>, error: &ResolveError) -> Self {
+    /// The same failure, which happened at this address of the receiver.
+    pub(crate) fn at(self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self }
+    }
+
+    /// `timeout` is the attempt's.
+    pub(crate) fn of_resolving(target: &Target<'_>, timeout: Duration, error: &ResolveError) -> Self {
         let host = target.host_text;
         match error {
             ResolveError::NotFound => {
                 Self::new(FailureCode::DnsNotFound, format!("{host} does not exist or has no address"))
             }
+            ResolveError::Impossible(fault) => {
+                Self::new(FailureCode::DnsNotFound, format!("{host} can't be looked up: {fault}"))
+            }
             ResolveError::Shortage(reason) => Self::of_shortage(
                 FailureCode::DnsFailed,
-                format!("{host} was not asked for, because the service lacks what that needs: {reason}"),
+                format!("{host} was not looked up, because the service lacks what that needs: {reason}"),
             ),
             ResolveError::Failed(reason) => {
                 Self::new(FailureCode::DnsFailed, format!("{host} could not be resolved: {reason}"))
             }
+            ResolveError::TimedOut => {
+                let detail =
+                    format!("{host} could not be resolved: no name server answered within {timeout:?}");
+                Self::new(FailureCode::DnsFailed, detail)
+            }
         }
+    }
+
+    /// An address of the host is forbidden.
+    pub(crate) fn of_blocking(target: &Target<'_>, blocked: &AddressBlocked) -> Self {
+        let detail = match target.literal() {
+            Some(_) => blocked.to_string(),
+            None => {
+                let AddressBlocked { address, kind } = blocked;
+                format!("{} leads to {address}, {kind}, which deliveries may not reach", target.host_text)
+            }
+        };
+        Self::new(FailureCode::AddressBlocked, detail)
     }
 
     pub(crate) fn of_dialling(target: &Target<'_>, error: &DialError) -> Self {
         let place = target.at(error.peer);
-        if is_shortage(&error.source) || lacks_a_port(error) {
+        let words = io_in_words(&error.source);
+        if error.is_shortage() {
             let detail = format!(
-                "no connection to {place} was tried, because the service lacks what that needs: {}",
-                error.source
+                "no connection to {place} was tried, because the service lacks what that needs: {words}"
             );
             return Self::of_shortage(FailureCode::ConnectFailed, detail);
         }
-        match error.source.kind() {
+        let (code, detail) = match error.source.kind() {
             ErrorKind::ConnectionRefused => {
-                Self::new(FailureCode::ConnectRefused, format!("nothing listens at {place}"))
+                (FailureCode::ConnectRefused, format!("nothing listens at {place}"))
             }
-            ErrorKind::ConnectionReset => Self::new(
+            ErrorKind::ConnectionReset => (
                 FailureCode::ConnectionReset,
                 format!("{place} reset the connection while it was being made"),
             ),
             ErrorKind::TimedOut => {
-                Self::new(FailureCode::ConnectTimeout, format!("{place} did not take the connection"))
+                (FailureCode::ConnectTimeout, format!("{place} did not take the connection"))
             }
-            _ => {
-                let detail = format!("no connection to {place}: {}", error.source);
-                Self::new(FailureCode::ConnectFailed, detail)
-            }
-        }
+            _ => (FailureCode::ConnectFailed, format!("no connection to {place}: {words}")),
+        };
+        Self::new(code, detail).at(error.peer)
     }
 
-    /// What the HTTP library says about a request on `link`.
-    pub(crate) fn of_exchange(place: Place<'_>, link: &Link, error: &hyper::Error) -> Self {
-        if let Some(error) = io_source(error) {
-            return Self::of_stream(place, "before it had answered", error);
+    /// Why no response came to a request; `read_bytes` of it were received.
+    pub(crate) fn of_exchange(place: Place<'_>, read_bytes: u64, error: &ExchangeError) -> Self {
+        match error {
+            ExchangeError::Stream(error) => Self::of_stream(place, "before it had answered", error),
+            ExchangeError::Closed => {
+                let detail = match read_bytes {
+                    0 => format!("{place} closed the connection without an answer"),
+                    read => format!("{place} closed the connection after {read} bytes of a header block"),
+                };
+                Self::new(FailureCode::ConnectionClosed, detail)
+            }
+            ExchangeError::NotHttp => Self::new(
+                FailureCode::InvalidHttp,
+                format!("what {place} sent does not begin with an HTTP/1.1 status line"),
+            ),
+            ExchangeError::HeadTooLarge => Self::new(
+                FailureCode::InvalidHttp,
+                format!(
+                    "{place} sent more than {MAX_RESPONSE_HEADER_BYTES} bytes before the end of the header block"
+                ),
+            ),
         }
-        if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-            let detail = match link.read_bytes() {
-                0 => format!("{place} closed the connection without an answer"),
-                read => format!("{place} closed the connection after {read} bytes of a header block"),
-            };
-            return Self::new(FailureCode::ConnectionClosed, detail);
-        }
-        // What is left are the ways not to be HTTP/1.1: not parseable, or something said without being asked.
-        Self::new(FailureCode::InvalidHttp, format!("what {place} sent is not an HTTP/1.1 answer: {error}"))
     }
 
     /// What the stream says, plain or TLS. `when` follows "… the connection".
     pub(crate) fn of_stream(place: Place<'_>, when: &str, error: &io::Error) -> Self {
-        if let Some(inner) = error.get_ref() {
-            if let Some(error) = inner.downcast_ref::<rustls::Error>() {
-                return tls::failure(place, error);
-            }
-            if let Some(error) = inner.downcast_ref::<HeaderBlockTooLarge>() {
-                return Self::new(FailureCode::InvalidHttp, format!("{place} sent {error}"));
-            }
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return tls_failure::failure(place, error);
         }
         match error.kind() {
             ErrorKind::UnexpectedEof => {
@@ -113,15 +145,15 @@ impl Failure {
                 Self::new(FailureCode::ConnectionReset, format!("{place} reset the connection {when}"))
             }
             _ => {
-                let detail = format!("the connection to {place} broke {when}: {error}");
+                let detail = format!("the connection to {place} broke {when}: {}", io_in_words(error));
                 Self::new(FailureCode::ConnectionReset, detail)
             }
         }
     }
 
     /// The deadline passed while the answer was awaited.
-    pub(crate) fn of_silence(place: Place<'_>, link: &Link, timeout: Duration) -> Self {
-        let detail = match link.read_bytes() {
+    pub(crate) fn of_silence(place: Place<'_>, read_bytes: u64, timeout: Duration) -> Self {
+        let detail = match read_bytes {
             0 => format!("no answer from {place} within {timeout:?}"),
             read => format!("no whole header block from {place} within {timeout:?}: {read} bytes of it came"),
         };
@@ -129,27 +161,36 @@ impl Failure {
     }
 }
 
-/// Whether the process or the whole system has no file descriptor left (`EMFILE`, `ENFILE`, `WSAEMFILE`).
+/// Whether the machine lacks something: the process or the system has no file descriptor left (`EMFILE`, `ENFILE`), or no
+/// memory for a socket (`ENOMEM`, `ENOBUFS`).
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24 | 10_024))
+    #[cfg(target_os = "linux")]
+    const NO_BUFFERS: i32 = 105;
+    #[cfg(not(target_os = "linux"))]
+    const NO_BUFFERS: i32 = 55;
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | NO_BUFFERS))
 }
 
-/// Whether every port towards that address is in use. Of IPv6 the same error says that the machine has none, which
-/// no waiting mends: that stays a failed attempt.
-fn lacks_a_port(error: &DialError) -> bool {
-    error.peer.is_ipv4() && error.source.kind() == ErrorKind::AddrNotAvailable
-}
-
-/// The stream's error behind the HTTP library's.
-fn io_source(error: &hyper::Error) -> Option<&io::Error> {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error);
+/// An operating system's error in plain words, without its number.
+pub(crate) fn io_in_words(error: &io::Error) -> String {
+    let words = match error.kind() {
+        ErrorKind::ConnectionRefused => "nothing listens there",
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            "the connection was reset"
         }
-        source = error.source();
-    }
-    None
+        ErrorKind::UnexpectedEof => "the connection was closed",
+        ErrorKind::HostUnreachable => "there is no route to the host",
+        ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => "the network is unreachable",
+        ErrorKind::AddrNotAvailable => "this machine has no address or port for it",
+        ErrorKind::PermissionDenied => "this machine does not permit it",
+        ErrorKind::TimedOut => "it did not answer",
+        _ if is_shortage(error) => "this machine has no file descriptors or memory left for it",
+        _ => {
+            let text = error.to_string();
+            return text.split(" (os error").next().unwrap_or_default().to_lowercase();
+        }
+    };
+    words.to_owned()
 }
 
 #[cfg(test)]
@@ -165,16 +206,17 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_shortage_of_files_or_ports_is_no_attempt() {
-        let [emfile, enfile, eaddrnotavail, econnrefused] = [24, 23, 99, 111];
+        let [emfile, enfile, eaddrnotavail, enobufs, econnrefused] = [24, 23, 99, 105, 111];
         for (peer, error, not_made) in [
             ("1.1.1.1:443", emfile, true),
             ("[2606:4700::1]:443", enfile, true),
             ("1.1.1.1:443", eaddrnotavail, true),
-            ("[2606:4700::1]:443", eaddrnotavail, false),
+            ("1.1.1.1:443", enobufs, true),
             ("1.1.1.1:443", econnrefused, false),
         ] {
             let failure = dialling(peer, error);
             assert_eq!(failure.not_made, not_made, "{failure:?}");
+            assert!(!failure.detail.contains("os error"), "{failure:?}");
         }
     }
 }

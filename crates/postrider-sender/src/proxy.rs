@@ -8,12 +8,15 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use postrider_core::address::AddressGuard;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::dial::{dial, dialling_order};
+use crate::Tenant;
+use crate::dial::{Late, NoConnection, dial, dialling_order};
+use crate::failure::io_in_words;
 use crate::limits::{MAX_PROXY_ANSWER_BYTES, PROXY_FAIR_TRIAL, PROXY_PATIENCE};
 use crate::resolve::Resolve;
 
@@ -92,17 +95,27 @@ impl Proxy {
         let addresses = match self.host.parse() {
             Ok(literal) => vec![literal],
             Err(_name) => {
-                resolver.resolve(&self.host).await.map_err(|error| format!("is not found: {error}"))?
+                let deadline = Instant::now() + PROXY_PATIENCE;
+                let resolved = resolver.resolve(&self.host, Tenant::OPERATOR, deadline).await;
+                resolved.map_err(|error| format!("is not found: {error}"))?.addresses
             }
         };
         let peers = dialling_order(&addresses, self.port);
         if peers.is_empty() {
             return Err("has no address".to_owned());
         }
-        dial(&peers)
-            .await
-            .map(|(tcp, _)| tcp)
-            .map_err(|error| format!("takes no connection: {}", error.source))
+        // It is not a receiver: no address of it is judged.
+        let guard = AddressGuard::default();
+        let none = Late {
+            addresses: None,
+            deadline: Instant::now() + PROXY_PATIENCE,
+            port: self.port,
+            guard: &guard,
+        };
+        dial(&peers, none).await.map(|(tcp, _)| tcp).map_err(|why| match why {
+            NoConnection::Failed(error) => format!("takes no connection: {}", io_in_words(&error.source)),
+            NoConnection::Blocked(blocked) => format!("takes no connection: {blocked}"),
+        })
     }
 
     /// Asks for a tunnel to an address.

@@ -3,21 +3,34 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::HeaderValue;
 use postrider_core::address::AddressGuard;
 use postrider_core::attempt::{HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
-use rustls::pki_types::CertificateDer;
-use tokio::time::Instant;
+use postrider_core::limits::MAX_BODY_READ;
+use postrider_core::retry_after::parse_retry_after;
+use tokio::time::{Instant, timeout_at};
 
+use crate::body::{BodyDecoder, BodyEnd};
 use crate::connect::{Connector, Deadline, elapsed_us};
-use crate::exchange::Exchange;
+use crate::failed_addresses::FailedAddresses;
 use crate::failure::Failure;
-use crate::limits::DEFAULT_MAX_IDLE;
+use crate::framing::{BodyLength, Framing};
+use crate::http_connection::HttpConnection;
+use crate::limits::{DEFAULT_MAX_IDLE, MAX_USER_AGENT_BYTES};
 use crate::pool::Pool;
 use crate::proxy::Proxy;
-use crate::resolve::{Resolve, SystemResolver};
+use crate::request_head::RequestHead;
+use crate::resolve::Resolve;
+use crate::resolver::SystemResolver;
+use crate::response_head::ResponseHead;
+use crate::round_trip::RoundTrip;
 use crate::target::Target;
-use crate::{AttemptReport, AttemptRequest, Transport, request, response, tls};
+use crate::trust_store::TrustStore;
+use crate::{AttemptReport, AttemptRequest, Transport, tls};
+
+/// The `User-Agent` of this version.
+pub const DEFAULT_USER_AGENT: &str = concat!("Postrider/", env!("CARGO_PKG_VERSION"));
 
 /// How a [`Sender`] behaves.
 #[derive(Clone)]
@@ -26,8 +39,8 @@ pub struct SenderConfig {
     pub guard: AddressGuard,
     /// The `User-Agent` of every request.
     pub user_agent: String,
-    /// Certificate authorities to trust beside the public ones.
-    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// The certificate authorities that receivers are checked against.
+    pub trust: TrustStore,
     /// Who turns names into addresses.
     pub resolver: Arc<dyn Resolve>,
     /// How many unused connections are kept open in all; 0 keeps none.
@@ -37,12 +50,12 @@ pub struct SenderConfig {
 }
 
 impl Default for SenderConfig {
-    /// The guard at its strictest, this version's `User-Agent`, the public roots and the system's resolver.
+    /// The guard at its strictest, this version's `User-Agent`, the built-in authorities and the system's resolver.
     fn default() -> Self {
         Self {
             guard: AddressGuard::default(),
-            user_agent: concat!("Postrider/", env!("CARGO_PKG_VERSION")).to_owned(),
-            extra_roots: Vec::new(),
+            user_agent: DEFAULT_USER_AGENT.to_owned(),
+            trust: TrustStore::built_in(),
             resolver: Arc::new(SystemResolver::new()),
             max_idle: DEFAULT_MAX_IDLE,
             proxy: None,
@@ -56,9 +69,20 @@ pub enum SenderError {
     /// The `User-Agent` can't be a header's value.
     #[error("the user agent {0:?} can't be sent as a header")]
     UserAgent(String),
-    /// The TLS configuration is unusable: one of the extra roots is not a CA certificate.
+    /// The TLS configuration is unusable.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
+}
+
+/// The header value of a user agent.
+///
+/// # Errors
+/// The text is empty, longer than [`MAX_USER_AGENT_BYTES`], or has characters other than visible ASCII and spaces inside.
+pub fn check_user_agent(text: &str) -> Result<HeaderValue, SenderError> {
+    let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_good = !text.is_empty() && text.len() <= MAX_USER_AGENT_BYTES && is_visible && text.trim() == text;
+    let value = if is_good { HeaderValue::try_from(text).ok() } else { None };
+    value.ok_or_else(|| SenderError::UserAgent(text.to_owned()))
 }
 
 /// Makes attempts over the network. Cheap to share behind an `Arc`; holds the connections that wait for reuse.
@@ -74,12 +98,10 @@ impl Sender {
     /// # Errors
     /// Where the configuration can't work.
     pub fn new(config: SenderConfig) -> Result<Self, SenderError> {
-        let SenderConfig { guard, user_agent, extra_roots, resolver, max_idle, proxy } = config;
-        let Ok(user_agent) = HeaderValue::try_from(&user_agent) else {
-            return Err(SenderError::UserAgent(user_agent));
-        };
-        let tls = tls::connector(&extra_roots)?;
-        let connector = Connector { guard, resolver, tls, proxy };
+        let SenderConfig { guard, user_agent, trust, resolver, max_idle, proxy } = config;
+        let user_agent = check_user_agent(&user_agent)?;
+        let tls = tls::connector(&trust)?;
+        let connector = Connector { guard, resolver, tls, proxy, failed: FailedAddresses::new() };
         Ok(Self { connector, pool: Pool::new(max_idle), user_agent })
     }
 
@@ -92,33 +114,54 @@ impl Sender {
         timings: &mut Timings,
     ) -> Result<(Outcome, ResponseLog), Failure> {
         let target = Target::of(&attempt.url)?;
-        let request = request::build(attempt, &target, &self.user_agent)?;
-        *sent = request::header_log(request.headers());
+        let request = RequestHead::write(attempt, &target, &self.user_agent)?;
+        *sent = request.log;
 
-        let deadline = Deadline { at: began + attempt.timeout, timeout: attempt.timeout };
-        let exchange = Exchange {
+        let round_trip = RoundTrip {
             connector: &self.connector,
             pool: &self.pool,
-            user_agent: &self.user_agent,
             attempt,
             target: &target,
-            deadline,
+            deadline: Deadline { at: began + attempt.timeout, timeout: attempt.timeout },
         };
-        let (mut link, answer) = exchange.run(request, timings).await?;
+        let responded = round_trip.run(&request.bytes, timings).await;
+        let (mut connection, head) =
+            responded.inspect_err(|failure| self.connector.note_failure(&target, attempt.tenant, failure))?;
 
-        // The header block is whole, so the outcome is decided: nothing below can change it.
+        // The header block is complete, so the outcome is decided: nothing below can change it.
         timings.total_us = elapsed_us(began);
-        let (head, body) = answer.into_parts();
         let now = attempt.started_at.plus(began.elapsed());
-        let retry_after = response::retry_after(head.status, &head.headers, now);
-        let outcome = Outcome::Answered { status: head.status.as_u16(), retry_after };
+        let ResponseHead { status, log, retry_after, framing } = head;
+        let retry_after = retry_after.filter(|_| is_not_now(status));
+        let retry_after = retry_after.and_then(|text| parse_retry_after(&text, now));
+        let outcome = Outcome::Answered { status, retry_after };
 
-        let (kept, whole) = response::read(&mut link, &head.headers, body).await;
-        if whole {
-            self.pool.put(target.origin, link);
+        let address = connection.peer.ip();
+        let goes_elsewhere =
+            self.connector.failed.note(attempt.tenant, target.origin, address, outcome.is_received());
+        let (body, end) = read_body(&mut connection, framing).await;
+        if end == BodyEnd::Whole && !goes_elsewhere {
+            self.pool.put(target.origin, attempt.tenant, &framing, connection);
         }
-        Ok((outcome, kept))
+        let body_truncated = end == BodyEnd::CutOff || !framing.is_certain;
+        Ok((outcome, ResponseLog { headers: log, body, body_truncated }))
     }
+}
+
+/// Whether a status says "not now": with these two, `Retry-After` is followed.
+fn is_not_now(status: u16) -> bool {
+    matches!(status, 429 | 503)
+}
+
+/// Reads as much of the body as the log keeps, for at most [`MAX_BODY_READ`].
+async fn read_body(connection: &mut HttpConnection, framing: Framing) -> (Bytes, BodyEnd) {
+    if framing.body == BodyLength::Fixed(0) {
+        return (Bytes::new(), BodyEnd::Whole);
+    }
+    let mut decoder = BodyDecoder::new(framing.body);
+    let until = Instant::now() + MAX_BODY_READ;
+    let end = timeout_at(until, connection.read_body(&mut decoder)).await.unwrap_or(BodyEnd::CutOff);
+    (Bytes::from(decoder.kept), end)
 }
 
 #[async_trait]
@@ -130,13 +173,18 @@ impl Transport for Sender {
         let performed = self.perform(&attempt, began, &mut headers, &mut timings).await;
         let request = RequestLog { url: attempt.url.into(), headers };
         match performed {
-            Ok((outcome, response)) => {
-                AttemptReport { outcome, timings, request, response: Some(response), not_made: false }
-            }
-            Err(Failure { code, detail, not_made }) => {
+            Ok((outcome, response)) => AttemptReport {
+                outcome,
+                timings,
+                request,
+                response: Some(response),
+                not_made: false,
+                on_reused_connection: false,
+            },
+            Err(Failure { code, detail, not_made, on_reused_connection, .. }) => {
                 timings.total_us = elapsed_us(began);
                 let outcome = Outcome::Failed { code, detail };
-                AttemptReport { outcome, timings, request, response: None, not_made }
+                AttemptReport { outcome, timings, request, response: None, not_made, on_reused_connection }
             }
         }
     }

@@ -2,11 +2,13 @@
 
 use postrider_core::endpoint::{CustomHeader, EndpointSettings, UnreadableValues};
 use postrider_core::event_type::Subscription;
+use postrider_core::field_name::FieldName;
 use postrider_core::filter::Filter;
 use postrider_core::id::EndpointId;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::{NextSecret, Secret, Secrets};
 use postrider_core::time::Timestamp;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -103,12 +105,20 @@ impl SealedRow<'_> {
         Some(Secrets { current: open("secret", current)?, next })
     }
 
-    /// The headers from their column; none where it does not open.
-    pub(crate) fn open_headers(&self, sealed: Option<&[u8]>) -> Option<Vec<CustomHeader>> {
+    /// The headers from their column and that of [`names_as_typed`], with their names as they are sent; none where they do
+    /// not open.
+    pub(crate) fn open_headers(
+        &self,
+        sealed: Option<&[u8]>,
+        names_as_typed: Option<&[u8]>,
+    ) -> Option<Vec<CustomHeader>> {
         let Some(sealed) = sealed else { return Some(Vec::new()) };
         let pairs: Vec<(String, String)> = serde_json::from_slice(&self.open("headers", sealed)?).ok()?;
-        let pairs = pairs.into_iter().map(|(name, value)| (name, Zeroizing::new(value)));
-        Some(pairs.map(|(name, value)| CustomHeader { name, value }).collect())
+        let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect();
+        let digest = names_as_typed.map(|_| digest_of_names(pairs.iter().map(|(name, _)| name.as_str())));
+        let is_as_typed = digest.is_some() && digest.as_deref() == names_as_typed;
+        let read = if is_as_typed { FieldName::parse } else { FieldName::parse_in_title_case };
+        pairs.into_iter().map(|(name, value)| Some(CustomHeader { name: read(&name)?, value })).collect()
     }
 
     /// Seals a value of [`Scheme::Unbound`] again so that it is bound to the URL; none where it is bound already, or does
@@ -160,6 +170,23 @@ fn unreadable_url() -> Url {
     Url::parse("https://unreadable.invalid/").expect("this is a URL")
 }
 
+/// The column that says that `headers` are kept as typed; nothing where there are none.
+///
+/// A digest of their names rather than a flag, because a node of an earlier release rewrites the headers, in lower case,
+/// and leaves this column alone: then it no longer fits.
+pub(crate) fn names_as_typed(headers: &[CustomHeader]) -> Option<Vec<u8>> {
+    (!headers.is_empty()).then(|| digest_of_names(headers.iter().map(|header| header.name.as_str())))
+}
+
+fn digest_of_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    for name in names {
+        digest.update(name);
+        digest.update("\n");
+    }
+    digest.finalize().to_vec()
+}
+
 fn place<'a>(column: &'static str, row: &'a [u8; 16]) -> Place<'a> {
     Place { table: "endpoints", column, row }
 }
@@ -184,4 +211,49 @@ pub(crate) fn retry_schedule(text: Option<String>) -> Result<Option<RetrySchedul
 
 pub(crate) fn timeout_ms(column: i64) -> Result<u64, Unreadable> {
     u64::try_from(column).or(Err(Unreadable("endpoints.timeout_ms")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::MasterKey;
+
+    /// What the previous release writes: names in lower case, the other column left as it is.
+    fn sealed_by_the_previous_release(sealer: &Sealer, id: EndpointId, pairs: &[(&str, &str)]) -> Vec<u8> {
+        sealer.seal(place("headers", &id.to_bytes()), &serde_json::to_vec(pairs).unwrap())
+    }
+
+    #[test]
+    fn header_names_are_as_typed_until_a_node_of_the_previous_release_writes_others() {
+        let sealer = Sealer::new(&MasterKey::generate());
+        let id = EndpointId::from_bytes([7; 16]);
+        let header = |name: &str| CustomHeader::parse(name, "1", "X-KASKO-").unwrap();
+        let headers = [header("SOAPAction"), header("X-API-KEY"), header("x-lower")];
+        let row = SealedRow { sealer: &sealer, id, url: "https://a.example/" };
+        let typed = names_as_typed(&headers);
+        let names = |sealed: Vec<u8>, typed: &Option<Vec<u8>>| -> Vec<String> {
+            let opened = row.open_headers(Some(&sealed), typed.as_deref()).unwrap();
+            opened.iter().map(|header| header.name.to_string()).collect()
+        };
+
+        let sealed = row.seal_headers(Scheme::Bound, &headers).unwrap();
+        assert_eq!(names(sealed, &typed), ["SOAPAction", "X-API-KEY", "x-lower"]);
+        // It changes something else: it writes the names that it read.
+        let same = [("SOAPAction", "1"), ("X-API-KEY", "1"), ("x-lower", "1")];
+        let rewritten = sealed_by_the_previous_release(&sealer, id, &same);
+        assert_eq!(names(rewritten, &typed), ["SOAPAction", "X-API-KEY", "x-lower"]);
+        // It is given these headers, or was before there was such a column.
+        let lower = [("soapaction", "2"), ("x-api-key", "1")];
+        for typed in [&typed, &None] {
+            let replaced = sealed_by_the_previous_release(&sealer, id, &lower);
+            let bound = row.bind("headers", &replaced).unwrap();
+            for sealed in [replaced, bound] {
+                assert_eq!(names(sealed, typed), ["Soapaction", "X-Api-Key"]);
+            }
+        }
+        // Sending back what is shown then changes nothing.
+        let shown = [header("Soapaction"), header("X-Api-Key")];
+        let sealed = row.seal_headers(Scheme::Unbound, &shown).unwrap();
+        assert_eq!(names(sealed, &names_as_typed(&shown)), ["Soapaction", "X-Api-Key"]);
+    }
 }

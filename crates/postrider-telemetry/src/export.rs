@@ -10,7 +10,7 @@ use postrider_core::address::AddressGuard;
 use postrider_engine::environment::{Chance, Clock};
 use postrider_engine::metrics::Metric;
 use postrider_engine::traces::{Dropped, SpanCounts, TraceStep};
-use postrider_sender::{AttemptRequest, Sender, SenderConfig, SenderError, Transport};
+use postrider_sender::{AttemptRequest, Sender, SenderConfig, SenderError, Tenant, Transport, TrustStore};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -36,12 +36,12 @@ pub struct Means {
 }
 
 /// The way to the collector: the sender that also brings deliveries out, but to any address, because this one is the
-/// operator's own and no customer's.
-pub fn unguarded() -> Result<Sender, SenderError> {
+/// operator's own and no customer's. An https collector is checked against `trust`.
+pub fn unguarded(trust: TrustStore) -> Result<Sender, SenderError> {
     let everywhere =
         ["0.0.0.0/0", "::/0"].map(|net| net.parse::<IpNet>().expect("a network in its own words"));
     let guard = AddressGuard { allow_nets: everywhere.to_vec(), ..AddressGuard::default() };
-    Sender::new(SenderConfig { guard, max_idle: 2, ..SenderConfig::default() })
+    Sender::new(SenderConfig { guard, trust, max_idle: 2, ..SenderConfig::default() })
 }
 
 /// Brings spans and metrics to one collector.
@@ -150,10 +150,12 @@ impl Exporter {
     /// One request.
     async fn offer(&self, url: &Url, body: Bytes, timeout: Duration) -> Verdict {
         let request = AttemptRequest {
+            tenant: Tenant::OPERATOR,
             url: url.clone(),
             headers: Vec::new(),
             body,
             timeout,
+            fresh_connection: false,
             started_at: self.means.clock.now(),
         };
         Verdict::of(&self.means.transport.attempt(request).await)

@@ -98,6 +98,7 @@ mod tests {
             request,
             response: Some(response),
             not_made: false,
+            on_reused_connection: false,
         }
     }
 

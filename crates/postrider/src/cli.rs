@@ -107,7 +107,8 @@ pub(crate) struct ClientArgs {
     /// The operator key, or an account key; without it, POSTRIDER_OPERATOR_KEY
     #[arg(long, env = "POSTRIDER_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
-    /// Certificates (PEM) to trust instead of the public authorities', where the URL is https
+    /// Certificate authorities (PEM) to trust beside those of the system (or the built-in ones, where the machine has none),
+    /// where the URL is https
     #[arg(long, value_name = "FILE", env = "POSTRIDER_CA_FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 }

@@ -3,18 +3,18 @@
 mod outcome;
 mod service;
 
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::Response;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 
 use self::outcome::advise;
 pub(crate) use self::service::Service;
 use crate::cli::ClientArgs;
+use crate::trust;
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +35,8 @@ pub(crate) struct Client {
 impl Client {
     /// A client for the service and key that the arguments name.
     pub(crate) fn new(args: &ClientArgs) -> anyhow::Result<Self> {
-        Ok(Self::trusting(trust(args.ca_file.as_deref())?, Service::of(args)?))
+        let service = Service::of(args)?;
+        Ok(Self::trusting(trust::of_client(args.ca_file.as_deref(), &service.base)?, service))
     }
 
     /// A client for this service with this key.
@@ -172,23 +173,6 @@ fn random_key() -> anyhow::Result<String> {
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// Whom a client trusts on `https`: the public authorities, or those of a file.
-pub(crate) fn trust(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
-    let Some(file) = ca_file else { return Ok(TlsConfig::default()) };
-    let pem = std::fs::read(file).with_context(|| format!("--ca-file {}", file.display()))?;
-    let mut certificates = Vec::new();
-    for item in parse_pem(&pem) {
-        let item = item.with_context(|| format!("--ca-file {}", file.display()))?;
-        if let PemItem::Certificate(certificate) = item {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        bail!("--ca-file {} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", file.display());
-    }
-    Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates)).build())
-}
-
 /// `/v1/KIND/ID`, whatever stands in the id.
 pub(crate) fn path_of(kind: &str, id: &str) -> String {
     format!("/v1/{kind}/{}", encoded(id))
@@ -297,7 +281,7 @@ mod tests {
     fn a_file_without_a_certificate_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
-        let refused = |file: &Path| format!("{:#}", trust(Some(file)).unwrap_err());
+        let refused = |file: &std::path::Path| format!("{:#}", trust::of_client(Some(file), "").unwrap_err());
         assert!(refused(&file).contains("No such file"), "{}", refused(&file));
         std::fs::write(&file, "not PEM").unwrap();
         assert!(refused(&file).contains("holds no certificate in PEM"), "{}", refused(&file));

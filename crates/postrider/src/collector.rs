@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use postrider_engine::Engine;
 use postrider_engine::environment::{SystemChance, SystemClock};
 use postrider_engine::traces::{TraceSteps, Traces};
+use postrider_sender::TrustStore;
 use postrider_telemetry::{CollectorUrl, Means, Telemetry, unguarded};
 
 use crate::config::Config;
@@ -20,11 +21,14 @@ pub(crate) struct Prepared {
 }
 
 /// Both ends of the queue of what is traced; none where no collector is named.
-pub(crate) fn prepare(config: &Config) -> anyhow::Result<(Option<Traces>, Option<Prepared>)> {
+pub(crate) fn prepare(
+    config: &Config,
+    trust: &TrustStore,
+) -> anyhow::Result<(Option<Traces>, Option<Prepared>)> {
     let Some(collector) = config.otlp_endpoint.clone() else { return Ok((None, None)) };
     let (traces, steps) = Traces::queue();
     let instance = config.database.node_name.clone();
-    Ok((Some(traces), Some(Prepared { collector, instance, means: means()?, steps })))
+    Ok((Some(traces), Some(Prepared { collector, instance, means: means(trust.clone())?, steps })))
 }
 
 impl Prepared {
@@ -35,8 +39,8 @@ impl Prepared {
     }
 }
 
-/// The network, the clock and chance.
-pub(crate) fn means() -> anyhow::Result<Means> {
-    let transport = unguarded().context("the way to the collector can't be set up")?;
+/// The network, where servers are checked against `trust`, the clock and chance.
+pub(crate) fn means(trust: TrustStore) -> anyhow::Result<Means> {
+    let transport = unguarded(trust).context("the way to the collector can't be set up")?;
     Ok(Means { transport: Arc::new(transport), clock: Arc::new(SystemClock), chance: Arc::new(SystemChance) })
 }

@@ -15,7 +15,7 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::{EngineConfig, LogAttempts};
-use postrider_sender::{PROXY_RIGHT, Proxy};
+use postrider_sender::{PROXY_RIGHT, Proxy, check_user_agent};
 use postrider_store::postgres::PostgresOptions;
 use postrider_telemetry::CollectorUrl;
 use tracing::level_filters::LevelFilter;
@@ -49,6 +49,9 @@ pub(crate) struct Config {
     pub(crate) guard: AddressGuard,
     pub(crate) retry_schedule: RetrySchedule,
     pub(crate) header_prefix: String,
+    pub(crate) user_agent: String,
+    /// Certificate authorities that deliveries trust beside the public ones.
+    pub(crate) ca_file: Option<PathBuf>,
     pub(crate) retention_days: u32,
     pub(crate) max_in_flight: usize,
     pub(crate) rate_limit_per_second: u32,
@@ -85,11 +88,16 @@ impl Config {
             is_master_key_named: !layers.get("master_key_file").text.is_empty(),
             guard: AddressGuard {
                 allow_nets: list("allow_nets", layers, "networks such as 127.0.0.0/8,10.1.0.0/16")?,
+                deny_nets: list("deny_nets", layers, "networks such as 203.0.113.0/24,2001:db8::/32")?,
                 allow_ports: list("allow_ports", layers, "ports such as 443,8443")?,
                 require_https: read("require_https", layers, "true or false")?,
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
             header_prefix: header_prefix(layers)?,
+            user_agent: user_agent(layers)?,
+            ca_file: Some(layers.get("ca_file").text.trim())
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
             retention_days: within("retention_days", layers, 1, 3_650)?,
             max_in_flight: max_in_flight(layers, files)?,
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
@@ -174,13 +182,14 @@ fn operator_key(layers: &Layers) -> anyhow::Result<Option<ConfiguredKey>> {
         ("", "") => Ok(None),
         ("", path) => {
             let key = OperatorKey::read_file(Path::new(path))?;
-            Ok(Some(ConfiguredKey { key, source: format!("{} ({path})", file.name_of("operator_key_file")) }))
+            let source = format!("{} ({path})", file.name_of("operator_key_file"));
+            Ok(Some(ConfiguredKey { key, source, file: Some(path.into()) }))
         }
         (text, "") => {
             let source = key.name_of("operator_key");
             let key =
                 OperatorKey::parse(text).map_err(|error| anyhow!("the operator key of {source} {error}"))?;
-            Ok(Some(ConfiguredKey { key, source }))
+            Ok(Some(ConfiguredKey { key, source, file: None }))
         }
         (_, _) => bail!(
             "{} and {} are both set; set only one of them",
@@ -270,6 +279,20 @@ fn header_prefix(layers: &Layers) -> anyhow::Result<String> {
     }
 }
 
+/// A text that can be sent as `User-Agent`.
+fn user_agent(layers: &Layers) -> anyhow::Result<String> {
+    let layered = layers.get("user_agent");
+    let text = layered.text.trim();
+    match check_user_agent(text) {
+        Ok(_value) => Ok(text.to_owned()),
+        Err(_refused) => Err(wrong(
+            "user_agent",
+            layered,
+            "1 to 256 visible ASCII characters, such as Example-Webhooks/1.0",
+        )),
+    }
+}
+
 /// A setting that may be empty.
 fn where_set<T: std::str::FromStr>(name: &str, layers: &Layers, right: &str) -> anyhow::Result<Option<T>> {
     if layers.get(name).text.is_empty() { Ok(None) } else { read(name, layers, right).map(Some) }
@@ -333,6 +356,9 @@ mod tests {
             ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| {
                 f.allow_nets = Some("10.0.0.0/99".into())
             }),
+            ("--deny-nets is \"10.0.0.1\"; it must be networks such as 203.0.113.0/24,2001:db8::/32", |f| {
+                f.deny_nets = Some("10.0.0.1".into())
+            }),
             ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| {
                 f.retry_schedule = Some("soon".into())
             }),
@@ -349,12 +375,31 @@ mod tests {
                  http://user:password@10.0.0.1:3128",
                 |f| f.proxy = Some("http://user:secret@proxy:3128/path".into()),
             ),
+            (
+                "--user-agent is \"tab\\there\"; it must be 1 to 256 visible ASCII characters, such as \
+                 Example-Webhooks/1.0",
+                |f| f.user_agent = Some("tab\there".into()),
+            ),
             ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
             ("--require-https is \"maybe\"; it must be true or false", |f| {
                 f.require_https = Some("maybe".into())
             }),
         ] {
             assert_eq!(refused(change), shown);
+        }
+    }
+
+    #[test]
+    fn a_denied_network_wins_over_an_allowed_one() {
+        let config = config(|flags| {
+            flags.allow_nets = Some("10.0.0.0/8".into());
+            flags.deny_nets = Some(" 10.1.0.0/16, 8.8.8.0/24,".into());
+        });
+        let guard = config.unwrap().guard;
+        for (address, is_allowed) in
+            [("10.0.0.1", true), ("10.1.0.1", false), ("8.8.8.8", false), ("8.8.4.4", true)]
+        {
+            assert_eq!(guard.check_address(address.parse().unwrap()).is_ok(), is_allowed, "{address}");
         }
     }
 

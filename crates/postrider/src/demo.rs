@@ -57,7 +57,7 @@ async fn demo(args: &DemoArgs, folder: &std::path::Path) -> anyhow::Result<ExitC
         PostgresOptions::default(),
         KeyPlan { configured: None, destination: Destination::Caller },
         config,
-        WayOut { files, proxy: None },
+        WayOut::of_demo(files),
     )
     .await?;
     let Some(GeneratedKey::Shown(key)) = generated_key else { bail!("a new store always gets a new key") };

@@ -13,13 +13,14 @@ mod sealed_values;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use postrider_sender::SystemResolver;
 
 use self::findings::Findings;
 use crate::cli::DoctorArgs;
 use crate::config::Config;
 use crate::config::layers::{Layers, environment};
-use crate::process_limits;
 use crate::store_url::StoreUrl;
+use crate::{process_limits, trust};
 
 /// Looks, and says what it found.
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
@@ -44,6 +45,7 @@ fn read_config(args: &DoctorArgs, files: usize, findings: &mut Findings) -> anyh
 
 fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Findings) -> anyhow::Result<()> {
     here::open_files(files, config.max_in_flight, findings);
+    here::operator_key(config, findings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime can't start")?;
     match &config.store {
@@ -56,12 +58,13 @@ fn examine(args: &DoctorArgs, config: &Config, files: usize, findings: &mut Find
     here::clock(&config.store, findings);
     here::listener(config.listen, findings);
     network::guard(&config.guard, findings);
-    runtime.block_on(network::names(&args.resolve, findings));
+    runtime.block_on(network::names(&SystemResolver::new(), &args.resolve, findings));
+    let trust = network::trust(trust::of_service(config.ca_file.as_deref()), findings);
     if let Some(proxy) = &config.proxy {
         runtime.block_on(network::proxy(proxy, findings));
     }
     if let Some(endpoint) = &config.otlp_endpoint {
-        runtime.block_on(network::collector(endpoint, findings))?;
+        runtime.block_on(network::collector(endpoint, trust, findings))?;
     }
     Ok(())
 }

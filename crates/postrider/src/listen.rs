@@ -23,9 +23,10 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 use self::stream::{Message, Parser};
 use self::wire::{Answer, Wire};
 use crate::cli::ListenArgs;
-use crate::client::{Service, path_of, path_with, problem_in_words, trust};
+use crate::client::{Service, path_of, path_with, problem_in_words};
 use crate::resources::printable;
 use crate::terminal::{BAD, BOLD, DIM, GOOD, NAME, WAIT, paint, say};
+use crate::trust;
 
 /// How long a stream may say nothing: the service says every 15 s that it is there.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -93,7 +94,7 @@ impl Listener {
         // Wrong from the beginning is better said at the beginning; that nobody listens there yet is no fault.
         wire::addresses(&args.forward_to, args.allow_remote)?;
         Ok(Self {
-            wire: Wire::new(&trust(args.client.ca_file.as_deref())?),
+            wire: Wire::new(&trust::of_client(args.client.ca_file.as_deref(), &service.base)?),
             service,
             types,
             secret,

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod guide;
+mod key_files;
 mod listen;
 mod logging;
 mod master_key;
@@ -24,6 +25,7 @@ mod signing;
 mod store_url;
 mod terminal;
 mod trigger;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use postrider_store::seal::MasterKey;
 use postrider_store::sqlite::{PathState, SqliteStore};
 
+use crate::key_files;
 use crate::store_url::StoreUrl;
 
 /// How a key is made by hand.
@@ -49,6 +50,7 @@ pub(crate) fn read(key_file: &Path) -> anyhow::Result<Option<MasterKey>> {
     let shown = key_file.display();
     match std::fs::read_to_string(key_file) {
         Ok(text) => {
+            key_files::warn_if_exposed(key_file);
             let key = MasterKey::from_base64(&text);
             key.map(Some).with_context(|| format!("the master key file {shown} is wrong"))
         }

@@ -15,6 +15,8 @@ use postrider_engine::environment::Chance;
 use postrider_engine::{generate_operator_key, key_sha256};
 use postrider_store::{Store, StoreError};
 
+use crate::key_files;
+
 /// The least length of an operator key.
 const MIN_CHARS: usize = 32;
 /// The greatest length of an operator key, far below what a header may hold.
@@ -114,6 +116,8 @@ pub(crate) struct ConfiguredKey {
     pub(crate) key: OperatorKey,
     /// Which setting gave it, in words for the log.
     pub(crate) source: String,
+    /// The file that holds it, if one does.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Where a generated key goes.
@@ -160,7 +164,8 @@ pub(crate) async fn establish(
     configured: Option<&ConfiguredKey>,
     destination: &Destination,
 ) -> anyhow::Result<KeyInForce> {
-    if let Some(ConfiguredKey { key, source }) = configured {
+    if let Some(ConfiguredKey { key, source, file }) = configured {
+        file.as_deref().inspect(|file| key_files::warn_if_exposed(file));
         return Ok(KeyInForce { sha256: key.sha256(), source: source.clone(), generated: None });
     }
     if let Some(sha256) = store.operator_key().await? {

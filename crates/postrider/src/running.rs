@@ -8,7 +8,10 @@ use postrider_api::ApiOptions;
 use postrider_dashboard::DashboardOptions;
 use postrider_engine::environment::{Chance, SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts};
-use postrider_sender::{Proxy, Sender, SenderConfig};
+use postrider_sender::limits::MAX_CONCURRENT_LOOKUPS;
+use postrider_sender::{
+    DEFAULT_USER_AGENT, Proxy, ResolverFiles, Sender, SenderConfig, SystemResolver, TrustStore,
+};
 use postrider_store::Store;
 use postrider_store::postgres::{PostgresOptions, PostgresStore};
 use postrider_store::seal::MasterKey;
@@ -34,6 +37,17 @@ pub(crate) struct WayOut {
     pub(crate) files: usize,
     /// What they leave through, if anything.
     pub(crate) proxy: Option<Proxy>,
+    /// Their `User-Agent`.
+    pub(crate) user_agent: String,
+    /// The authorities that receivers are checked against.
+    pub(crate) trust: TrustStore,
+}
+
+impl WayOut {
+    /// The way out of a demonstration, whose receivers are on this machine.
+    pub(crate) fn of_demo(files: usize) -> Self {
+        Self { files, proxy: None, user_agent: DEFAULT_USER_AGENT.to_owned(), trust: TrustStore::built_in() }
+    }
 }
 
 /// Which operator key is in force.
@@ -66,6 +80,10 @@ pub(crate) async fn start(
         // Connections that wait for reuse come on top of the requests in flight.
         max_idle: (way_out.files / 8).clamp(8, 1_024),
         proxy: way_out.proxy,
+        user_agent: way_out.user_agent,
+        trust: way_out.trust,
+        // A lookup takes up to six files.
+        resolver: Arc::new(SystemResolver::with(ResolverFiles::default(), concurrent_lookups(way_out.files))),
         ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);
@@ -75,6 +93,11 @@ pub(crate) async fn start(
         say(format!("operator key   {key}"));
     }
     Ok(Running { engine: started?, generated_key: key.generated })
+}
+
+/// How many names are looked up at one time within `files` open files.
+fn concurrent_lookups(files: usize) -> usize {
+    (files / 16).clamp(8, MAX_CONCURRENT_LOOKUPS)
 }
 
 async fn open(url: &StoreUrl, key: MasterKey, database: PostgresOptions) -> anyhow::Result<Arc<dyn Store>> {

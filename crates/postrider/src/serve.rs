@@ -14,7 +14,7 @@ use crate::config::layers::{Layers, environment, unknown_variables};
 use crate::config::{self, Config};
 use crate::operator_key::Destination;
 use crate::running::{self, KeyPlan, WayOut};
-use crate::{collector, guide, logging, master_key, process_limits};
+use crate::{collector, guide, logging, master_key, process_limits, trust};
 
 /// Runs the service.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -44,9 +44,12 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<ExitCode> {
     let key = master_key::of_store(&config.master_key_file, config.is_master_key_named, &config.store)?;
     let mut stop = Stop::listen()?;
     survive_file_limits()?;
-    let (traces, collector) = collector::prepare(&config)?;
+    let trust = trust::of_service(config.ca_file.as_deref())
+        .context("the certificate authorities to trust (--ca-file)")?;
+    tracing::info!(%trust, "https receivers are checked against these authorities");
+    let (traces, collector) = collector::prepare(&config, &trust)?;
     let engine_config = EngineConfig { traces, ..config.engine() };
-    let way_out = WayOut { files, proxy: config.proxy.clone() };
+    let way_out = WayOut { files, proxy: config.proxy.clone(), user_agent: config.user_agent.clone(), trust };
     let key_plan = KeyPlan {
         configured: config.operator_key.clone(),
         destination: if std::io::stdout().is_terminal() {

@@ -4,6 +4,7 @@
 //! or the platform could see: REST answers, and what the receivers wrote down. Traffic stays on the loopback.
 
 mod cases;
+mod certificates;
 mod events;
 mod php;
 mod process;
@@ -26,10 +27,14 @@ use service::Service;
 type Case = (&'static str, fn(&Service) -> Result<()>);
 
 /// Every case, in the order of running.
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     ("the_php_sample_takes_the_four_examples_byte_for_byte", cases::php_takes_the_examples),
     ("the_php_sample_takes_awkward_json_byte_for_byte", cases::php_takes_awkward_json),
     ("debians_webhook_takes_every_event_byte_for_byte", cases::webhook_takes_every_event),
+    (
+        "debians_webhook_takes_events_over_https_with_a_private_authority",
+        cases::webhook_takes_events_over_https,
+    ),
     ("debians_webhook_refuses_a_wrong_secret", cases::webhook_refuses_a_wrong_secret),
     ("live_and_test_events_keep_to_their_own_endpoints", cases::modes_are_kept_apart),
     ("an_endpoint_gets_only_the_types_it_asked_for", cases::types_are_filtered),

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy`, `e2e`, `openapi` and `schemathesis`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `e2e`, `openapi`, `schemathesis` and `release-check`.
 //!
 //! A tool for developers and CI: nothing of the product lives here, and no other crate depends on it. It may
 //! use an HTTP client of its own (the walls of `tidy` allow it here), because it plays the platform that hands
@@ -8,6 +8,7 @@
 mod cargo;
 mod e2e;
 mod openapi;
+mod release;
 mod steps;
 mod suite;
 mod tidy;
@@ -26,6 +27,7 @@ Commands:
   e2e    the end-to-end run alone: the built binary against PHP's server and Debian's webhook
   openapi [--check]   write docs/openapi.json anew, or say whether it is what the service says
   schemathesis        the running service against its own description, by schemathesis
+  release-check       what a release must pass beside `test`: advisories, and that the build is reproducible
 
 `test` and `e2e` need php-cli and webhook, `test` also postgresql and pgbouncer; on Debian they are installed when missing (as root
 or by sudo).
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["e2e"] => e2e::run_alone(),
         ["openapi"] => openapi::write(),
         ["openapi", "--check"] => openapi::check(),
+        ["release-check"] => release::check(),
         ["schemathesis"] => e2e::schemathesis_alone(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -135,7 +135,16 @@ fn exists(program: &str, argument: &str) -> bool {
 /// Licences, bans and sources of everything in the lock file. Advisories are left out: their database is a
 /// download of its own, which a build machine without the wider network can't make.
 pub(crate) fn deny() -> Result<()> {
-    let mut command = cargo(["deny", "--all-features", "check", "licenses", "bans", "sources"]);
+    cargo_deny(cargo(["deny", "--all-features", "check", "licenses", "bans", "sources"]))
+}
+
+/// Advisories about everything in the lock file. The database is fetched; where it can't be, the check fails.
+pub(crate) fn advisories() -> Result<()> {
+    cargo_deny(cargo(["deny", "--all-features", "check", "advisories"]))
+}
+
+/// Runs a call of cargo-deny, which is installed if it is missing.
+fn cargo_deny(mut command: Command) -> Result<()> {
     let folder = deny_binary()?.parent().context("cargo-deny lies in a folder")?.to_owned();
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let searched = std::iter::once(folder).chain(std::env::split_paths(&paths));

@@ -3,6 +3,7 @@
 //! The body is made only as fast as the client takes it. One that falls too far behind is told so, and may come back
 //! with `Last-Event-ID` to where it was: the log has what it missed.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
 
@@ -11,6 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use postrider_core::attempt::Outcome;
 use postrider_core::delivery::DeliverySeq;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use postrider_core::time::Timestamp;
@@ -42,6 +44,7 @@ pub(crate) async fn stream(call: Call) -> Answer {
     let open = Open {
         feed: api.engine.follow_attempts(filter, after),
         engine: api.engine.clone(),
+        is_operator: call.caller.is_operator(),
         headers: call.headers().clone(),
         heartbeat: api.stream_heartbeat,
         next_heartbeat: Box::pin(sleep_until(Instant::now() + api.stream_heartbeat)),
@@ -70,6 +73,7 @@ enum Stage {
 struct Open {
     feed: AttemptFeed,
     engine: Engine,
+    is_operator: bool,
     /// The request's, with its key.
     headers: HeaderMap,
     heartbeat: std::time::Duration,
@@ -94,7 +98,7 @@ impl Stage {
 
 impl Open {
     async fn next(&mut self) -> Result<Bytes, End> {
-        let Self { feed, phase, next_heartbeat, .. } = self;
+        let Self { feed, phase, next_heartbeat, engine, is_operator, .. } = self;
         tokio::select! {
             // In this order: an end and a heartbeat come in time also where attempts never cease.
             biased;
@@ -107,7 +111,7 @@ impl Open {
                 }
             }
             seen = feed.next() => match seen {
-                Ok(seen) => Ok(piece(&seen)),
+                Ok(seen) => Ok(piece(&seen, &outcome_shown(engine, *is_operator, &seen))),
                 Err(FeedEnd::TooSlow) => Err(End::TooSlow),
                 Err(FeedEnd::Unavailable(error)) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a stream ended: no log to read");
@@ -116,6 +120,15 @@ impl Open {
             },
         }
     }
+}
+
+/// An attempt's outcome as the key's holder may read it.
+fn outcome_shown<'a>(engine: &Engine, is_operator: bool, seen: &'a AttemptSeen) -> Cow<'a, Outcome> {
+    if is_operator || matches!(seen.outcome, Outcome::Answered { .. }) {
+        return Cow::Borrowed(&seen.outcome);
+    }
+    let url = engine.endpoint(seen.endpoint).map(|view| view.endpoint.settings.url.to_string());
+    Cow::Owned(seen.outcome.clone().for_customers(&url.unwrap_or_default()))
 }
 
 /// Why a stream ends; the client is told.
@@ -175,7 +188,7 @@ struct AttemptLine<'a> {
     failure: Option<FailureShown<'a>>,
 }
 
-fn piece(seen: &AttemptSeen) -> Bytes {
+fn piece(seen: &AttemptSeen, outcome: &Outcome) -> Bytes {
     let line = Line {
         delivery: Text(seen.delivery),
         event: Text(seen.event),
@@ -192,7 +205,7 @@ fn piece(seen: &AttemptSeen) -> Bytes {
             total_ms: ms(u64::try_from(seen.took.as_micros()).unwrap_or(u64::MAX)),
             outcome: if seen.outcome.is_received() { "received" } else { "not_received" },
             status: seen.outcome.status(),
-            failure: failure(&seen.outcome),
+            failure: failure(outcome),
         },
     };
     event(Some(seen.place), "attempt", &line)

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use postrider_core::address::UrlRefused;
 use postrider_core::endpoint::{CustomHeader, EndpointSettings, RateLimit};
 use postrider_core::event_type::{Pattern, Subscription};
 use postrider_core::filter::{Filter, FilterFault};
@@ -19,6 +20,7 @@ use postrider_engine::Engine;
 use postrider_engine::model::EndpointPatch;
 use url::Url;
 
+use crate::caller::Caller;
 use crate::event_types::not_in_use;
 use crate::fields::{Fields, escaped, shown};
 
@@ -61,19 +63,20 @@ pub(super) const CHANGED: [&str; 14] = [
 /// How many delays a retry schedule is read up to; core's own limit is lower and its refusal says it.
 const MAX_DELAYS_READ: usize = 1_000;
 
-/// Reads whatever settings are given.
+/// Reads whatever settings are given. `before` are those of the endpoint that is changed.
 pub(super) fn read(
     fields: &mut Fields<'_>,
     engine: &Engine,
-    subscribed: Option<&Subscription>,
+    caller: Caller,
+    before: Option<&EndpointSettings>,
 ) -> EndpointPatch {
     let (min_ms, max_ms) = (millis(MIN_ATTEMPT_TIMEOUT), millis(MAX_ATTEMPT_TIMEOUT));
     let timeout = fields.whole_number("timeout_ms", min_ms..=max_ms);
     let in_flight = fields.whole_number("max_in_flight", 1..=MAX_MAX_IN_FLIGHT);
     let description = fields.short_text("description", DESCRIPTION);
     EndpointPatch {
-        url: url(fields, engine),
-        subscription: subscription(fields, engine, subscribed),
+        url: url(fields, engine, caller, before.map(|before| &before.url)),
+        subscription: subscription(fields, engine, before.map(|before| &before.subscription)),
         filter: filter(fields),
         description: description.map(|text| text.map(Cow::into_owned).unwrap_or_default()),
         headers: headers(fields, engine.header_prefix()),
@@ -125,10 +128,15 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn url(fields: &mut Fields<'_>, engine: &Engine) -> Option<Url> {
+/// A URL that an endpoint has already may stay, whatever the rules are now: each connection is checked anyway.
+fn url(fields: &mut Fields<'_>, engine: &Engine, caller: Caller, before: Option<&Url>) -> Option<Url> {
     let text = fields.needed_text("url")?;
+    if let Some(same) = before.filter(|before| before.as_str() == text) {
+        return Some(same.clone());
+    }
     let judged = engine.address_guard().check_url(&text);
-    judged.map_err(|why| fields.refuse("url", why.to_string())).ok()
+    let words = |why: UrlRefused| if caller.is_operator() { why.to_string() } else { why.for_customers() };
+    judged.map_err(|why| fields.refuse("url", words(why))).ok()
 }
 
 /// What is subscribed already may stay, in use or not.
@@ -187,8 +195,11 @@ fn headers(fields: &mut Fields<'_>, prefix: &str) -> Option<Vec<CustomHeader>> {
     for (name, value) in given {
         let place = format!("headers/{}", escaped(&shown(&name)));
         match CustomHeader::parse(&name, &value, prefix) {
-            Ok(header) if headers.iter().any(|known| known.name == header.name) => {
-                fields.refuse(&place, "is there twice (upper and lower case are the same)");
+            Ok(header) if headers.iter().any(|known| known.name.is(header.name.as_str())) => {
+                fields.refuse(
+                    &place,
+                    "is duplicated: names that differ only in letter case are the same header",
+                );
             }
             Ok(header) => headers.push(header),
             Err(why) => fields.refuse(&place, why.to_string()),

@@ -58,7 +58,7 @@ impl Serialize for Masked<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for header in self.0 {
-            map.serialize_entry(&header.name, MASKED)?;
+            map.serialize_entry(header.name.as_str(), MASKED)?;
         }
         map.end()
     }

@@ -1,5 +1,6 @@
 //! Deliveries: what is shown of them and their attempts, why they wait, and sending them again.
 
+use postrider_core::attempt::FailureCode;
 use serde_json::{Value, json};
 
 use crate::harness::Service;
@@ -28,7 +29,7 @@ async fn a_delivered_delivery_is_shown_with_its_attempt() {
 
     let [attempt] = attempts.as_array().unwrap().as_slice() else { panic!("one attempt: {attempts}") };
     let headers = attempt["request"]["headers"].as_array().unwrap();
-    assert!(headers.iter().any(|header| header["name"] == "x-kasko-delivery"), "{headers:?}");
+    assert!(headers.iter().any(|header| header["name"] == "X-KASKO-Delivery"), "{headers:?}");
     assert_eq!(
         attempt,
         &json!({
@@ -64,6 +65,39 @@ async fn a_failed_attempt_is_shown_with_its_code_and_the_next_attempt() {
     assert_eq!((&response["body_base64"], &response["body_truncated"]), (&json!("/wA="), &json!(true)));
     assert!(response.get("body").is_none(), "what is not text is not shown as text: {response}");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn customers_read_that_an_address_is_forbidden_or_internal_and_the_operator_which() {
+    for (code, detail, shown) in [
+        (
+            FailureCode::AddressBlocked,
+            "inside.corp leads to 10.1.2.3, a private address, which deliveries may not reach",
+            "inside.corp leads to a forbidden address",
+        ),
+        (
+            FailureCode::ConnectRefused,
+            "nothing listens at inside.corp (10.1.2.3:443)",
+            "nothing listens at inside.corp (an internal address)",
+        ),
+    ] {
+        let service = Service::start().await;
+        let account = service.account("a").await;
+        service.receivers.fail_with(code, detail);
+        service.endpoint(&account, json!({ "retry_schedule": ["1h"] })).await;
+        let event = service.event(&account).await;
+        let id = &event["deliveries"][0]["id"];
+        let of_operator = service.wait_for_delivery(id, |delivery| delivery["attempt_count"] == 1).await;
+        assert_eq!(of_operator["attempts"][0]["failure"]["detail"], detail);
+        let path = format!("/v1/deliveries/{}", id.as_str().unwrap());
+        let of_customer = service.call(&account.test_key, "GET", &path, "").await;
+        assert_eq!(
+            of_customer.json()["attempts"][0]["failure"],
+            json!({ "code": code.as_str(), "detail": shown })
+        );
+        assert!(!of_customer.text().contains("10.1.2.3") && !of_customer.text().contains("private"));
+        service.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Endpoint bodies that are refused: each fault with its place, all of them at once, and nothing changed.
 
+use postrider_core::audit::Who;
+use postrider_core::endpoint::EndpointSettings;
+use postrider_core::event_type::Subscription;
+use postrider_engine::model::EndpointDraft;
 use serde_json::{Value, json};
 
-use crate::harness::Service;
+use crate::harness::{OPERATOR_KEY, Service};
 
 fn faulty() -> Vec<(&'static str, Value, &'static str)> {
     let many: Vec<_> = (0..101).map(|_| "*").collect();
@@ -20,6 +24,10 @@ fn faulty() -> Vec<(&'static str, Value, &'static str)> {
         ("url", json!("http://[::ffff:10.0.0.1]/"), "/url"),
         ("url", json!("http://169.254.169.254/latest"), "/url"),
         ("url", json!(format!("https://example.com/{}", "x".repeat(2_048))), "/url"),
+        ("url", json!("http://[2a00::5efe:10.0.0.1]/"), "/url"),
+        ("url", json!("https://a..b.test/"), "/url"),
+        ("url", json!(format!("https://{}.test/", "x".repeat(64))), "/url"),
+        ("url", json!(format!("https://{}/", ["x"; 150].join("."))), "/url"),
         ("event_types", json!("policy.created"), "/event_types"),
         ("event_types", json!(null), "/event_types"),
         ("event_types", json!([]), "/event_types"),
@@ -225,5 +233,47 @@ async fn past_the_most_endpoints_of_an_account_the_answer_is_409() {
     let refused = connection.request("POST", "/v1/events/batch", &headers, batch.as_bytes()).await;
     assert_eq!((refused.status, refused.code().as_str()), (422, "too_many_deliveries"), "{}", refused.text());
     assert_eq!(service.stored_events().await, 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_customer_reads_that_an_address_is_forbidden_and_the_operator_why() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    let body = json!({ "url": "http://10.0.0.1/", "event_types": ["*"] });
+    let refused = service.call(&account.test_key, "POST", "/v1/endpoints", &body.to_string()).await;
+    assert_eq!(refused.status, 422);
+    let detail = &refused.json()["errors"][0]["detail"];
+    assert_eq!(detail, "leads to a forbidden address; use a public one");
+    let body =
+        json!({ "account": account.id, "livemode": false, "url": "http://10.0.0.1/", "event_types": ["*"] });
+    let refused = service.operator("POST", "/v1/endpoints", &body.to_string()).await;
+    let detail = &refused.json()["errors"][0]["detail"];
+    assert_eq!(detail, "10.0.0.1 is a private address, which deliveries may not reach");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_url_from_before_a_rule_may_be_sent_back_and_no_other_like_it() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    // Made by a release that did not know the rule.
+    let old = "http://a..b.test/";
+    let settings = EndpointSettings::new(old.parse().unwrap(), Subscription::parse(&["*"]).unwrap());
+    let draft =
+        EndpointDraft { account: account.id.parse().unwrap(), livemode: false, settings, secret: None };
+    let made = service.engine.by(Who::SERVICE).create_endpoint(draft).await.unwrap();
+    let path = format!("/v1/endpoints/{}", made.endpoint.id);
+    let change = |url: &str| json!({ "url": url, "description": "changed" }).to_string();
+    for (key, url, status) in [
+        (account.test_key.as_str(), old, 200),
+        (OPERATOR_KEY, old, 200),
+        (account.test_key.as_str(), "http://c..d.test/", 422),
+        (account.test_key.as_str(), "http://my_host.test/", 200),
+        (account.test_key.as_str(), old, 422),
+    ] {
+        let changed = service.call(key, "PATCH", &path, &change(url)).await;
+        assert_eq!(changed.status, status, "{url}: {}", changed.text());
+    }
     service.stop().await;
 }

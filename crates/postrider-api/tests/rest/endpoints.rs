@@ -52,7 +52,7 @@ async fn everything_that_can_be_set_is_kept() {
         ("event_types", json!(["offer.created", "policy.*"])),
         ("description", json!("Täglich\ngeprüft")),
         ("timeout_ms", json!(60_000)),
-        ("headers", json!({ "authorization": "•••", "x-empty": "•••" })),
+        ("headers", json!({ "Authorization": "•••", "X-Empty": "•••" })),
         ("secret", json!(STANDARD_SECRET)),
         ("retry_schedule", json!(["1s", "90s", "7d"])),
         ("rate_limit", json!({ "per_second": 5, "burst": 5 })),
@@ -103,7 +103,10 @@ async fn a_change_changes_what_it_names_and_nothing_else() {
         (json!({}), json!({})),
         (json!({ "url": "https://example.org/" }), json!({ "url": "https://example.org/" })),
         (json!({ "event_types": ["policy.*"] }), json!({ "event_types": ["policy.*"] })),
-        (json!({ "headers": { "X-Two": "2" } }), json!({ "headers": { "x-two": "•••" } })),
+        (
+            json!({ "headers": { "SOAPAction": "2", "X-API-KEY": "3", "x-lower": "4" } }),
+            json!({ "headers": { "SOAPAction": "•••", "X-API-KEY": "•••", "x-lower": "•••" } }),
+        ),
         (
             json!({ "ordered": true, "standard_webhooks": true }),
             json!({ "ordered": true, "standard_webhooks": true }),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use postrider_api::ApiOptions;
-use postrider_core::attempt::{HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
+use postrider_core::attempt::{FailureCode, HeaderLog, Outcome, RequestLog, ResponseLog, Timings};
 use postrider_engine::environment::{SystemChance, SystemClock};
 use postrider_engine::{Engine, EngineConfig, Parts, key_sha256};
 use postrider_pgtemp::Cluster;
@@ -35,12 +35,19 @@ const NEVER: u16 = 0;
 #[derive(Default)]
 pub(crate) struct Receivers {
     status: AtomicU16,
+    /// How attempts fail without an answer, if they do.
+    failure: Mutex<Option<(FailureCode, String)>>,
     bodies: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Receivers {
     pub(crate) fn answer_with(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
+    }
+
+    pub(crate) fn fail_with(&self, code: FailureCode, detail: &str) {
+        *self.failure.lock().unwrap() = Some((code, detail.to_owned()));
+        self.answer_with(1);
     }
 
     /// The bodies that arrived, in order.
@@ -57,8 +64,10 @@ impl Transport for Receivers {
             std::future::pending::<()>().await;
         }
         self.bodies.lock().unwrap().push(request.body.to_vec());
+        let failure = self.failure.lock().unwrap().clone();
+        let answered = Outcome::Answered { status, retry_after: None };
         AttemptReport {
-            outcome: Outcome::Answered { status, retry_after: None },
+            outcome: failure.map_or(answered, |(code, detail)| Outcome::Failed { code, detail }),
             timings: Timings {
                 dns_us: None,
                 connect_us: Some(1_500),
@@ -76,6 +85,7 @@ impl Transport for Receivers {
                 body_truncated: status != 200,
             }),
             not_made: false,
+            on_reused_connection: false,
         }
     }
 }

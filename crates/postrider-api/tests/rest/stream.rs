@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postrider_api::ApiOptions;
+use postrider_core::attempt::FailureCode;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -273,4 +274,21 @@ async fn a_stream_ends_when_the_service_does_and_does_not_hold_it_up() {
     assert!(stream.ends().await);
     tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap().unwrap();
     engine.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_customers_stream_names_no_internal_address_and_the_operators_does() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    let detail = "inside.corp leads to 10.1.2.3, a private address, which deliveries may not reach";
+    service.receivers.fail_with(FailureCode::AddressBlocked, detail);
+    let mut of_operator = Stream::open(&service, OPERATOR_KEY, "", None).await;
+    let mut of_customer = Stream::open(&service, &account.test_key, "", None).await;
+    service.endpoint(&account, json!({ "retry_schedule": ["1h"] })).await;
+    service.event(&account).await;
+    let told = async |stream: &mut Stream| stream.event().await.data["attempt"]["failure"]["detail"].clone();
+    assert_eq!(told(&mut of_operator).await, detail);
+    assert_eq!(told(&mut of_customer).await, "inside.corp leads to a forbidden address");
+    drop((of_operator, of_customer));
+    service.stop().await;
 }

@@ -50,7 +50,7 @@ pub(crate) async fn edit(visit: Visit) -> Answer {
 pub(crate) async fn change(visit: Visit) -> Answer {
     let view = names::find_endpoint(&visit)?;
     let typed = Typed::read(&visit.form);
-    let faults = match typed.judge(visit.engine(), Some(&view.endpoint)) {
+    let faults = match typed.judge(visit.engine(), visit.viewer.scope.is_operator(), Some(&view.endpoint)) {
         Err(faults) => faults,
         Ok(settings) => {
             let patch = EndpointPatch {
@@ -93,7 +93,9 @@ pub(crate) async fn check(visit: Visit) -> Answer {
         None => None,
     };
     let faults = match &before {
-        Some(view) => typed.judge(visit.engine(), Some(&view.endpoint)).err(),
+        Some(view) => {
+            typed.judge(visit.engine(), visit.viewer.scope.is_operator(), Some(&view.endpoint)).err()
+        }
         None => judge_creation(&visit, &typed).err(),
     };
     let mut json = String::from("{");
@@ -123,7 +125,7 @@ fn quoted(text: &str) -> String {
 
 fn judge_creation(visit: &Visit, typed: &Typed) -> Result<EndpointDraft, Faults> {
     let scope = visit.viewer.scope;
-    let (settings, mut faults) = match typed.judge(visit.engine(), None) {
+    let (settings, mut faults) = match typed.judge(visit.engine(), scope.is_operator(), None) {
         Ok(settings) => (Some(settings), Faults::new()),
         Err(faults) => (None, faults),
     };

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use postrider_core::address::UrlRefused;
 use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointSettings, RateLimit};
 use postrider_core::event_type::{Pattern, Subscription};
+use postrider_core::field_name::FieldName;
 use postrider_core::filter::{Filter, FilterFault};
 use postrider_core::limits::{
     MAX_ATTEMPT_TIMEOUT, MAX_CUSTOM_HEADERS, MAX_MAX_IN_FLIGHT, MAX_RATE_PER_SECOND, MIN_ATTEMPT_TIMEOUT,
@@ -13,6 +15,7 @@ use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secret;
 use postrider_core::text::DESCRIPTION;
 use postrider_engine::Engine;
+use url::Url;
 
 use super::event_types::why_not;
 use crate::form::Fields;
@@ -107,11 +110,11 @@ impl Typed {
     pub(super) fn judge(
         &self,
         engine: &Engine,
+        is_operator: bool,
         before: Option<&Endpoint>,
     ) -> Result<EndpointSettings, Faults> {
         let mut faults = Faults::new();
-        let url = engine.address_guard().check_url(&self.url);
-        let url = note(&mut faults, "url", url.map_err(|why| why.to_string()));
+        let url = note(&mut faults, "url", self.url(engine, is_operator, before));
         let subscription = note(&mut faults, "types", self.subscription(engine, before));
         // A description that the visitor leaves alone stays, whatever it is.
         if before.is_none_or(|before| before.settings.description != self.description) {
@@ -160,6 +163,15 @@ impl Typed {
         })
     }
 
+    /// A URL that the endpoint has already may stay, whatever the rules are now: each connection is checked anyway.
+    fn url(&self, engine: &Engine, is_operator: bool, before: Option<&Endpoint>) -> Result<Url, String> {
+        if let Some(same) = before.filter(|before| before.settings.url.as_str() == self.url) {
+            return Ok(same.settings.url.clone());
+        }
+        let words = |why: UrlRefused| if is_operator { why.to_string() } else { why.for_customers() };
+        engine.address_guard().check_url(&self.url).map_err(words)
+    }
+
     /// What is subscribed already may stay, in use or not.
     fn subscription(&self, engine: &Engine, before: Option<&Endpoint>) -> Result<Subscription, String> {
         let typed = self.patterns.split([',', '\n']).map(str::trim).filter(|text| !text.is_empty());
@@ -202,14 +214,19 @@ impl Typed {
                 }
                 None => {
                     let mut known = before.into_iter().flat_map(|endpoint| &endpoint.settings.headers);
-                    let kept = known.find(|header| header.name.eq_ignore_ascii_case(line)).cloned();
-                    kept.ok_or_else(|| {
+                    let kept = known.find(|header| header.name.is(line)).cloned();
+                    let kept = kept.ok_or_else(|| {
                         "each line is a name, a colon and a value, such as X-Api-Key: abc".to_owned()
-                    })?
+                    })?;
+                    // The value stays; the letter case is that which was typed now.
+                    CustomHeader { name: FieldName::parse(line).unwrap_or(kept.name), value: kept.value }
                 }
             };
-            if headers.iter().any(|other| other.name == header.name) {
-                return Err(format!("“{}” is there twice", header.name));
+            if headers.iter().any(|other| other.name.is(header.name.as_str())) {
+                return Err(format!(
+                    "“{}” is duplicated: names that differ only in letter case are the same header",
+                    header.name
+                ));
             }
             headers.push(header);
         }

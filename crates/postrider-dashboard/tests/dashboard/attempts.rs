@@ -1,6 +1,6 @@
 //! A delivery with many attempts: the page shows a part of them and the way to the others.
 
-use postrider_core::attempt::{Attempt, HeaderLog, Outcome, RequestLog, Timings};
+use postrider_core::attempt::{Attempt, FailureCode, HeaderLog, Outcome, RequestLog, Timings};
 use postrider_core::audit::Who;
 use postrider_core::delivery::{Next, Progress};
 use postrider_engine::model::StateChange;
@@ -70,4 +70,50 @@ async fn a_hundred_attempts_are_shown_a_part_at_a_time_and_each_can_be_reached()
     );
     let none = operator.get(&format!("{path}?attempt=777")).await;
     assert!(none.body.contains("https://receiver.example/100<"), "what is not there gives way to the last");
+}
+
+#[tokio::test]
+async fn the_portal_names_no_internal_address_and_the_operators_page_does() {
+    let service = Service::start().await;
+    let (account, endpoint) = service.account("Acme").await;
+    service.engine.by(Who::SERVICE).change_state(endpoint, StateChange::Pause).await.unwrap();
+    let id = service.send(account, r#"{"id":"x","livemode":false,"policy_id":"P","product_id":"I"}"#).await;
+    let delivery = service.engine.delivery(id).await.unwrap();
+    let at = service.engine.now();
+    let failed = |number: u32, code: FailureCode, detail: &str| Record {
+        seq: delivery.seq,
+        attempt: Some(Attempt {
+            number,
+            probe: true,
+            started_at: at,
+            timings: Timings::default(),
+            request: RequestLog { url: "http://inside.corp/hook".to_owned(), headers: HeaderLog::default() },
+            response: None,
+            outcome: Outcome::Failed { code, detail: detail.to_owned() },
+        }),
+        next: Next::Waits,
+        progress: Progress { attempts: number, used: 1 },
+        at,
+    };
+    let blocked = "inside.corp leads to 10.9.8.7, a private address, which deliveries may not reach";
+    let records = vec![
+        failed(1, FailureCode::ConnectRefused, "nothing listens at inside.corp (10.9.8.7:80)"),
+        failed(2, FailureCode::AddressBlocked, blocked),
+    ];
+    service.store.record(RecordBatch { records, health: Vec::new() }.into()).await.unwrap();
+
+    let operator = Visitor::operator(&service).await;
+    let made =
+        operator.post(&format!("/accounts/{account}/portal-links"), &[("mode", ""), ("lasts", "3600")]).await;
+    let (_, rest) = made.body.split_once("<pre id=\"link\">").unwrap();
+    let portal = rest.split('<').next().unwrap().trim_end_matches('/').to_owned();
+    let customer = Visitor::stranger(&service);
+    for attempt in [1, 2] {
+        let path = format!("/deliveries/{id}?attempt={attempt}");
+        assert!(operator.get(&path).await.body.contains("10.9.8.7"), "{attempt}");
+        let page = customer.get(&format!("{portal}{path}")).await;
+        assert_eq!(page.status, 200);
+        assert!(!page.body.contains("10.9.8.7") && !page.body.contains("a private address"), "{attempt}");
+        assert!(page.body.contains("leads to a forbidden address"), "the last one is told of on top");
+    }
 }

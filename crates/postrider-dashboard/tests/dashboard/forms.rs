@@ -53,6 +53,8 @@ async fn an_endpoint_is_made_changed_paused_and_deleted_by_forms() {
     let saved = visitor.post(&format!("{path}/edit"), &changed).await;
     assert_eq!(saved.header("location"), format!("{path}?said=saved"));
     let settings = service.engine.endpoint(view.endpoint.id).unwrap().endpoint.settings.clone();
+    let names: Vec<&str> = settings.headers.iter().map(|header| header.name.as_str()).collect();
+    assert_eq!(names, ["x-api-key", "X-Team"], "a name is sent as it was typed last");
     let values: Vec<&str> = settings.headers.iter().map(|header| header.value.as_str()).collect();
     assert_eq!((values, settings.retry_schedule.is_none()), (vec!["s3cret", "blue"], true));
     for (to, state) in

@@ -37,6 +37,9 @@ pub(crate) struct Item {
     pub(crate) progress: Progress,
     /// When its next attempt is due, where it waits for a time.
     pub(crate) not_before: Option<Timestamp>,
+    /// Whether the next attempt must not be made on a reused connection: the last one failed on one, or this process does
+    /// not know how it failed.
+    pub(crate) needs_fresh_connection: bool,
 }
 
 /// Whether the store holds ready deliveries of a lane that are not in memory.

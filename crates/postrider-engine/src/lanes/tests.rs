@@ -60,6 +60,7 @@ fn item(seq: i64) -> Item {
         payload_bytes: 2,
         progress: Progress::default(),
         not_before: None,
+        needs_fresh_connection: false,
     }
 }
 

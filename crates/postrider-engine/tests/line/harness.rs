@@ -79,6 +79,7 @@ pub(crate) struct Seen {
     pub(crate) signature: String,
     pub(crate) body: Bytes,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) fresh_connection: bool,
     pub(crate) at: tokio::time::Instant,
 }
 
@@ -90,6 +91,8 @@ pub(crate) enum Reply {
     Refuse,
     /// The connection fails for this reason.
     Fail(&'static str),
+    /// A connection that was used before breaks; a fresh one brings a 200.
+    BreakReused,
     /// The service has no file left for a connection.
     NoFiles,
     /// Answers with this status after so long.
@@ -135,11 +138,12 @@ impl Transport for Scripted {
         };
         let seen = Seen {
             host: request.url.host_str().unwrap().to_owned(),
-            guid: header("x-kasko-delivery"),
-            event_type: header("x-kasko-event"),
-            signature: header("x-kasko-signature"),
+            guid: header("X-KASKO-Delivery"),
+            event_type: header("X-KASKO-Event"),
+            signature: header("X-KASKO-Signature"),
             body: request.body.clone(),
             headers: headers.clone(),
+            fresh_connection: request.fresh_connection,
             at: tokio::time::Instant::now(),
         };
         let before = {
@@ -153,6 +157,7 @@ impl Transport for Scripted {
         let failed = |code, detail: &str| Outcome::Failed { code, detail: detail.to_owned() };
         let reply = (self.script)(&seen, before);
         let not_made = matches!(reply, Reply::NoFiles);
+        let on_reused_connection = matches!(reply, Reply::BreakReused) && !request.fresh_connection;
         let outcome = match reply {
             Reply::Status(status) => Outcome::Answered { status, retry_after: None },
             Reply::StatusWithRetryAfter(status, seconds) => {
@@ -162,6 +167,10 @@ impl Transport for Scripted {
                 silence(wait).await;
                 Outcome::Answered { status, retry_after: None }
             }
+            Reply::BreakReused if request.fresh_connection => {
+                Outcome::Answered { status: 200, retry_after: None }
+            }
+            Reply::BreakReused => failed(FailureCode::ConnectionReset, "reset"),
             Reply::NoFiles => failed(FailureCode::ConnectFailed, "too many open files"),
             Reply::Fail(reason) => failed(FailureCode::ConnectFailed, reason),
             Reply::Refuse => failed(FailureCode::ConnectRefused, "nothing listens there"),
@@ -178,7 +187,7 @@ impl Transport for Scripted {
         let timings = Timings { total_us, ..Timings::default() };
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let request = RequestLog { url: request.url.to_string(), headers };
-        AttemptReport { outcome, timings, request, response: None, not_made }
+        AttemptReport { outcome, timings, request, response: None, not_made, on_reused_connection }
     }
 }
 

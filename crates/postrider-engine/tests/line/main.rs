@@ -82,6 +82,38 @@ async fn a_failure_is_retried_by_the_schedule_with_the_same_guid_and_then_exhaus
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_asks_for_a_fresh_connection_only_after_a_failure_on_a_reused_one() {
+    let house = House::build(defaults(), |seen, before| match seen.host.as_str() {
+        "resets.example" => Reply::BreakReused,
+        _ if before == 0 => Reply::Status(500),
+        _ => Reply::Status(200),
+    })
+    .await;
+    for (host, asks) in [("resets.example", [false, true]), ("errs.example", [false, false])] {
+        let endpoint = house.endpoint(host, |_| {}).await.endpoint.id;
+        let id = house.send("policy.created").await.deliveries[0].0;
+        let delivery = house.until_status(id, Status::Delivered).await;
+        assert_eq!(delivery.attempt_count, 2, "{host}");
+        let seen = house.receivers.seen();
+        let asked: Vec<bool> =
+            seen.iter().filter(|seen| seen.host == host).map(|seen| seen.fresh_connection).collect();
+        assert_eq!(asked, asks, "{host}");
+        house.engine.by(postrider_core::audit::Who::SERVICE).delete_endpoint(endpoint).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_which_the_process_does_not_know_the_failure_asks_for_a_fresh_connection() {
+    let mut house = House::build(defaults(), |_, _| Reply::BreakReused).await;
+    house.endpoint("resets.example", |_| {}).await;
+    let id = house.send("policy.created").await.deliveries[0].0;
+    house.until(id, |delivery| delivery.attempt_count == 1).await;
+    house.restart().await;
+    let delivery = house.until_status(id, Status::Delivered).await;
+    assert_eq!(delivery.attempt_count, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_endpoint_s_failure_does_not_touch_another_s_delivery() {
     let house = House::build(defaults(), |seen, _| match seen.host.as_str() {
         "hangs.example" => Reply::After(Duration::from_secs(60)),
@@ -216,14 +248,14 @@ async fn a_changed_url_or_header_goes_with_the_next_attempt() {
     let endpoint = house.endpoint("old.example", |_| {}).await.endpoint.id;
     let id = house.send("policy.created").await.deliveries[0].0;
     house.until(id, |delivery| delivery.attempt_count >= 1).await;
-    let headers = vec![CustomHeader::parse("X-Team", "claims", "X-KASKO-").unwrap()];
+    let headers = vec![CustomHeader::parse("X-TEAMName", "claims", "X-KASKO-").unwrap()];
     let url = "https://new.example/hook".parse().unwrap();
     let patch = EndpointPatch { url: Some(url), headers: Some(headers), ..EndpointPatch::default() };
     house.engine.by(postrider_core::audit::Who::SERVICE).update_endpoint(endpoint, patch).await.unwrap();
     house.until_status(id, Status::Delivered).await;
     let last = house.receivers.seen().pop().unwrap();
     assert_eq!(last.host, "new.example");
-    assert!(last.headers.contains(&("x-team".to_owned(), "claims".to_owned())));
+    assert!(last.headers.contains(&("X-TEAMName".to_owned(), "claims".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,8 +26,8 @@ fn header<'a>(seen: &'a Seen, wanted: &str) -> Option<&'a str> {
 /// What the contract's two headers hold for a body that is signed with these secrets.
 fn assert_signed(seen: &Seen, secret: &Secret, next: Option<&Secret>) {
     let signature = |secret: &Secret| postrider_signature::kasko::sign(secret.expose(), &seen.body);
-    assert_eq!(header(seen, "x-kasko-signature"), Some(signature(secret).as_str()));
-    assert_eq!(header(seen, "x-kasko-signature-next"), next.map(signature).as_deref());
+    assert_eq!(header(seen, "X-KASKO-Signature"), Some(signature(secret).as_str()));
+    assert_eq!(header(seen, "X-KASKO-Signature-Next"), next.map(signature).as_deref());
     let standard = |secret: &Secret| {
         let key = secret.standard_webhooks_key().unwrap();
         let seconds = header(seen, "webhook-timestamp").unwrap().parse().unwrap();

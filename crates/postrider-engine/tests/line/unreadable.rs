@@ -87,7 +87,7 @@ async fn nothing_goes_to_a_url_that_was_changed_in_the_database_until_new_values
     house.until_status(held, Status::Delivered).await;
     let seen = house.receivers.seen().pop().unwrap();
     assert_eq!(seen.host, "right.example");
-    assert!(seen.headers.contains(&("authorization".to_owned(), "Bearer a-token".to_owned())));
+    assert!(seen.headers.contains(&("Authorization".to_owned(), "Bearer a-token".to_owned())));
     assert_eq!(seen.signature, postrider_signature::kasko::sign(secret.expose(), &seen.body));
 }
 

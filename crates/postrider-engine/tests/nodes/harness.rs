@@ -87,7 +87,7 @@ struct Scripted {
 impl Transport for Scripted {
     async fn attempt(&self, request: AttemptRequest) -> AttemptReport {
         tokio::task::yield_now().await;
-        let guid = request.headers.iter().find(|(name, _)| name == "x-kasko-delivery");
+        let guid = request.headers.iter().find(|(name, _)| name.as_str() == "X-KASKO-Delivery");
         let seen = Seen {
             node: self.node,
             host: request.url.host_str().unwrap().to_owned(),
@@ -117,6 +117,7 @@ impl Transport for Scripted {
             },
             response: None,
             not_made: false,
+            on_reused_connection: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is kept of an attempt.
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
+use postrider_core::field_name::FieldName;
 use postrider_sender::limits::{MAX_KEPT_HEADER_BYTES, MAX_KEPT_HEADER_VALUE_BYTES};
 use postrider_sender::{AttemptRequest, Transport as _};
 
@@ -13,7 +14,7 @@ async fn the_request_is_kept_as_sent_with_sensitive_values_masked() {
     let mut token = HeaderValue::from_static("Bearer very-secret");
     token.set_sensitive(true);
     let mut headers = request(&receiver.url("/")).headers;
-    headers.push((HeaderName::from_static("authorization"), token));
+    headers.push((FieldName::parse("AUTHORIZATION").unwrap(), token));
     let url = receiver.url("/hook?a=b");
     let report = sender().attempt(AttemptRequest { headers, ..request(&url) }).await;
 
@@ -27,13 +28,14 @@ async fn the_request_is_kept_as_sent_with_sensitive_values_masked() {
             ("Content-Type", "application/json"),
             ("Content-Length", length.as_str()),
             ("User-Agent", concat!("Postrider/", env!("CARGO_PKG_VERSION"))),
-            ("X-Kasko-Event", "policy.created"),
-            ("X-Kasko-Delivery", "baf59150"),
-            ("Authorization", "•••"),
+            ("Accept", "*/*"),
+            ("X-KASKO-Event", "policy.created"),
+            ("X-KASKO-Delivery", "baf59150"),
+            ("AUTHORIZATION", "•••"),
         ]
     );
     let sent = String::from_utf8(receiver.requests().remove(0)).unwrap();
-    assert!(sent.contains("\r\nAuthorization: Bearer very-secret\r\n"), "{sent}");
+    assert!(sent.contains("\r\nAUTHORIZATION: Bearer very-secret\r\n"), "{sent}");
     for (name, _) in &shown {
         assert!(sent.contains(&format!("\r\n{name}: ")), "{name} stands in the log as it stood on the wire");
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use postrider_core::attempt::FailureCode;
 use postrider_sender::{
-    AttemptReport, AttemptRequest, Proxy, Resolve, ResolveError, Sender, SenderConfig, Transport as _,
+    AttemptReport, AttemptRequest, Proxy, Resolve, ResolveError, Resolved, Sender, SenderConfig, Tenant,
+    Transport as _,
 };
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::receiver::{OK, Peer, Receiver};
 use crate::setup::{AMPLE, BODY, Names, SHORT, answered, config, failed_with, request};
@@ -182,12 +184,12 @@ struct Slow(Duration);
 
 #[async_trait]
 impl Resolve for Slow {
-    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    async fn resolve(&self, host: &str, _: Tenant, _: Instant) -> Result<Resolved, ResolveError> {
         if host == "proxy.example" {
             std::future::pending::<()>().await;
         }
         drop(tokio::time::timeout(self.0, std::future::pending::<()>()).await);
-        Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
+        Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)].into())
     }
 }
 

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use postrider_core::address::AddressGuard;
 use postrider_core::attempt::{FailureCode, Outcome};
+use postrider_core::field_name::FieldName;
 use postrider_core::time::Timestamp;
 use postrider_sender::{
-    AttemptReport, AttemptRequest, Resolve, ResolveError, Sender, SenderConfig, Transport as _,
+    AttemptReport, AttemptRequest, Resolve, ResolveError, Resolved, Sender, SenderConfig, Tenant,
+    Transport as _,
 };
+use tokio::time::Instant;
 
 pub(crate) const BODY: &[u8] = b"{\"livemode\":false,\"n\":1.10, \"big\":12345678901234567890123}";
 /// Long enough that only a broken sender runs into it.
@@ -50,7 +53,7 @@ struct NoNames;
 
 #[async_trait]
 impl Resolve for NoNames {
-    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    async fn resolve(&self, host: &str, _: Tenant, _: Instant) -> Result<Resolved, ResolveError> {
         panic!("{host} was resolved, but a literal address needs no resolver")
     }
 }
@@ -62,23 +65,25 @@ impl<F> Resolve for Names<F>
 where
     F: Fn(&str) -> Result<Vec<IpAddr>, ResolveError> + Send + Sync,
 {
-    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        (self.0)(host)
+    async fn resolve(&self, host: &str, _: Tenant, _: Instant) -> Result<Resolved, ResolveError> {
+        (self.0)(host).map(Resolved::from)
     }
 }
 
 pub(crate) fn request(url: &str) -> AttemptRequest {
     AttemptRequest {
+        tenant: Tenant(1),
         url: url.parse().expect("a URL"),
-        headers: vec![header("x-kasko-event", "policy.created"), header("x-kasko-delivery", "baf59150")],
+        headers: vec![header("X-KASKO-Event", "policy.created"), header("X-KASKO-Delivery", "baf59150")],
         body: Bytes::from_static(BODY),
         timeout: AMPLE,
+        fresh_connection: false,
         started_at: Timestamp::from_ms(784_111_777_000), // Sun, 06 Nov 1994 08:49:37 GMT
     }
 }
 
-pub(crate) fn header(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
-    (HeaderName::from_static(name), HeaderValue::from_static(value))
+pub(crate) fn header(name: &'static str, value: &'static str) -> (FieldName, HeaderValue) {
+    (FieldName::parse(name).expect("a token"), HeaderValue::from_static(value))
 }
 
 /// One attempt at `url` with a new sender.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use postrider_core::attempt::FailureCode;
 use postrider_sender::{
-    AttemptReport, AttemptRequest, CertificateDer, Resolve, ResolveError, Sender, SenderConfig,
-    Transport as _,
+    AttemptReport, AttemptRequest, CertificateDer, Resolve, ResolveError, Resolved, Sender, SenderConfig,
+    Tenant, Transport as _, TrustStore,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::proxies::tunnelling;
@@ -72,13 +73,22 @@ struct Loopback;
 
 #[async_trait::async_trait]
 impl Resolve for Loopback {
-    async fn resolve(&self, _host: &str) -> Result<Vec<std::net::IpAddr>, ResolveError> {
-        Ok(vec!["127.0.0.1".parse().expect("an address")])
+    async fn resolve(&self, _host: &str, _: Tenant, _: Instant) -> Result<Resolved, ResolveError> {
+        Ok(vec!["127.0.0.1".parse().expect("an address")].into())
     }
 }
 
-fn sender_trusting(extra_roots: Vec<CertificateDer<'static>>) -> Sender {
-    Sender::new(SenderConfig { extra_roots, resolver: Arc::new(Loopback), ..config() }).expect("a sender")
+fn trusting(authorities: Vec<CertificateDer<'static>>) -> TrustStore {
+    let mut trust = TrustStore::built_in();
+    for authority in authorities {
+        trust.add(authority).expect("an authority");
+    }
+    trust
+}
+
+fn sender_trusting(authorities: Vec<CertificateDer<'static>>) -> Sender {
+    let config = SenderConfig { trust: trusting(authorities), resolver: Arc::new(Loopback), ..config() };
+    Sender::new(config).expect("a sender")
 }
 
 fn url(host: &str, receiver: &Receiver) -> String {
@@ -244,9 +254,8 @@ async fn a_handshake_that_hangs_closes_or_resets_has_its_code() {
 }
 
 #[tokio::test]
-async fn a_root_that_is_no_certificate_is_refused_at_the_start() {
-    let extra_roots = vec![CertificateDer::from(vec![1, 2, 3])];
-    assert!(Sender::new(SenderConfig { extra_roots, ..config() }).is_err());
+async fn an_authority_that_is_no_certificate_is_refused() {
+    assert!(TrustStore::built_in().add(CertificateDer::from(vec![1, 2, 3])).is_err());
 }
 
 #[tokio::test]
@@ -256,9 +265,8 @@ async fn tls_is_agreed_on_with_the_receiver_itself_through_a_proxy() {
     let proxy = tunnelling().await;
     let sender = |root: &Authority| {
         let proxy = format!("http://{}", proxy.address).parse().expect("a proxy's URL");
-        let extra_roots = vec![root.der().clone()];
-        let config =
-            SenderConfig { extra_roots, resolver: Arc::new(Loopback), proxy: Some(proxy), ..config() };
+        let trust = trusting(vec![root.der().clone()]);
+        let config = SenderConfig { trust, resolver: Arc::new(Loopback), proxy: Some(proxy), ..config() };
         Sender::new(config).expect("a sender")
     };
     let report = sender(&authority).attempt(request(&url("secure.example", &receiver))).await;

@@ -16,8 +16,9 @@ async fn the_request_is_exactly_what_the_contract_says() {
          Content-Type: application/json\r\n\
          Content-Length: {}\r\n\
          User-Agent: Postrider/{}\r\n\
-         X-Kasko-Event: policy.created\r\n\
-         X-Kasko-Delivery: baf59150\r\n\
+         Accept: */*\r\n\
+         X-KASKO-Event: policy.created\r\n\
+         X-KASKO-Delivery: baf59150\r\n\
          \r\n",
         receiver.address,
         BODY.len(),
@@ -51,7 +52,7 @@ async fn headers_that_belong_to_the_sender_can_not_be_overridden() {
     let receiver = Receiver::answering(OK).await;
     let mut attempt = request(&receiver.url("/"));
     attempt.headers = vec![
-        header("host", "elsewhere"),
+        header("HOST", "elsewhere"),
         header("content-length", "3"),
         header("content-type", "text/plain"),
         header("content-encoding", "gzip"),
@@ -79,13 +80,44 @@ async fn headers_that_belong_to_the_sender_can_not_be_overridden() {
     names.sort_unstable();
     assert_eq!(
         names,
-        ["Content-Length", "Content-Type", "Host", "User-Agent", "X-Own", "X-Own"],
+        ["Accept", "Content-Length", "Content-Type", "Host", "User-Agent", "x-own", "x-own"],
         "{request}"
     );
     assert!(
         request.contains("application/json") && request.contains(&receiver.address.to_string()),
         "{request}"
     );
+}
+
+#[tokio::test]
+async fn header_names_go_out_exactly_as_they_are_given() {
+    let receiver = Receiver::answering(OK).await;
+    let mut attempt = request(&receiver.url("/"));
+    attempt.headers = vec![
+        header("X-KASKO-Event", "1"),
+        header("X-ACMEv2-Delivery", "2"),
+        header("SOAPAction", "3"),
+        header("X-API-KEY", "4"),
+        header("x_lower.case!", "5"),
+        header("x-KASKO-event", "6"),
+    ];
+    answered(&sender().attempt(attempt.clone()).await, 200);
+    let request = String::from_utf8(receiver.requests().remove(0)).unwrap();
+    for (name, value) in &attempt.headers {
+        let line = format!("\r\n{name}: {}\r\n", value.to_str().unwrap());
+        assert!(request.contains(&line), "{line} in {request}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_s_own_accept_replaces_that_of_the_sender() {
+    let receiver = Receiver::answering(OK).await;
+    let mut attempt = request(&receiver.url("/"));
+    attempt.headers = vec![header("ACCEPT", "application/json")];
+    answered(&sender().attempt(attempt).await, 200);
+    let request = String::from_utf8(receiver.requests().remove(0)).unwrap().to_lowercase();
+    assert!(request.contains("\r\naccept: application/json\r\n"), "{request}");
+    assert_eq!(request.matches("\r\naccept:").count(), 1, "{request}");
 }
 
 #[tokio::test]
@@ -120,8 +152,10 @@ async fn the_user_agent_is_configuration_and_a_bad_one_is_refused() {
     answered(&sender.attempt(request(&receiver.url("/"))).await, 200);
     assert!(String::from_utf8_lossy(&receiver.requests()[0]).contains("\r\nUser-Agent: Kasko/7\r\n"));
 
-    let refused = Sender::new(SenderConfig { user_agent: "line\nbreak".to_owned(), ..config() });
-    assert!(refused.is_err());
+    for bad in ["line\nbreak", "", " outside", "outside ", "t\u{e4}b", "tab\t", &"x".repeat(257)] {
+        let refused = Sender::new(SenderConfig { user_agent: bad.to_owned(), ..config() });
+        assert!(refused.is_err(), "{bad:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use postrider_core::endpoint::{
     CustomHeader, DisabledReason, Endpoint, EndpointNo, EndpointSettings, RateLimit, State, UnreadableValues,
 };
 use postrider_core::event_type::Subscription;
+use postrider_core::field_name::FieldName;
 use postrider_core::filter::Filter;
 use postrider_core::health::{FailureRun, Health};
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
@@ -68,7 +69,7 @@ pub async fn a_deleted_account_is_gone_with_its_keys_and_endpoints(backend: &dyn
 
 fn full_settings() -> EndpointSettings {
     let header = |name: &str, value: &str| CustomHeader {
-        name: name.to_owned(),
+        name: FieldName::parse(name).unwrap(),
         value: Zeroizing::new(value.to_owned()),
     };
     EndpointSettings {
@@ -77,7 +78,7 @@ fn full_settings() -> EndpointSettings {
             Filter::parse(r#"{"all":[{"path":"/n","at_least":1.10},{"path":"/ä","equals":"'\""}]}"#).unwrap(),
         ),
         description: "A note with \"quotes\"\nand two lines".to_owned(),
-        headers: vec![header("authorization", "Bearer a-very-secret-token"), header("x-empty", "")],
+        headers: vec![header("SOAPAction", "Bearer a-very-secret-token"), header("x-empty", "")],
         timeout: Duration::from_millis(1_500),
         retry_schedule: Some(RetrySchedule::from_texts(&["1s", "5m", "7d"]).unwrap()),
         rate_limit: Some(RateLimit { per_second: 5, burst: 50 }),

@@ -23,7 +23,7 @@ use super::replays;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
 use super::{audit, binding, kept};
 use crate::columns::{OVERTAKEN, Unreadable};
-use crate::endpoint_columns::{Opened, SealedRow, SealedSecrets, Settings};
+use crate::endpoint_columns::{Opened, SealedRow, SealedSecrets, Settings, names_as_typed};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 use crate::seal::Sealer;
@@ -33,7 +33,8 @@ use crate::{columns, endpoint_columns};
 pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
-        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
+        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at,
+        ep.header_names_as_typed
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NULL";
 
@@ -43,7 +44,7 @@ pub(super) fn endpoint(sealer: &Sealer, row: &Row) -> Result<Endpoint, Unreadabl
     let sealed = SealedRow { sealer, id, url: row.get(5) };
     let secrets = sealed.open_secrets(row.get(9), row.get(23), row.get(24));
     let Opened { url, secrets, headers, unreadable } =
-        Opened::of(sealed.url, secrets, sealed.open_headers(row.get(8)));
+        Opened::of(sealed.url, secrets, sealed.open_headers(row.get(8), row.get(25)));
     Ok(Endpoint {
         no: EndpointNo(row.get(0)),
         id,
@@ -86,8 +87,8 @@ fn settings(url: Url, headers: Vec<CustomHeader>, row: &Row) -> Result<EndpointS
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
-        health, id, account_no, livemode, created_at, updated_at, filter)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'enabled', $13, $14, $15, $16, $17, $17, $18)
+        health, id, account_no, livemode, created_at, updated_at, filter, header_names_as_typed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'enabled', $13, $14, $15, $16, $17, $17, $18, $19)
     RETURNING no";
 
 pub(super) async fn create(
@@ -135,6 +136,7 @@ pub(super) async fn create(
                 &livemode,
                 &created_at.as_ms(),
                 &settings.filter.as_ref().map(Filter::as_str),
+                &names_as_typed(&settings.headers),
             ],
         )
         .await?;
@@ -164,8 +166,9 @@ const UPDATE: &str = "UPDATE endpoints SET url = $1, event_types = $2, descripti
         ordered = $11, standard_webhooks = $12, updated_at = $15, health = coalesce($16, health),
         failing = failing AND $16 IS NULL, state = coalesce($13, state),
         disabled_reason = CASE WHEN $13 IS NULL THEN disabled_reason ELSE $14 END,
-        headers = CASE WHEN $18 THEN headers ELSE $4 END, secret = coalesce($19, secret),
-        next_secret = CASE WHEN $19 IS NULL THEN next_secret ELSE $20 END
+        headers = CASE WHEN $19 THEN headers ELSE $4 END,
+        header_names_as_typed = CASE WHEN $19 THEN header_names_as_typed ELSE $18 END,
+        secret = coalesce($20, secret), next_secret = CASE WHEN $20 IS NULL THEN next_secret ELSE $21 END
     WHERE no = $17 AND deleted_at IS NULL";
 
 pub(super) async fn update(
@@ -217,6 +220,7 @@ pub(super) async fn update(
                 &endpoint.updated_at.as_ms(),
                 &health,
                 &endpoint.no.0,
+                &names_as_typed(&settings.headers),
                 &endpoint.unreadable.headers,
                 &secrets.as_ref().map(|secrets| &secrets.current),
                 &secrets.as_ref().and_then(|secrets| secrets.next.as_ref()),

@@ -27,15 +27,16 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0007_exhausted.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0008_cancelled_elsewhere.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0009_event_types.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0010_header_names.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0012_seal_schemes.sql"), works_from: 1 },
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 10;
+pub(super) const NEWEST: i64 = 11;
 
 /// The migration since which programs know values that are bound to URLs. Once such values are written, those made for an
 /// earlier schema can't work with the database any more.
-pub(super) const SEAL_SCHEMES: i64 = 10;
+pub(super) const SEAL_SCHEMES: i64 = 11;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

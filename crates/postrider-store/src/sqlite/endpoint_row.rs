@@ -17,7 +17,8 @@ use crate::{columns, endpoint_columns};
 pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep.livemode, ep.url,
         ep.event_types, ep.description, ep.headers, ep.secret, ep.timeout_ms, ep.retry_schedule,
         ep.rate_per_second, ep.rate_burst, ep.max_in_flight, ep.ordered, ep.standard_webhooks, ep.state,
-        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at
+        ep.disabled_reason, ep.health, ep.created_at, ep.updated_at, ep.filter, ep.next_secret, ep.next_secret_at,
+        ep.header_names_as_typed
     FROM endpoints ep JOIN accounts a ON a.no = ep.account_no
     WHERE ep.deleted_at IS NULL";
 
@@ -45,10 +46,10 @@ pub(super) fn endpoint(sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<Endpo
 fn opened(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<Opened> {
     let url: String = row.get(5)?;
     let (current, next): (Vec<u8>, Option<Vec<u8>>) = (row.get(9)?, row.get(23)?);
-    let headers: Option<Vec<u8>> = row.get(8)?;
+    let (headers, names_as_typed): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(8)?, row.get(25)?);
     let sealed = SealedRow { sealer, id, url: &url };
     let secrets = sealed.open_secrets(&current, next.as_deref(), row.get(24)?);
-    Ok(Opened::of(&url, secrets, sealed.open_headers(headers.as_deref())))
+    Ok(Opened::of(&url, secrets, sealed.open_headers(headers.as_deref(), names_as_typed.as_deref())))
 }
 
 fn settings(url: Url, headers: Vec<CustomHeader>, row: &Row<'_>) -> rusqlite::Result<EndpointSettings> {

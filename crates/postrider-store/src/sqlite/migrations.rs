@@ -19,10 +19,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_slim_ready.sql"),
     include_str!("migrations/0012_ready_behind.sql"),
     include_str!("migrations/0013_event_types.sql"),
+    include_str!("migrations/0014_header_names.sql"),
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 13;
+pub(super) const NEWEST: i64 = 14;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 

@@ -90,7 +90,7 @@ impl Place {
             keep: None,
         };
         let account = store.create_account(new).await.unwrap();
-        let header = CustomHeader { name: "authorization".to_owned(), value: HEADER_VALUE.to_owned().into() };
+        let header = CustomHeader::parse("authorization", HEADER_VALUE, "X-KASKO-").unwrap();
         let url = "https://receiver.example/hook".parse().unwrap();
         let subscription = Subscription::parse(&["*"]).unwrap();
         let settings = EndpointSettings { headers: vec![header], ..EndpointSettings::new(url, subscription) };

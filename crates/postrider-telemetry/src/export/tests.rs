@@ -28,7 +28,7 @@ impl Transport for Script {
             self.answers.lock().unwrap().pop_front().expect("no more is asked than scripted");
         let response = Some(ResponseLog { body: body.into(), ..ResponseLog::default() });
         let (timings, request) = (Timings::default(), RequestLog::default());
-        AttemptReport { outcome, timings, request, response, not_made: false }
+        AttemptReport { outcome, timings, request, response, not_made: false, on_reused_connection: false }
     }
 }
 

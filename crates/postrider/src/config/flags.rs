@@ -31,6 +31,10 @@ pub(crate) struct ServeFlags {
     /// [env: POSTRIDER_ALLOW_NETS]
     #[arg(long, value_name = "CIDRS")]
     pub(crate) allow_nets: Option<String>,
+    /// Networks that deliveries must not reach although they are public or within --allow-nets, such as your own public ranges
+    /// [env: POSTRIDER_DENY_NETS]
+    #[arg(long, value_name = "CIDRS")]
+    pub(crate) deny_nets: Option<String>,
     /// Ports that endpoints may name; any where empty [env: POSTRIDER_ALLOW_PORTS]
     #[arg(long, value_name = "PORTS")]
     pub(crate) allow_ports: Option<String>,
@@ -43,6 +47,13 @@ pub(crate) struct ServeFlags {
     /// What the contract's headers begin with [default: X-KASKO-] [env: POSTRIDER_HEADER_PREFIX]
     #[arg(long, value_name = "PREFIX")]
     pub(crate) header_prefix: Option<String>,
+    /// The User-Agent of deliveries [default: Postrider and its version] [env: POSTRIDER_USER_AGENT]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) user_agent: Option<String>,
+    /// Certificate authorities (PEM) that deliveries trust on https beside those of the system (or the built-in ones, where
+    /// the machine has none) [env: POSTRIDER_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<String>,
     /// How many days finished deliveries are kept [default: 30] [env: POSTRIDER_RETENTION_DAYS]
     #[arg(long, value_name = "DAYS")]
     pub(crate) retention_days: Option<String>,
@@ -119,10 +130,13 @@ impl ServeFlags {
             "operator_key_file" => &self.operator_key_file,
             "master_key_file" => &self.master_key_file,
             "allow_nets" => &self.allow_nets,
+            "deny_nets" => &self.deny_nets,
             "allow_ports" => &self.allow_ports,
             "require_https" => &self.require_https,
             "retry_schedule" => &self.retry_schedule,
             "header_prefix" => &self.header_prefix,
+            "user_agent" => &self.user_agent,
+            "ca_file" => &self.ca_file,
             "retention_days" => &self.retention_days,
             "max_in_flight" => &self.max_in_flight,
             "rate_limit_per_second" => &self.rate_limit_per_second,

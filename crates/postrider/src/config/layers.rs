@@ -13,22 +13,25 @@ use super::flags::ServeFlags;
 /// What every environment variable of ours begins with.
 const ENV_PREFIX: &str = "POSTRIDER_";
 /// Variables that other commands read.
-const OTHER_VARIABLES: [&str; 5] = ["CONFIG", "URL", "KEY", "SECRET", "CA_FILE"];
+const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "URL", "KEY", "SECRET"];
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 27] = [
+pub(crate) const SETTINGS: [(&str, &str); 30] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
     ("operator_key_file", ""),
     ("master_key_file", ""),
     ("allow_nets", ""),
+    ("deny_nets", ""),
     ("allow_ports", ""),
     ("require_https", "false"),
     ("retry_schedule", "5s,5m,30m,2h,5h,10h,14h,20h,1d"),
     ("header_prefix", "X-KASKO-"),
+    ("user_agent", postrider_sender::DEFAULT_USER_AGENT),
+    ("ca_file", ""),
     ("retention_days", "30"),
     ("max_in_flight", ""),
     ("rate_limit_per_second", "0"),

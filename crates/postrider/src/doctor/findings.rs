@@ -91,7 +91,7 @@ impl Findings {
         }
     }
 
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let checks: Vec<Value> = self
             .0
             .iter()

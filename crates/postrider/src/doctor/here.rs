@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use postrider_core::time::Timestamp;
@@ -11,7 +11,9 @@ use postrider_store::seal::MasterKey;
 use super::findings::Findings;
 use crate::config::Config;
 use crate::config::layers::{Layers, Source, unknown_variables};
+use crate::key_files;
 use crate::master_key::{self, HOW_TO_MAKE};
+use crate::operator_key::ConfiguredKey;
 use crate::store_url::StoreUrl;
 
 /// Fewer open files than this leave little room for requests in flight.
@@ -52,6 +54,28 @@ pub(super) fn open_files(files: usize, max_in_flight: usize, findings: &mut Find
     }
 }
 
+/// Checks who can read a key file.
+fn key_file(name: &'static str, path: &Path, findings: &mut Findings) {
+    let shown = path.display();
+    match key_files::exposure(path) {
+        None => findings.good(name, format!("{shown}")),
+        Some(exposed) => findings.warning(
+            name,
+            format!("{shown} is readable by others ({exposed})"),
+            format!("`chmod 600 {shown}`"),
+        ),
+    }
+}
+
+/// Reports where the operator key comes from, and who can read its file.
+pub(super) fn operator_key(config: &Config, findings: &mut Findings) {
+    match &config.operator_key {
+        None => findings.good("operator key", "the stored one; the first start generates it".to_owned()),
+        Some(ConfiguredKey { file: Some(file), .. }) => key_file("operator key", file, findings),
+        Some(ConfiguredKey { source, .. }) => findings.good("operator key", format!("from {source}")),
+    }
+}
+
 /// Reads the key that secrets are encrypted with.
 pub(super) fn master_key(config: &Config, findings: &mut Findings) -> Option<MasterKey> {
     let shown = config.master_key_file.display();
@@ -71,15 +95,7 @@ pub(super) fn master_key(config: &Config, findings: &mut Findings) -> Option<Mas
             None
         }
         Ok(Some(key)) => {
-            let mode = std::fs::metadata(&config.master_key_file).map_or(0, |meta| meta.permissions().mode());
-            match mode & 0o077 {
-                0 => findings.good("master key", format!("{shown}")),
-                _ => findings.warning(
-                    "master key",
-                    format!("{shown} can be read by others (mode {:03o})", mode & 0o777),
-                    format!("`chmod 600 {shown}`"),
-                ),
-            }
+            key_file("master key", &config.master_key_file, findings);
             Some(key)
         }
     }

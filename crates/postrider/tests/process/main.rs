@@ -15,11 +15,15 @@ mod fleet;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod listen;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod midway;
+#[cfg(test)]
+mod names;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]

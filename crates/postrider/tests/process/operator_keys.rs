@@ -166,3 +166,31 @@ fn a_generated_key_is_enough_where_others_can_reach_the_listener() {
     let service = Service::wait_for(command);
     assert!(service.terminate().success());
 }
+
+#[test]
+fn a_key_file_that_others_can_read_is_warned_of_by_serve_and_doctor() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("op");
+    std::fs::write(&file, OPERATOR_KEY).unwrap();
+    let arguments = ["--operator-key-file", file.to_str().unwrap()];
+    let mut first = serve(folder.path());
+    first.args(arguments);
+    assert!(Service::wait_for(first).terminate().success());
+    for exposed in [&file, &folder.path().join("postrider.key")] {
+        let set_mode =
+            |mode| std::fs::set_permissions(exposed, std::fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(0o644);
+        let log = folder.path().join("log");
+        let mut command = serve(folder.path());
+        command.args(arguments).stderr(File::create(&log).unwrap());
+        assert!(Service::wait_for(command).terminate().success());
+        let log = std::fs::read_to_string(log).unwrap();
+        let warned: Vec<&str> = log.lines().filter(|line| line.contains("readable by others")).collect();
+        let name = exposed.file_name().unwrap().to_str().unwrap();
+        assert!(warned.len() == 1 && warned[0].contains(name) && warned[0].contains("mode 644"), "{log}");
+        let mut doctor = postrider(folder.path());
+        doctor.arg("doctor").args(arguments);
+        assert!(run(doctor).1.contains("mode 644"));
+        set_mode(0o600);
+    }
+}

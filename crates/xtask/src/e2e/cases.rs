@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::certificates;
 use super::events::{self, Event};
 use super::php::Place;
 use super::rest::Accepted;
@@ -52,6 +53,20 @@ pub(super) fn webhook_takes_every_event(service: &Service) -> Result<()> {
         webhook.records.prove(event, &accepted)?;
     }
     ensure!(webhook.records.count()? == events.len(), "webhook got something else too");
+    Ok(())
+}
+
+/// A receiver inside, with a certificate of the company's own authority.
+pub(super) fn webhook_takes_events_over_https(service: &Service) -> Result<()> {
+    let account = service.rest.account("webhook over https")?;
+    let identity = certificates::identity(&service.folder);
+    let webhook = Webhook::start_secure(&service.folder, "webhook-https", GIVEN_SECRET, &identity)?;
+    service.rest.endpoint(&account, &webhook.url(), false, &["*"], Some(GIVEN_SECRET))?;
+    for event in &events::examples() {
+        let accepted = service.rest.event(&account, event)?;
+        service.rest.wait_until_delivered(&accepted)?;
+        webhook.records.prove(event, &accepted)?;
+    }
     Ok(())
 }
 

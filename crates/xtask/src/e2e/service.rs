@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use super::certificates;
 use super::process::{Process, free_address};
 use super::rest::Rest;
 
@@ -25,6 +26,8 @@ impl Service {
     pub(super) fn start(binary: &Path, folder: &Path) -> Result<Self> {
         let address = free_address()?;
         let store = format!("sqlite:{}", folder.join("postrider.db").display());
+        certificates::make(folder)?;
+        let authority = certificates::authority_file(folder);
         let arguments = [
             "serve",
             "--listen",
@@ -35,6 +38,8 @@ impl Service {
             OPERATOR_KEY,
             "--allow-nets",
             "127.0.0.0/8",
+            "--ca-file",
+            &authority.display().to_string(),
         ];
         let mut process = Process::start("postrider", folder, binary, &arguments.map(str::to_owned))?;
         process.wait_until_listening(address)?;

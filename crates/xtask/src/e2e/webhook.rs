@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 
+use super::certificates::Identity;
 use super::process::{Process, free_address};
 use super::records::Records;
 
@@ -35,6 +36,7 @@ printf '%s' "$2" > "$name.body"
 pub(super) struct Webhook {
     /// What it accepted.
     pub(super) records: Records,
+    scheme: &'static str,
     address: SocketAddr,
     _process: Process,
 }
@@ -42,6 +44,15 @@ pub(super) struct Webhook {
 impl Webhook {
     /// Starts it with one hook that takes what is signed with `secret` and refuses the rest by a 500.
     pub(super) fn start(folder: &Path, name: &str, secret: &str) -> Result<Self> {
+        Self::start_with(folder, name, secret, None)
+    }
+
+    /// The same behind TLS.
+    pub(super) fn start_secure(folder: &Path, name: &str, secret: &str, identity: &Identity) -> Result<Self> {
+        Self::start_with(folder, name, secret, Some(identity))
+    }
+
+    fn start_with(folder: &Path, name: &str, secret: &str, identity: Option<&Identity>) -> Result<Self> {
         let records = Records::new(folder, name)?;
         let script = folder.join(format!("{name}.sh"));
         std::fs::write(&script, SCRIPT)?;
@@ -51,13 +62,19 @@ impl Webhook {
         let address = free_address()?;
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
         let arguments = ["-hooks", &hooks.display().to_string(), "-ip", &ip, "-port", &port, "-verbose"];
-        let mut process = Process::start(name, folder, Path::new("webhook"), &arguments.map(str::to_owned))?;
+        let mut arguments = arguments.map(str::to_owned).to_vec();
+        if let Some(Identity { certificate, key }) = identity {
+            let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+            arguments.extend(["-secure".to_owned(), "-cert".to_owned(), certificate, "-key".to_owned(), key]);
+        }
+        let mut process = Process::start(name, folder, Path::new("webhook"), &arguments)?;
         process.wait_until_listening(address)?;
-        Ok(Self { records, address, _process: process })
+        let scheme = if identity.is_some() { "https" } else { "http" };
+        Ok(Self { records, scheme, address, _process: process })
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}/hooks/kasko", self.address)
+        format!("{}://{}/hooks/kasko", self.scheme, self.address)
     }
 }
 

@@ -48,9 +48,13 @@ const KEPT_BY: [(&[&str], &[&str], &str); 5] = [
         &["postrider-store"],
         "only the store speaks SQL",
     ),
-    (&["hickory-resolver"], &["postrider-sender", "postrider-bench"], "only the sender talks to receivers"),
     (
-        &["tokio-rustls", "rustls", "webpki-roots"],
+        &["hickory-proto", "hickory-net", "hickory-resolver"],
+        &["postrider-sender"],
+        "only the sender talks to receivers",
+    ),
+    (
+        &["tokio-rustls", "rustls", "rustls-native-certs", "webpki-root-certs", "webpki-roots"],
         // The store for its way to a PostgreSQL server, which is often in another place.
         &["postrider-sender", "postrider-bench", "postrider-store"],
         "only the sender talks to receivers",
@@ -72,7 +76,7 @@ const PURE: [&str; 2] = ["postrider-signature", "postrider-core"];
 
 /// What doing I/O means.
 const DOES_IO: [&str; 9] =
-    ["tokio", "mio", "rusqlite", "hyper", "axum", "ureq", "reqwest", "rustls", "hickory-resolver"];
+    ["tokio", "mio", "rusqlite", "hyper", "axum", "ureq", "reqwest", "rustls", "hickory-net"];
 
 /// Crates that are tools: nothing uses them, not even a test.
 const TOOLS: [&str; 1] = ["xtask"];

@@ -81,7 +81,7 @@ fn attempt() -> Value {
         json!({
             "number": 1, "probe": false, "started_at": AT,
             "timings": { "dns_ms": 1.2, "connect_ms": 8.5, "tls_ms": 17.1, "first_byte_ms": 40.2, "total_ms": 67.3 },
-            "request": { "url": "https://crm.example/hook", "headers": [{ "name": "x-kasko-event", "value": "policy.created" }] },
+            "request": { "url": "https://crm.example/hook", "headers": [{ "name": "X-KASKO-Event", "value": "policy.created" }] },
             "response": { "status": 200, "headers": [], "body": "thanks", "body_truncated": false },
             "outcome": "received", "status": 200, "failure": null,
         }),

@@ -22,7 +22,7 @@ fn settings() -> Value {
         "description": nullable(json!({ "type": "string", "maxLength": 1000 })),
         "headers": nullable(json!({
             "type": "object", "maxProperties": 20, "additionalProperties": { "type": "string", "maxLength": 4096 },
-            "description": "Sent with every request. The service's own names are refused, and values are never shown again",
+            "description": "Sent with every request, with the names in the letter case given here. Names that differ only in letter case are the same header; the service's own are refused, and values are never shown again",
         })),
         "timeout_ms": nullable(number(1_000, 60_000)),
         "retry_schedule": nullable(json!({
@@ -70,7 +70,7 @@ pub(super) fn endpoints() -> Named {
     let example = json!({
         "id": ENDPOINT, "account": ACCOUNT, "url": "https://crm.example/hook", "livemode": true,
         "event_types": ["policy.*"], "filter": { "path": "/gross_premium", "at_least": 1000 }, "description": "",
-        "headers": { "x-api-key": "•••" }, "timeout_ms": 15_000, "retry_schedule": null, "rate_limit": null,
+        "headers": { "X-Api-Key": "•••" }, "timeout_ms": 15_000, "retry_schedule": null, "rate_limit": null,
         "max_in_flight": 10, "ordered": false, "standard_webhooks": false, "state": "enabled",
         "disabled_reason": null, "health": "healthy", "failing_since": null, "next_probe_at": null, "backlog": 0,
         "last_success_at": AT, "created_at": AT, "updated_at": AT,

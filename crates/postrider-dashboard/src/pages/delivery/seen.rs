@@ -53,15 +53,18 @@ impl Seen {
             Some(number) => engine.last_attempts(&delivery, Some(number.saturating_add(1)), 1).await?.pop(),
             None => None,
         };
+        let named = named.filter(|attempt| Some(attempt.number) == wanted);
+        let is_operator = visit.viewer.scope.is_operator();
+        let shown = |attempt: Attempt| if is_operator { attempt } else { attempt.for_customers() };
         Ok(Self {
             endpoint: engine.endpoint(delivery.endpoint).ok(),
             delivery,
             event,
-            attempts,
+            attempts: attempts.into_iter().map(shown).collect(),
             has_earlier,
             before,
-            newest,
-            named: named.filter(|attempt| Some(attempt.number) == wanted),
+            newest: newest.map(shown),
+            named: named.map(shown),
             now: engine.now(),
         })
     }

@@ -16,7 +16,7 @@ use super::accounts::bump_version;
 use super::replays::cancel_of_endpoint;
 use super::{Context, NotMade};
 use crate::columns::{self, OVERTAKEN};
-use crate::endpoint_columns::{SealedRow, SealedSecrets, Settings};
+use crate::endpoint_columns::{SealedRow, SealedSecrets, Settings, names_as_typed};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 use crate::seal::Scheme;
@@ -25,8 +25,8 @@ use crate::sqlite::{audit, kept};
 
 const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, headers, secret, timeout_ms,
         retry_schedule, rate_per_second, rate_burst, max_in_flight, ordered, standard_webhooks, state,
-        health, id, account_no, livemode, created_at, updated_at, filter)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17, ?18)";
+        health, id, account_no, livemode, created_at, updated_at, filter, header_names_as_typed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17, ?18, ?19)";
 
 /// Values that do not open stay as they are. The others are sealed again, for the URL that stands beside them now.
 const UPDATE: &str =
@@ -34,8 +34,9 @@ const UPDATE: &str =
         timeout_ms = ?6, retry_schedule = ?7, rate_per_second = ?8, rate_burst = ?9, max_in_flight = ?10,
         ordered = ?11, standard_webhooks = ?12, updated_at = ?15, health = coalesce(?16, health),
         state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END,
-        headers = CASE WHEN ?18 THEN headers ELSE ?4 END, secret = coalesce(?19, secret),
-        next_secret = CASE WHEN ?19 IS NULL THEN next_secret ELSE ?20 END
+        headers = CASE WHEN ?19 THEN headers ELSE ?4 END,
+        header_names_as_typed = CASE WHEN ?19 THEN header_names_as_typed ELSE ?18 END,
+        secret = coalesce(?20, secret), next_secret = CASE WHEN ?20 IS NULL THEN next_secret ELSE ?21 END
     WHERE no = ?17 AND deleted_at IS NULL";
 
 pub(in crate::sqlite) fn create(
@@ -75,6 +76,7 @@ pub(in crate::sqlite) fn create(
         livemode,
         created_at.as_ms(),
         settings.filter.as_ref().map(Filter::as_str),
+        names_as_typed(&settings.headers),
     ])?;
     let no = EndpointNo(context.connection.last_insert_rowid());
     let (state, updated_at) = (State::Enabled, created_at);
@@ -141,6 +143,7 @@ pub(in crate::sqlite) fn update(
         endpoint.updated_at.as_ms(),
         health,
         endpoint.no.0,
+        names_as_typed(&settings.headers),
         endpoint.unreadable.headers,
         secrets.as_ref().map(|secrets| &secrets.current),
         secrets.as_ref().and_then(|secrets| secrets.next.as_ref()),
