@@ -1,6 +1,8 @@
 //! What whoever can write the file, but has no master key, comes to: values that were changed, moved or put beside another
 //! URL do not open, and nobody else's are affected. And a file of the previous release, whose values no URL is bound to.
 
+#![expect(clippy::unwrap_used, reason = "these are tests: a panic is how they fail")]
+
 #[path = "support/place.rs"]
 #[expect(dead_code, reason = "these tests accept no events")]
 mod place;
@@ -172,13 +174,16 @@ async fn what_does_not_open_stays_until_new_values_or_the_right_url_are_set() {
     assert_eq!(found.id, lane.endpoint.id);
 }
 
+/// An endpoint's number, id and URL, and its secret, next secret and headers as they are sealed.
+type Row = (i64, [u8; 16], String, [Option<Vec<u8>>; 3]);
+
 /// Writes everything in the file as the previous release did: bound to no URL.
 fn as_the_previous_release(place: &Place) {
     let sealer = place.sealer();
     let connection = Connection::open(&place.path).unwrap();
     let mut rows =
         connection.prepare("SELECT no, id, url, secret, next_secret, headers FROM endpoints").unwrap();
-    let rows: Vec<(i64, [u8; 16], String, [Option<Vec<u8>>; 3])> = rows
+    let rows: Vec<Row> = rows
         .query_map([], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, [row.get(3)?, row.get(4)?, row.get(5)?]))
         })

@@ -20,7 +20,7 @@ use crate::columns::Unreadable;
 use crate::error::StoreError;
 use crate::model::{Configuration, Named, NewAccount};
 use crate::seal::Sealer;
-use crate::seal::meta_values;
+use crate::seal::meta_values::{self, StoredOperatorKey};
 
 /// The columns that [`account`] reads.
 const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
@@ -223,9 +223,7 @@ pub(super) async fn operator_key(client: &Object, sealer: &Sealer) -> Result<Opt
 }
 
 /// The operator key's hash and its seal.
-async fn stored_operator_key(
-    client: &impl GenericClient,
-) -> Result<Option<([u8; 32], Option<Vec<u8>>)>, Failed> {
+async fn stored_operator_key(client: &impl GenericClient) -> Result<Option<StoredOperatorKey>, Failed> {
     let sql =
         "SELECT value, (SELECT value FROM meta WHERE name = 'operator_key_seal') FROM meta WHERE name = $1";
     let Some(row) = client.query_opt(sql, &[&OPERATOR_KEY]).await? else { return Ok(None) };

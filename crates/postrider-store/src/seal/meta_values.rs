@@ -37,6 +37,9 @@ pub(crate) fn scheme_of_store(sealer: &Sealer, key_check: &[u8]) -> Option<Schem
     opened.is_ok_and(|opened| opened.as_slice() == KEY_CHECK).then_some(scheme)
 }
 
+/// The operator key's hash as a store has it, and its seal where there is one.
+pub(crate) type StoredOperatorKey = ([u8; 32], Option<Vec<u8>>);
+
 /// What stands beside the operator key's hash, to show that this service wrote it.
 pub(crate) fn seal_operator_key(sealer: &Sealer, sha256: &[u8; 32]) -> Vec<u8> {
     sealer.seal_bound(OPERATOR_KEY_PLACE, NO_CONTEXT, sha256)
