@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use postrider_core::audit::Actor;
 use postrider_core::id::{AccountId, KeyId};
-use postrider_engine::Engine;
 use postrider_engine::model::Principal;
+use postrider_engine::{Engine, Requester};
 
 use crate::problem::{Code, Problem};
 
@@ -54,6 +54,11 @@ impl Caller {
             Principal::Operator => None,
             Principal::Account { account, livemode, .. } => Some((account, livemode)),
         }
+    }
+
+    /// Whose share of the service's work the caller's requests take.
+    pub(crate) fn requester(self) -> Requester {
+        self.bounds().map_or(Requester::Operator, |(account, _)| Requester::Account(account))
     }
 
     /// Whether what belongs to this account and mode is there for the caller.

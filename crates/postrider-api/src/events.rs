@@ -31,8 +31,13 @@ pub(crate) async fn create(mut call: Call) -> Answer {
     call.no_query()?;
     let body = call.body(Limit::Request).await?;
     once(&call, &body, async |asked| {
-        let mut fields = Fields::parse(body.text()?, &submission::FIELDS)?;
-        let submission = submission::judge(call.engine(), call.caller, body.bytes(), &mut fields).await?;
+        let mut validation =
+            call.engine().begin_validation(call.caller.requester(), body.bytes().len()).await?;
+        let mut fields = validation.run(|| Fields::parse(body.text()?, &submission::FIELDS))?;
+        let submission =
+            submission::check(call.engine(), call.caller, body.bytes(), &mut fields, &mut validation).await?;
+        // Its slot is free for others while this waits for the commit.
+        drop(validation);
         fields.finish()?;
         // Whatever keeps a submission from being made was noted as a fault.
         let submission = submission.ok_or_else(|| Problem::invalid(Vec::new()))?;
@@ -52,12 +57,18 @@ pub(crate) async fn create_batch(mut call: Call) -> Answer {
     call.no_query()?;
     let body = call.body(Limit::Batch).await?;
     once(&call, &body, async |asked| {
-        let mut fields = Fields::parse(body.text()?, &["events"])?;
-        fields.require("events");
-        let each = fields.objects("events", &submission::FIELDS, MAX_BATCH_EVENTS);
-        fields.finish()?;
+        let mut validation =
+            call.engine().begin_validation(call.caller.requester(), body.bytes().len()).await?;
+        let each = validation.run(|| {
+            let mut fields = Fields::parse(body.text()?, &["events"])?;
+            fields.require("events");
+            let each = fields.objects("events", &submission::FIELDS, MAX_BATCH_EVENTS);
+            fields.finish()?;
+            Ok::<_, Problem>(each.unwrap_or_default())
+        })?;
         let submissions =
-            submission::judge_all(call.engine(), call.caller, body.bytes(), each.unwrap_or_default()).await?;
+            submission::check_all(call.engine(), call.caller, body.bytes(), each, &mut validation).await?;
+        drop(validation);
         let abouts: Vec<_> = submissions.iter().map(About::of).collect();
         let shown = move |accepted: &[Accepted]| {
             let results = abouts.iter().zip(accepted).map(|(about, one)| AcceptedShown::new(about, one));
@@ -79,11 +90,10 @@ async fn accept(
     origin: Option<Origin>,
 ) -> Result<Vec<Accepted>, Problem> {
     let accepted = call.engine().ingest_call(submissions, once, origin).await;
+    let base = |index| if pointer == "/events" { format!("/events/{index}") } else { String::new() };
     accepted.map_err(|why| match why {
-        EngineError::EventRefused { index, faults } => {
-            let base = if pointer == "/events" { format!("/events/{index}") } else { String::new() };
-            event_types::faults(&base, faults)
-        }
+        EngineError::EventRefused { index, faults } => event_types::faults(&base(index), faults),
+        EngineError::TooExpensive { index, place } => Problem::too_expensive(&base(index), place),
         other => Problem::from(other).or_invalid_field(pointer, NO_SUCH_ACCOUNT),
     })
 }
@@ -123,7 +133,7 @@ pub(crate) async fn payload(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn routing(call: Call) -> Answer {
     let event = find(&call).await?;
     call.no_query()?;
-    let mut routing = call.engine().routing(&event);
+    let mut routing = call.engine().routing(call.caller.requester(), &event).await?;
     routing.retain(|one| call.caller.sees(one.view.endpoint.account, one.view.endpoint.livemode));
     Ok(answer::json(StatusCode::OK, &routing::Shown::new(&event, &routing)))
 }

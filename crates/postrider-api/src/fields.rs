@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use postrider_core::limits::MAX_VIOLATIONS;
 use postrider_core::text::TextRule;
 use postrider_core::time::{NotATime, Timestamp};
-use serde::de::DeserializeSeed as _;
+use serde::de::{DeserializeSeed as _, IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::problem::{Code, FieldError, Problem};
@@ -41,12 +41,17 @@ impl<'a> Fields<'a> {
             return Err(Problem::new(Code::MalformedJson, "the body is empty; it must be a JSON object"));
         }
         Self::read(Cow::Borrowed(""), text, known).map_err(|why| {
-            if why.is_data() {
-                Problem::invalid_field("", "must be a JSON object")
-            } else {
-                Problem::new(Code::MalformedJson, format!("the body is not JSON: {why}"))
+            // What is no object may be no JSON either, and then that is what is wrong with it.
+            match if why.is_data() { serde_json::from_str::<IgnoredAny>(text).err() } else { Some(why) } {
+                None => Problem::invalid_field("", "must be a JSON object"),
+                Some(why) => Problem::new(Code::MalformedJson, format!("the body is not JSON: {why}")),
             }
         })
+    }
+
+    /// Where the object is: empty for the body itself, `/events/3` for one within.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     fn read(
@@ -73,8 +78,11 @@ impl<'a> Fields<'a> {
     /// Notes a fault of a field, or of a place within it: `name` is the pointer without its first slash. Each
     /// place has one fault, the first that was found.
     pub(crate) fn refuse(&mut self, name: &str, detail: impl Into<String>) {
+        if self.errors.len() >= MAX_VIOLATIONS {
+            return;
+        }
         let pointer = format!("{}/{name}", self.base);
-        if self.errors.len() < MAX_VIOLATIONS && self.errors.iter().all(|known| known.pointer != pointer) {
+        if self.errors.iter().all(|known| known.pointer != pointer) {
             self.errors.push(FieldError { pointer, detail: detail.into() });
         }
     }

@@ -196,11 +196,7 @@ mod tests {
         for (result, status, code) in [
             ((|| Err(EngineError::NotFound.into())) as fn() -> Result<(), Problem>, 404, "not_found"),
             (|| Err(EngineError::Conflict("twice").into()), 409, "conflict"),
-            (
-                || Err(EngineError::TooManyDeliveries { found: 2, limit: 1 }.into()),
-                422,
-                "too_many_deliveries",
-            ),
+            (|| Err(EngineError::TooManyDeliveries { limit: 1 }.into()), 422, "too_many_deliveries"),
             (|| Err(EngineError::Refused { field: "url", detail: "bad".into() }.into()), 422, "invalid"),
         ] {
             let (found, _, problem) = answer(result).await;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use postrider_core::limits::MAX_VIOLATIONS;
+use postrider_core::payload::Violation;
 use postrider_engine::EngineError;
 use serde::Serialize;
 
@@ -29,6 +30,7 @@ pub(crate) enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     Invalid,
+    TooExpensive,
     TooManyDeliveries,
     RateLimited,
     Internal,
@@ -52,6 +54,7 @@ impl Code {
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid => "invalid",
+            Self::TooExpensive => "too_expensive",
             Self::TooManyDeliveries => "too_many_deliveries",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
@@ -72,7 +75,7 @@ impl Code {
             Self::Conflict => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Invalid | Self::TooManyDeliveries => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid | Self::TooExpensive | Self::TooManyDeliveries => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::ShuttingDown | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -158,6 +161,12 @@ impl Problem {
         Self { code: Code::Invalid, detail, errors, source: None }
     }
 
+    /// A payload that takes too many steps to check; `base` is where it stands in the body.
+    pub(crate) fn too_expensive(base: &str, place: Violation) -> Self {
+        let error = FieldError { pointer: format!("{base}{}", place.pointer), detail: place.detail };
+        Self { code: Code::TooExpensive, detail: describe(&error).into(), errors: vec![error], source: None }
+    }
+
     /// A body that was understood but has one fault.
     pub(crate) fn invalid_field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
@@ -239,6 +248,7 @@ impl From<EngineError> for Problem {
             EngineError::Invalid(found) | EngineError::EventRefused { faults: found, .. } => {
                 faults("", found)
             }
+            EngineError::TooExpensive { place, .. } => Self::too_expensive("", place),
             EngineError::AnsweredBefore => Self::new(
                 Code::Conflict,
                 "a call with this Idempotency-Key was answered a moment ago; try again",

@@ -60,11 +60,17 @@ pub(crate) struct Query {
     faults: Vec<String>,
 }
 
+/// How many faults one answer names.
+const MAX_FAULTS: usize = 10;
+
 impl Query {
     /// Reads a query whose parameters must be among `known`.
     pub(crate) fn parse(query: &str, known: &'static [&'static str]) -> Result<Self, Problem> {
         let mut parsed = Self { values: Vec::new(), faults: Vec::new() };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if parsed.faults.len() == MAX_FAULTS {
+                break;
+            }
             match known.iter().find(|known| **known == name) {
                 None => parsed.faults.push(unknown(&name, known)),
                 Some(known) if parsed.value(known).is_some() => {
@@ -84,7 +90,7 @@ impl Query {
     }
 
     fn into_problem(mut self) -> Problem {
-        self.faults.truncate(10);
+        self.faults.truncate(MAX_FAULTS);
         Problem::new(Code::BadParameter, self.faults.join("; "))
     }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
-use crate::payload::{self, Judge};
+use crate::payload::{self, PayloadValidator, Violation};
 use crate::time::Timestamp;
 use built_in::{BuiltIn, CONTRACT, SERVICE};
 pub use definition::{Definition, TypePatch, TypeRefused};
@@ -38,7 +38,7 @@ pub struct EventType {
     built_in: Option<&'static BuiltIn>,
     /// What the operator made of it; none for a built-in one that nobody touched.
     definition: Option<Definition>,
-    judge: Judge,
+    payload_validator: PayloadValidator,
 }
 
 impl EventType {
@@ -108,9 +108,15 @@ impl EventType {
         })
     }
 
-    /// What payloads are judged by.
-    pub(crate) fn judge(&self) -> &Judge {
-        &self.judge
+    /// Where the schema exceeds a bound that is newer than it, as pointers from its root. It stays in force; payloads that
+    /// take too many steps by it are refused.
+    pub fn exceeded_bounds(&self) -> &[Violation] {
+        self.payload_validator.exceeded()
+    }
+
+    /// What payloads are checked by.
+    pub(crate) fn payload_validator(&self) -> &PayloadValidator {
+        &self.payload_validator
     }
 }
 

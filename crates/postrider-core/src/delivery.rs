@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::attempt::Outcome;
-use crate::health::{Health, HealthChange, HealthRules};
+use crate::health::{FinishedAttempt, Health, HealthChange, HealthRules};
 use crate::id::{AccountId, DeliveryId, EndpointId, EventId};
 use crate::schedule::{Jitter, RetrySchedule};
+use crate::service_clock::ServiceTime;
 use crate::time::Timestamp;
 
 /// The number that a store gives a delivery at commit. Lanes are ordered by it, never by a clock or an id.
@@ -165,6 +166,10 @@ pub struct Situation<'a> {
     pub health: Health,
     /// Whether the attempt was made as a probe.
     pub probe: bool,
+    /// When its request was sent.
+    pub sent_at: Timestamp,
+    /// Now, by the service's own running time.
+    pub service_time: ServiceTime,
     /// Whether the endpoint is `ordered`: then it does not probe, the head's own schedule is the probe.
     pub ordered: bool,
     /// The schedule that holds for it.
@@ -180,8 +185,10 @@ pub fn after_attempt(
     now: Timestamp,
     jitter: Jitter,
 ) -> Decision {
-    let Situation { delivery, progress, health, probe, ordered, schedule, rules } = *situation;
-    let (mut health_after, mut change) = health.after(rules, delivery, probe, outcome, now);
+    let Situation { delivery, progress, health, probe, sent_at, service_time, ordered, schedule, rules } =
+        *situation;
+    let attempt = FinishedAttempt { delivery, probe, outcome, sent_at, now, service_time };
+    let (mut health_after, mut change) = health.after(rules, schedule, &attempt);
     if ordered {
         health_after.failing = None;
         change = change.filter(|change| matches!(change, HealthChange::Disable(_)));

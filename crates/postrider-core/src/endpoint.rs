@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::account::AccountNo;
 use crate::event_type::Subscription;
 use crate::field_name::FieldName;
-use crate::filter::{Content, Filter};
+use crate::filter::Filter;
 use crate::health::Health;
 use crate::id::{AccountId, EndpointId};
 use crate::limits::{
@@ -272,12 +272,10 @@ impl Endpoint {
         !self.unreadable.secret && !self.unreadable.headers
     }
 
-    /// Whether an event of this type, mode and content goes here. State plays no part: a paused or disabled endpoint
-    /// still gets its deliveries, held as pending.
-    pub fn wants(&self, event_type: &str, livemode: bool, content: &Content<'_>) -> bool {
-        self.livemode == livemode
-            && self.settings.subscription.matches(event_type)
-            && self.settings.filter.as_ref().is_none_or(|filter| filter.matches(content))
+    /// Whether events of this type and mode go here, if the filter does not say otherwise. State plays no part: a paused or
+    /// disabled endpoint still gets its deliveries, held as pending.
+    pub fn subscribes(&self, event_type: &str, livemode: bool) -> bool {
+        self.livemode == livemode && self.settings.subscription.matches(event_type)
     }
 }
 

@@ -1,14 +1,20 @@
 //! An endpoint's health as a state machine over (health, now, outcome). Pure: the time is an argument.
 //!
 //! It decides when an endpoint counts as failing, when the next probe is due and when to disable it. What is
-//! done about that is the engine's part.
+//! done about that is the engine's part. The whole rule is in `docs/health.md`.
+
+mod recent;
 
 use std::time::Duration;
 
 use crate::attempt::Outcome;
 use crate::endpoint::DisabledReason;
 use crate::id::DeliveryId;
+use crate::schedule::RetrySchedule;
+use crate::service_clock::ServiceTime;
 use crate::time::Timestamp;
+
+pub use self::recent::{DEGRADED_BELOW, MAX_RECENT_ATTEMPTS, RecentAttempts};
 
 /// When an endpoint counts as failing and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +27,20 @@ pub struct HealthRules {
     pub deliveries: usize,
     /// When probes are made after it became failing; the last delay repeats.
     pub probe_delays: Vec<Duration>,
-    /// Failing for so long without a success disables it.
-    pub disable_after: Duration,
+    /// A run of failed attempts that has lasted this long, in service time, disables the endpoint; never where none …
+    pub disable_after: Option<Duration>,
+    /// … if it has at least so many attempts, probes included.
+    pub disable_attempts: u32,
+    /// A gap between two attempts that is longer than this, and longer than [`RetrySchedule::longest_wait`], begins a new
+    /// run.
+    pub longest_gap: Duration,
 }
 
 /// How many different deliveries a run of failures remembers.
 pub const TRACKED_DELIVERIES: usize = 3;
+
+/// How long a run of failed attempts lasts before it disables its endpoint, by default.
+pub const DEFAULT_DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
 
 impl Default for HealthRules {
     fn default() -> Self {
@@ -35,20 +49,28 @@ impl Default for HealthRules {
             over: Duration::from_secs(30),
             deliveries: TRACKED_DELIVERIES,
             probe_delays: [10, 30, 60, 300, 900].map(Duration::from_secs).to_vec(),
-            disable_after: Duration::from_secs(5 * 24 * 3600),
+            disable_after: Some(DEFAULT_DISABLE_AFTER),
+            disable_attempts: 10,
+            longest_gap: Duration::from_secs(30 * 3600),
         }
     }
 }
 
-/// Failures since the last success.
+/// A run of failed attempts: those since the last success, without a long gap between two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureRun {
-    /// When the first of them was.
+    /// When the first of them ended.
     pub since: Timestamp,
-    /// How many there were, those that only asked for patience not counted.
+    /// How many count towards failing: those answered 429 or 503 with `Retry-After` don't.
     pub failures: u32,
     /// The first few different deliveries that failed.
     pub deliveries: [Option<DeliveryId>; TRACKED_DELIVERIES],
+    /// How many there are, probes and those answered with `Retry-After` included.
+    pub attempts: u32,
+    /// The service time at the first of them …
+    pub began: ServiceTime,
+    /// … and at the last.
+    pub latest: ServiceTime,
 }
 
 /// An endpoint that is failing: one delivery at a time is tried, as a probe.
@@ -62,17 +84,21 @@ pub struct Failing {
     pub next_probe_at: Timestamp,
 }
 
-/// What is remembered of an endpoint's answers.
+/// What is remembered of an endpoint's responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
     /// Set while it is failing.
     pub failing: Option<Failing>,
-    /// The failures since the last success.
+    /// The run of failed attempts, where the last attempt failed.
     pub run: Option<FailureRun>,
-    /// Until when the receiver asked to be left alone (429 or 503 with `Retry-After`).
+    /// Until when nothing is sent, as the receiver asked (429 or 503 with `Retry-After`) …
     pub closed_until: Option<Timestamp>,
+    /// … and when it last asked so.
+    pub closed_at: Option<Timestamp>,
     /// When it last received something.
     pub last_success_at: Option<Timestamp>,
+    /// The outcomes of the last attempts.
+    pub recent: RecentAttempts,
 }
 
 /// What changed with an outcome, for those who must act on it.
@@ -86,18 +112,47 @@ pub enum HealthChange {
     Disable(DisabledReason),
 }
 
+/// A finished attempt, as far as it concerns health.
+#[derive(Debug, Clone, Copy)]
+pub struct FinishedAttempt<'a> {
+    /// Its delivery.
+    pub delivery: DeliveryId,
+    /// Whether it was made as a probe.
+    pub probe: bool,
+    /// Its outcome.
+    pub outcome: &'a Outcome,
+    /// When its request was sent.
+    pub sent_at: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+    /// Now, by the service's own running time.
+    pub service_time: ServiceTime,
+}
+
 impl Health {
     /// The same where the clock went back by `by`: what it waits for is not put off by that.
     #[must_use]
     pub fn waiting_less(self, by: Duration) -> Self {
         let failing =
             self.failing.map(|failing| Failing { next_probe_at: failing.next_probe_at.minus(by), ..failing });
-        Self { failing, closed_until: self.closed_until.map(|until| until.minus(by)), ..self }
+        let earlier = |at: Option<Timestamp>| at.map(|at| at.minus(by));
+        Self { failing, closed_until: earlier(self.closed_until), closed_at: earlier(self.closed_at), ..self }
     }
 
     /// Whether it is failing.
     pub const fn is_failing(&self) -> bool {
         self.failing.is_some()
+    }
+
+    /// Whether fewer of the last attempts were received than [`DEGRADED_BELOW`].
+    pub fn is_degraded(&self) -> bool {
+        self.recent.success_rate().is_some_and(|rate| rate < DEGRADED_BELOW)
+    }
+
+    /// Fresh health, as after the endpoint was enabled: what is only shown of the past stays.
+    #[must_use]
+    pub fn begin_anew(self) -> Self {
+        Self { last_success_at: self.last_success_at, recent: self.recent, ..Self::default() }
     }
 
     /// The same where `stored` is what all who send to the endpoint have written down of it: what anyone has delivered
@@ -109,31 +164,34 @@ impl Health {
         Self { run, last_success_at, ..self }
     }
 
-    /// The health after one attempt of `delivery` came to `outcome` at `now`, and what changed.
+    /// The health after one attempt to an endpoint with this retry schedule, and what changed.
     #[must_use]
     pub fn after(
         self,
         rules: &HealthRules,
-        delivery: DeliveryId,
-        probe: bool,
-        outcome: &Outcome,
-        now: Timestamp,
+        schedule: &RetrySchedule,
+        attempt: &FinishedAttempt<'_>,
     ) -> (Self, Option<HealthChange>) {
+        let FinishedAttempt { probe, outcome, now, .. } = *attempt;
+        let before = Self { recent: self.recent.with(outcome.is_received()), ..self };
         if outcome.is_received() {
             let change = self.is_failing().then_some(HealthChange::Recovered);
-            return (Self { last_success_at: Some(now), ..Self::default() }, change);
+            return (before.after_success(attempt), change);
         }
         let asked_to_wait = match outcome {
             Outcome::Answered { status: 410, .. } => {
-                return (self, Some(HealthChange::Disable(DisabledReason::Gone)));
+                return (before, Some(HealthChange::Disable(DisabledReason::Gone)));
             }
             Outcome::Answered { retry_after, .. } => *retry_after,
             Outcome::Failed { .. } => None,
         };
-        let run = self.run_with(delivery, asked_to_wait.is_none(), now);
-        let closed_until = asked_to_wait.map(|wait| now.plus(wait)).max(self.closed_until);
-        let mut next = Self { run: Some(run), closed_until, ..self };
-        if now.since(run.since) >= rules.disable_after {
+        let run = self.run_with(attempt, asked_to_wait.is_none(), rules.longest_gap(schedule));
+        let mut next = Self { run: Some(run), ..before };
+        if let Some(wait) = asked_to_wait {
+            next.closed_until = Some(now.plus(wait)).max(self.closed_until);
+            next.closed_at = Some(now);
+        }
+        if run.disables(rules) {
             return (next, Some(HealthChange::Disable(DisabledReason::Failing)));
         }
         next.failing = match self.failing {
@@ -146,22 +204,51 @@ impl Health {
         (next, became_failing.then_some(HealthChange::BecameFailing))
     }
 
-    /// The run of failures with one more; `counts` says whether it counts toward failing.
-    fn run_with(&self, delivery: DeliveryId, counts: bool, now: Timestamp) -> FailureRun {
-        let mut run = self.run.unwrap_or(FailureRun {
-            since: now,
+    /// A success ends failing and the run. What the receiver asked for after it was sent the request still holds.
+    fn after_success(self, attempt: &FinishedAttempt<'_>) -> Self {
+        let still_closed = self.closed_until.filter(|until| {
+            let asked_at = self.closed_at.unwrap_or(*until);
+            *until > attempt.now && attempt.sent_at <= asked_at
+        });
+        Self {
+            last_success_at: Some(attempt.now),
+            closed_until: still_closed,
+            closed_at: still_closed.and(self.closed_at),
+            ..self.begin_anew()
+        }
+    }
+
+    /// The run with one more failed attempt: a new one after a gap that is longer than `longest_gap`. `counts` says whether
+    /// it counts towards failing.
+    fn run_with(&self, attempt: &FinishedAttempt<'_>, counts: bool, longest_gap: Duration) -> FailureRun {
+        let service_time = attempt.service_time;
+        let goes_on = |run: &FailureRun| service_time.since(run.latest) <= longest_gap;
+        let mut run = self.run.filter(goes_on).unwrap_or(FailureRun {
+            since: attempt.now,
             failures: 0,
             deliveries: [None; TRACKED_DELIVERIES],
+            attempts: 0,
+            began: service_time,
+            latest: service_time,
         });
+        run.attempts = run.attempts.saturating_add(1);
+        run.latest = run.latest.max(service_time);
         if counts {
             run.failures = run.failures.saturating_add(1);
-            if !run.deliveries.contains(&Some(delivery))
+            if !run.deliveries.contains(&Some(attempt.delivery))
                 && let Some(free) = run.deliveries.iter_mut().find(|slot| slot.is_none())
             {
-                *free = Some(delivery);
+                *free = Some(attempt.delivery);
             }
         }
         run
+    }
+}
+
+impl HealthRules {
+    /// The longest gap between two attempts of one run, for an endpoint with this retry schedule.
+    fn longest_gap(&self, schedule: &RetrySchedule) -> Duration {
+        self.longest_gap.max(schedule.longest_wait())
     }
 }
 
@@ -171,6 +258,11 @@ impl FailureRun {
         self.failures >= rules.failures
             && now.since(self.since) >= rules.over
             && different >= rules.deliveries
+    }
+
+    fn disables(&self, rules: &HealthRules) -> bool {
+        let lasted = self.latest.since(self.began);
+        rules.disable_after.is_some_and(|limit| lasted >= limit) && self.attempts >= rules.disable_attempts
     }
 }
 

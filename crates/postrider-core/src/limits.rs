@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const MAX_REQUEST_BODY_BYTES: usize = 1024 * 1024;
 /// The longest body of a batch request, in bytes.
 pub const MAX_BATCH_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// The longest payload of an event, in bytes.
+pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 /// How many events one batch may hold.
 pub const MAX_BATCH_EVENTS: usize = 1_000;
 /// How many deliveries one request may cause.
@@ -59,8 +61,20 @@ pub const MAX_SCHEMA_DEPTH: usize = 64;
 pub const MAX_SCHEMA_PATTERN_BYTES: usize = 256 * 1024;
 /// How many regular expressions a schema may have.
 pub const MAX_SCHEMA_PATTERNS: usize = 32;
-/// How many parts a schema may have with every reference written out, for all faults of a payload to be looked for.
-pub const MAX_SCHEMA_EXPANSION: usize = 10_000;
+/// How many significant digits a schema's `multipleOf` may have.
+pub const MAX_DIVISOR_DIGITS: usize = 18;
+/// How many subschemas may be applied one within the other while a payload is checked.
+pub const MAX_VALIDATION_DEPTH: usize = 1_000;
+/// How many steps any payload may take to be checked against its type's schema …
+pub const MIN_VALIDATION_STEPS: usize = 100_000;
+/// … and how many more for each of its bytes.
+pub const VALIDATION_STEPS_PER_BYTE: usize = 16;
+/// The longest payload that is checked on a thread that everyone shares, in bytes. Such work takes less than a millisecond.
+pub const MAX_INLINE_BYTES: usize = 32 * 1024;
+/// How many steps are taken on such a thread.
+pub const MAX_INLINE_STEPS: usize = 10_000;
+/// The longest JSON Pointer to a place of a payload, in bytes; a longer one ends at the last value on the way.
+pub const MAX_POINTER_BYTES: usize = 1_024;
 /// The longest example of an event type, in bytes.
 pub const MAX_EXAMPLE_BYTES: usize = 64 * 1024;
 /// How many headers of its own an endpoint may have.
@@ -83,6 +97,8 @@ pub const MAX_FILTER_CONDITIONS: usize = 64;
 pub const MAX_FILTER_DEPTH: usize = 8;
 /// How many values a condition may list.
 pub const MAX_FILTER_VALUES: usize = 100;
+/// How many bytes the filters of one account's endpoints may have together.
+pub const MAX_FILTERS_BYTES_PER_ACCOUNT: usize = 512 * 1024;
 /// The longest path in a condition, in bytes.
 pub const MAX_FILTER_PATH_BYTES: usize = 512;
 

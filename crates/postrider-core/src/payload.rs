@@ -1,22 +1,26 @@
-//! Judges a payload before it is accepted: its mode, and its event type's schema.
+//! Checks a payload before it is accepted: its mode, and its event type's schema.
 //!
-//! Only reads: the bytes that are stored, signed and sent are the ones that came in. Numbers keep their text
-//! (arbitrary precision), so nothing is judged by a rounded value.
+//! Only reads: the bytes that are stored, signed and sent are the ones that came in. Numbers keep their text, so nothing is
+//! decided by a rounded value. What it costs is bounded by the payload's length, whatever the schema says.
 
 mod glance;
+mod json;
 mod not_json;
 mod reader;
+mod scanner;
 mod shape;
-mod telling;
 
 use std::fmt;
 
-use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::catalogue::EventType;
-use crate::limits::MAX_VIOLATIONS;
-use not_json::NotJson;
+use crate::limits::{MAX_INLINE_BYTES, MAX_INLINE_STEPS, MIN_VALIDATION_STEPS, VALIDATION_STEPS_PER_BYTE};
+use crate::validator::{CompileError, Validator, Verdict};
+pub(crate) use json::{Json, Members};
+pub(crate) use not_json::NotJson;
+use reader::Livemode;
+pub(crate) use scanner::{Scanner, decoded};
 use shape::Shape;
 
 /// A place in the payload that is wrong.
@@ -34,37 +38,76 @@ impl Violation {
     }
 }
 
-/// Judges the payload `json` of an event of this type and gives its mode.
-///
-/// `stated_mode` is the mode that the key or the request names. The payload's own `livemode` must agree with
-/// it; where neither names a mode the event has none and is refused.
-pub fn check(event_type: &EventType, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
-    event_type.judge().check(json, stated_mode)
+/// Why a payload is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayloadRefused {
+    /// These places are wrong.
+    Invalid(Vec<Violation>),
+    /// Checking it against its type's schema takes more steps than it may; the place that was reached.
+    TooExpensive(Violation),
 }
 
-/// What payloads of a type are judged by: its schema, ready for use.
-pub(crate) struct Judge {
+impl PayloadRefused {
+    /// The places, whatever the reason.
+    pub fn into_violations(self) -> Vec<Violation> {
+        match self {
+            Self::Invalid(violations) => violations,
+            Self::TooExpensive(violation) => vec![violation],
+        }
+    }
+
+    /// The same with pointers that begin at `base` instead of at the payload.
+    #[must_use]
+    pub fn below(self, base: &str) -> Self {
+        let below = |one: Violation| Violation { pointer: format!("{base}{}", one.pointer), ..one };
+        match self {
+            Self::Invalid(violations) => Self::Invalid(violations.into_iter().map(below).collect()),
+            Self::TooExpensive(violation) => Self::TooExpensive(below(violation)),
+        }
+    }
+}
+
+/// Checks the payload `json` of an event of this type and returns its mode.
+///
+/// `stated_mode` is the mode that the key or the request names. The payload's own `livemode` must agree with
+/// it; where neither names a mode the event has none and is refused. This may take longer than a thread can be kept that
+/// others wait for; see [`check_inline`].
+pub fn check(event_type: &EventType, json: &str, stated_mode: Option<bool>) -> Result<bool, PayloadRefused> {
+    event_type.payload_validator().check(json, stated_mode)
+}
+
+/// The same in less than a millisecond. None where it might take longer: nothing was decided then.
+pub fn check_inline(
+    event_type: &EventType,
+    json: &str,
+    stated_mode: Option<bool>,
+) -> Option<Result<bool, PayloadRefused>> {
+    event_type.payload_validator().check_inline(json, stated_mode)
+}
+
+/// How many steps a payload of this length may take to be checked against its type's schema.
+pub fn step_budget(payload_bytes: usize) -> usize {
+    MIN_VALIDATION_STEPS.saturating_add(payload_bytes.saturating_mul(VALIDATION_STEPS_PER_BYTE))
+}
+
+/// What payloads of a type are checked by: its schema, ready for use.
+pub(crate) struct PayloadValidator {
     /// None: any object passes.
     validator: Option<Validator>,
-    /// Whether every place that is wrong can be told, see `telling.rs`.
-    tells_places: bool,
-    /// What the schema asks for, if that is plain enough to judge a payload at a glance.
+    /// What the schema asks for, if that is plain enough to check a payload at a glance.
     shape: Option<Shape>,
 }
 
-impl Judge {
-    /// By a schema and what was compiled of it.
-    pub(crate) fn new(schema: &Value, validator: Validator) -> Self {
-        Self {
-            validator: Some(validator),
-            tells_places: telling::is_bounded(schema),
-            shape: Shape::of_payload(schema),
-        }
+impl PayloadValidator {
+    /// By a schema.
+    pub(crate) fn of_schema(schema: &Value) -> Result<Self, CompileError> {
+        let validator = Some(Validator::compile(schema)?);
+        Ok(Self { validator, shape: Shape::of_payload(schema) })
     }
 
     /// Any object passes.
     pub(crate) fn of_anything() -> Self {
-        Self { validator: None, tells_places: true, shape: Shape::of_payload(&Value::Bool(true)) }
+        Self { validator: None, shape: Shape::of_payload(&Value::Bool(true)) }
     }
 
     #[cfg(test)]
@@ -72,25 +115,62 @@ impl Judge {
         self.shape.as_ref()
     }
 
-    /// Judges a payload as [`check`] does.
-    pub(crate) fn check(&self, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
+    /// Where the schema exceeds a bound that holds for schemas which are given now.
+    pub(crate) fn exceeded(&self) -> &[Violation] {
+        self.validator.as_ref().map(Validator::exceeded).unwrap_or_default()
+    }
+
+    /// Checks a payload as [`check`] does.
+    pub(crate) fn check(&self, json: &str, stated_mode: Option<bool>) -> Result<bool, PayloadRefused> {
         match self.shape.as_ref().and_then(|shape| check_at_a_glance(shape, json, stated_mode)) {
             Some(livemode) => Ok(livemode),
-            None => self.check_in_full(json, stated_mode),
+            None => self.check_in_full(json, stated_mode, step_budget(json.len())),
         }
     }
 
-    fn check_in_full(&self, json: &str, stated_mode: Option<bool>) -> Result<bool, Vec<Violation>> {
+    /// Checks a payload as [`check_inline`] does.
+    pub(crate) fn check_inline(
+        &self,
+        json: &str,
+        stated_mode: Option<bool>,
+    ) -> Option<Result<bool, PayloadRefused>> {
+        if json.len() > MAX_INLINE_BYTES {
+            return None;
+        }
+        if let Some(livemode) =
+            self.shape.as_ref().and_then(|shape| check_at_a_glance(shape, json, stated_mode))
+        {
+            return Some(Ok(livemode));
+        }
+        match self.check_in_full(json, stated_mode, MAX_INLINE_STEPS) {
+            Err(PayloadRefused::TooExpensive(_)) => None,
+            checked => Some(checked),
+        }
+    }
+
+    fn check_in_full(
+        &self,
+        json: &str,
+        stated_mode: Option<bool>,
+        budget: usize,
+    ) -> Result<bool, PayloadRefused> {
+        let invalid = |pointer, detail: &str| PayloadRefused::Invalid(vec![Violation::new(pointer, detail)]);
         let payload =
-            reader::read(json).map_err(|why| vec![Violation::new("", format!("can't be read: {why}"))])?;
-        if !payload.value.is_object() {
-            return Err(vec![Violation::new("", "must be an object")]);
+            reader::read::<Json<'_>>(json).map_err(|why| invalid("", &format!("can't be read: {why}")))?;
+        if !matches!(payload.value, Json::Object(_)) {
+            return Err(invalid("", "must be an object"));
         }
         let mut violations = match &self.validator {
-            Some(validator) => schema_violations(validator, self.tells_places, &payload.value),
+            Some(validator) => match validator.check(&payload.value, budget).verdict {
+                Verdict::Fits => Vec::new(),
+                Verdict::Faults(violations) => violations,
+                Verdict::TooExpensive { pointer } => {
+                    return Err(PayloadRefused::TooExpensive(too_expensive(&pointer)));
+                }
+            },
             None => Vec::new(),
         };
-        match mode(&payload.modes, stated_mode) {
+        match mode(payload.livemode, stated_mode) {
             Ok(livemode) if violations.is_empty() => return Ok(livemode),
             Ok(_) => {}
             Err(violation) => {
@@ -99,29 +179,40 @@ impl Judge {
                 }
             }
         }
-        Err(violations)
+        Err(PayloadRefused::Invalid(violations))
     }
 }
 
-impl fmt::Debug for Judge {
+impl fmt::Debug for PayloadValidator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").field("at_a_glance", &self.shape.is_some()).finish_non_exhaustive()
+        f.debug_struct("PayloadValidator").field("at_a_glance", &self.shape.is_some()).finish_non_exhaustive()
     }
 }
 
 /// The mode of a payload that is certainly good; none where only the full check can tell.
 fn check_at_a_glance(shape: &Shape, json: &str, stated_mode: Option<bool>) -> Option<bool> {
-    let livemode = glance::at(shape, json)?.livemode.map(Value::Bool);
-    mode(livemode.as_slice(), stated_mode).ok()
+    let livemode = glance::at(shape, json)?.livemode.map_or(Livemode::Absent, Livemode::Is);
+    mode(livemode, stated_mode).ok()
 }
 
-/// The value of a payload, to be looked at; none where it can't be read. The last of equal keys wins.
+fn too_expensive(pointer: &str) -> Violation {
+    let detail =
+        "takes too many steps to check against the event type's schema: send less, or simplify the schema";
+    Violation::new(pointer, detail)
+}
+
+/// The value of a short payload, to be looked at; none where it can't be read. The last of equal keys wins.
 pub(crate) fn value(json: &str) -> Option<Value> {
-    reader::read(json).ok().map(|payload| payload.value)
+    read_value(json).ok()
 }
 
 /// The value of any JSON text.
 pub(crate) fn read_value(json: &str) -> Result<Value, NotJson> {
+    reader::read(json).map(|payload| payload.value)
+}
+
+/// The same, borrowed from the text.
+pub(crate) fn read_json(json: &str) -> Result<Json<'_>, NotJson> {
     reader::read(json).map(|payload| payload.value)
 }
 
@@ -130,19 +221,16 @@ pub(crate) fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// The event's mode from every `livemode` in the payload and from what was stated beside it.
-fn mode(in_payload: &[Value], stated: Option<bool>) -> Result<bool, Violation> {
+/// The event's mode from what the payload says and from what was stated beside it.
+fn mode(in_payload: Livemode, stated: Option<bool>) -> Result<bool, Violation> {
     let refuse = |detail: &str| Err(Violation::new("/livemode", detail));
-    let mut livemode = None;
-    for value in in_payload {
-        match (value, livemode) {
-            (Value::Bool(found), None) => livemode = Some(*found),
-            (Value::Bool(found), Some(before)) if *found == before => {}
-            (Value::Bool(_), Some(_)) => return refuse("two \"livemode\" keys that contradict each other"),
-            _ => return refuse("\"livemode\" must be true or false"),
-        }
-    }
-    match (livemode, stated) {
+    let found = match in_payload {
+        Livemode::Absent => None,
+        Livemode::Is(found) => Some(found),
+        Livemode::Contradiction => return refuse("two \"livemode\" keys that contradict each other"),
+        Livemode::NotBoolean => return refuse("\"livemode\" must be true or false"),
+    };
+    match (found, stated) {
         (Some(found), Some(stated)) if found != stated => refuse(&format!(
             "the payload is {}, but the key or the request's \"livemode\" is {}",
             mode_name(found),
@@ -157,53 +245,6 @@ fn mode(in_payload: &[Value], stated: Option<bool>) -> Result<bool, Violation> {
 
 fn mode_name(livemode: bool) -> &'static str {
     if livemode { "live" } else { "test" }
-}
-
-/// Every place at which the payload breaks its type's schema, up to [`MAX_VIOLATIONS`]; the payload as a whole where the
-/// search for them might not end soon.
-fn schema_violations(validator: &Validator, tells_places: bool, payload: &Value) -> Vec<Violation> {
-    if validator.is_valid(payload) {
-        return Vec::new();
-    }
-    if !tells_places {
-        let detail =
-            "does not fit its type's schema, which leads back to itself in too many ways to say where";
-        return vec![Violation::new("", detail)];
-    }
-    validator.iter_errors(payload).take(MAX_VIOLATIONS).map(|error| violation_of(&error)).collect()
-}
-
-fn violation_of(error: &jsonschema::ValidationError<'_>) -> Violation {
-    use jsonschema::error::ValidationErrorKind as Kind;
-    let place = error.instance_path().as_str();
-    match error.kind() {
-        Kind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            let pointer = format!("{place}/{}", escaped(name));
-            Violation { pointer, detail: "is required and missing".to_owned() }
-        }
-        Kind::Type { kind } => Violation::new(place, format!("must be {}", wanted_types(kind))),
-        // The instance itself stays out of the text: it may be long, and it is personal data.
-        _ => Violation::new(place, error.masked().to_string()),
-    }
-}
-
-fn wanted_types(kind: &jsonschema::error::TypeKind) -> String {
-    use jsonschema::error::TypeKind;
-    match kind {
-        TypeKind::Single(one) => with_article(&one.to_string()),
-        TypeKind::Multiple(several) => {
-            several.iter().map(|one| with_article(&one.to_string())).collect::<Vec<_>>().join(" or ")
-        }
-    }
-}
-
-fn with_article(name: &str) -> String {
-    match name {
-        "null" => "null".to_owned(),
-        "array" | "integer" | "object" => format!("an {name}"),
-        other => format!("a {other}"),
-    }
 }
 
 #[cfg(test)]

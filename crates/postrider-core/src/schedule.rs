@@ -9,6 +9,8 @@ use std::time::Duration;
 const MIN_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
 const MAX_DELAYS: usize = 30;
+/// The largest share of a delay by which chance moves it, either way.
+const JITTER: f64 = 0.1;
 
 /// Fresh chance for one decision, made by the caller: any 32 random bits.
 #[derive(Debug, Clone, Copy)]
@@ -71,12 +73,19 @@ impl RetrySchedule {
         self.0.iter().map(|delay| show_duration(*delay)).collect()
     }
 
+    /// The longest time that may lie between two attempts of one delivery by this schedule: its longest delay, jitter
+    /// included, and an hour for the attempt itself and for waiting its turn.
+    pub fn longest_wait(&self) -> Duration {
+        let longest = self.0.iter().max().copied().unwrap_or_default();
+        longest.mul_f64(1.0 + JITTER) + Duration::from_secs(3600)
+    }
+
     /// How long to wait after the `failed`-th failed attempt (from 1), moved by up to ±10 % by `jitter`.
     /// None when that was the last one.
     pub fn delay_after(&self, failed: u32, jitter: Jitter) -> Option<Duration> {
         let index = usize::try_from(failed.checked_sub(1)?).ok()?;
         let delay = self.0.get(index)?;
-        let share = 0.9 + 0.2 * (f64::from(jitter.0) / f64::from(u32::MAX));
+        let share = 1.0 - JITTER + 2.0 * JITTER * (f64::from(jitter.0) / f64::from(u32::MAX));
         Some(delay.mul_f64(share))
     }
 }
@@ -96,8 +105,8 @@ impl fmt::Display for RetrySchedule {
     }
 }
 
-/// Reads a duration of one number and one unit: `500ms`, `5s`, `30m`, `2h`, `1d`.
-fn parse_duration(text: &str) -> Result<Duration, ScheduleRefused> {
+/// Reads a duration of one number and one unit: `500ms`, `5s`, `30m`, `2h`, `1d`. `NotADuration` for anything else.
+pub fn parse_duration(text: &str) -> Result<Duration, ScheduleRefused> {
     let refused = || ScheduleRefused::NotADuration(text.chars().take(40).collect());
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = text[..digits].parse().or(Err(refused()))?;
@@ -113,7 +122,7 @@ fn parse_duration(text: &str) -> Result<Duration, ScheduleRefused> {
 }
 
 /// Shows a duration in the largest unit that divides it.
-fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let (unit_ms, unit) = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()

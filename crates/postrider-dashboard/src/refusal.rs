@@ -47,6 +47,7 @@ impl From<EngineError> for Refusal {
             | EngineError::Refused { .. }
             | EngineError::Invalid(_)
             | EngineError::EventRefused { .. }
+            | EngineError::TooExpensive { .. }
             | EngineError::TooManyDeliveries { .. } => Self::Conflict(error.to_string()),
             EngineError::StoreRefused(_) => Self::Internal(error),
             _ => Self::Unavailable(error),

@@ -4,6 +4,7 @@ pub(crate) mod advice;
 pub(crate) mod badge;
 pub(crate) mod chart;
 pub(crate) mod curl;
+pub(crate) mod health;
 pub(crate) mod json;
 pub(crate) mod phases;
 pub(crate) mod snippets;

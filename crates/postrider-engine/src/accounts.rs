@@ -117,7 +117,7 @@ impl Inner {
         let keys = vec![new_key(true, &live_key), new_key(false, &test_key)];
         let id = AccountId::new(now, self.chance.bits());
         let _changing = self.changes.lock().await;
-        let keep = once::keep(once.as_ref(), now, || CreatedAccount {
+        let keep = once::keep(once.as_ref(), self.time_for_ages(), || CreatedAccount {
             account: Account { no: AccountNo(0), id, name: name.clone(), created_at: now, config_version: 0 },
             live_key: live_key.clone(),
             test_key: test_key.clone(),

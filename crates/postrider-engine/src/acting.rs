@@ -56,7 +56,7 @@ impl Acting {
 impl Inner {
     /// Forgets what the audit log has kept for as long as it does, in slices with pauses.
     pub(crate) async fn forget_audit(&self) -> Result<(), StoreError> {
-        let before = self.now().minus(AUDIT_KEPT);
+        let before = self.time_for_ages().minus(AUDIT_KEPT);
         while self.store.forget_audit(before, FORGET_SLICE).await? >= FORGET_SLICE {
             tokio::time::sleep(PRUNE_PAUSE).await;
         }

@@ -40,6 +40,8 @@ pub struct EngineConfig {
     pub retries_in_memory: usize,
     /// Outcomes that wait to be recorded; past it attempts wait before they begin.
     pub unrecorded_outcomes: usize,
+    /// How many checks of large or expensive payloads run at once; one more is kept for the operator.
+    pub validation_slots: usize,
     /// How fast replays go and what of a lane they leave to live traffic.
     pub replays: replay::Limits,
     /// Who is told what happens to events, so that it can be traced; nobody by default.
@@ -64,6 +66,8 @@ impl Default for EngineConfig {
             reread_bytes: 64 * 1024 * 1024,
             retries_in_memory: 100_000,
             unrecorded_outcomes: 8_192,
+            validation_slots: std::thread::available_parallelism()
+                .map_or(2, |cores| (cores.get() / 2).max(2)),
             replays: replay::Limits::default(),
             traces: None,
             log_attempts: LogAttempts::default(),
@@ -83,6 +87,8 @@ impl EngineConfig {
     }
 }
 
+/// How long a request waits for a validation slot before it is refused.
+pub(crate) const VALIDATION_WAIT: Duration = Duration::from_secs(2);
 /// Steps of events that wait to be exported as spans; further ones are dropped and counted.
 pub(crate) const MAX_QUEUED_TRACE_STEPS: usize = 16_384;
 /// Outcomes recorded in one commit.
@@ -125,12 +131,18 @@ pub(crate) const REPLAY_LOOKS: usize = 16;
 pub(crate) const REPLAY_EVERY: Duration = Duration::from_millis(100);
 /// … and how often where each of them waits for an endpoint that is not enabled or failing. Reads memory alone.
 pub(crate) const REPLAY_NAP: Duration = Duration::from_secs(1);
-/// Ranges counted at once; further requests are refused, so that counts never take the readers from everyone else.
-pub(crate) const REPLAY_COUNTS_AT_ONCE: usize = 2;
+/// Reads of ranges that are counted at once, so that counts never take the readers from everyone else …
+pub(crate) const REPLAY_COUNT_READS: usize = 2;
+/// … counts that take turns at these; further ones are refused …
+pub(crate) const MAX_REPLAY_COUNTS: usize = 64;
+/// … and how many of them may be one account's.
+pub(crate) const MAX_REPLAY_COUNTS_PER_ACCOUNT: usize = 2;
 /// How long to wait after the store failed, before it is asked again.
 pub(crate) const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How often secrets whose overlap has ended are let go.
 pub(crate) const SETTLE_SECRETS_EVERY: Duration = Duration::from_secs(60);
+/// How often a node reads what others have written down of endpoints' health.
+pub(crate) const READ_HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// How often it is written down when keys were last used …
 pub(crate) const NOTE_KEY_USES_EVERY: Duration = Duration::from_secs(60);
 /// … so many keys in one commit.

@@ -25,8 +25,7 @@ impl Engine {
     pub fn endpoints(&self, filter: EndpointFilter, page: PageRequest) -> Page<EndpointView> {
         let snapshot = self.0.snapshot.load();
         let mut rows: Vec<EndpointView> = snapshot
-            .endpoints_before(page.before)
-            .filter(|endpoint| filter.account.is_none_or(|account| account == endpoint.account))
+            .endpoints_before(page.before, filter.account)
             .filter(|endpoint| filter.livemode.is_none_or(|livemode| livemode == endpoint.livemode))
             .map(|endpoint| self.0.view(endpoint))
             .filter(|view| filter.state.is_none_or(|state| state == view.state.as_str()))
@@ -124,9 +123,12 @@ impl Inner {
         let now = self.now();
         check_secrets_fit(&settings, &Secrets::only(secret.clone()), now)?;
         let _changing = self.changes.lock().await;
-        let account_no = self.snapshot.load().account(account).ok_or(EngineError::NotFound)?.account.no;
+        let snapshot = self.snapshot.load_full();
+        let entry = snapshot.account(account).ok_or(EngineError::NotFound)?;
+        entry.check_filters_fit(None, settings.filter.as_ref())?;
+        let account_no = entry.account.no;
         let id = EndpointId::new(now, self.chance.bits());
-        let keep = once::keep(once.as_ref(), now, || {
+        let keep = once::keep(once.as_ref(), self.time_for_ages(), || {
             let endpoint = Endpoint {
                 no: EndpointNo(0),
                 id,
@@ -174,6 +176,9 @@ impl Inner {
             after.updated_at = self.now();
             if !after.unreadable.secret {
                 check_secrets_fit(&after.settings, &after.secrets, after.updated_at)?;
+            }
+            if let Some(entry) = self.snapshot.load().account(after.account) {
+                entry.check_filters_fit(before.settings.filter.as_ref(), after.settings.filter.as_ref())?;
             }
             let deed = who.did(Action::EndpointUpdated, after.account, after.id, after.updated_at);
             let deed = Deed { fields: changed_fields(&before.settings, &after.settings), ..deed };

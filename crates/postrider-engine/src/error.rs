@@ -31,11 +31,17 @@ pub enum EngineError {
         /// The places, from the event on: `/type`, `/payload/id`.
         faults: Vec<Violation>,
     },
+    /// Checking a payload against its event type's schema takes more steps than it may.
+    #[error("{} {}", .place.pointer, .place.detail)]
+    TooExpensive {
+        /// The place that was reached, from the submission on: `/payload/items`.
+        place: Violation,
+        /// Which of the submissions.
+        index: usize,
+    },
     /// One submission would cause more deliveries than a request may.
-    #[error("one request may cause at most {limit} deliveries, this would cause {found}")]
+    #[error("one request may cause at most {limit} deliveries, and this would cause more")]
     TooManyDeliveries {
-        /// How many it would be.
-        found: usize,
         /// How many it may be.
         limit: usize,
     },

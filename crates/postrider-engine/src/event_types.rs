@@ -64,7 +64,7 @@ impl Inner {
             Definition { name, description, schema, example, validation, archived, created_at, updated_at };
         let for_store = definition.clone();
         let made = judging(move || catalogue.judge_new(definition)).await?;
-        let keep = once.map(|once| Box::new(once.keep(&*made, now)));
+        let keep = once.map(|once| Box::new(once.keep(&*made, self.time_for_ages())));
         let deed = who.did(Action::EventTypeCreated, AccountId::OPERATOR, made.name(), now);
         self.store.create_event_type(NewEventType { definition: for_store, deed, keep }).await?;
         self.change_snapshot(|snapshot| snapshot.put_event_type(Arc::clone(&made)));

@@ -8,10 +8,9 @@ use postrider_core::catalogue::Catalogue;
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::EndpointNo;
 use postrider_core::event::Event;
-use postrider_core::filter::Content;
 use postrider_core::id::{DeliveryId, EndpointId, EventId};
-use postrider_core::limits::MAX_DELIVERIES_PER_REQUEST;
-use postrider_core::payload::{self, Violation};
+use postrider_core::limits::{MAX_DELIVERIES_PER_REQUEST, MAX_INLINE_BYTES};
+use postrider_core::payload::{self, PayloadRefused, Violation};
 use postrider_core::trace::CallerSpan;
 use postrider_store::AcceptError;
 use postrider_store::model::{NewDelivery, NewEvent, PendingDelivery};
@@ -21,8 +20,10 @@ use crate::going_on::finish_what_began;
 use crate::lanes::Item;
 use crate::model::{Accepted, Submission};
 use crate::once::Once;
+use crate::snapshot::Snapshot;
 use crate::traces::{Origin, Taking};
-use crate::{Engine, EngineError, Inner};
+use crate::validation::run_off_shared_threads;
+use crate::{Engine, EngineError, Inner, Requester};
 
 /// How many deliveries enter their lanes under one hold of the lanes' lock.
 const ENTER_AT_ONCE: usize = 64;
@@ -50,8 +51,8 @@ impl Engine {
     /// Accepts events, all or nothing: durable and routed when it returns.
     ///
     /// `NotFound` where an account is not there, `EventRefused` where a type was changed since its event was judged and the
-    /// event does not fit any more, `TooManyDeliveries` past the limit, `Overloaded` where the
-    /// queue is full. Nothing is stored then.
+    /// event does not fit any more, `TooExpensive` where that can't be told in its steps, `TooManyDeliveries` past the limit, `Overloaded` where the
+    /// queue is full or no validation slot was free in time. Nothing is stored then.
     pub async fn ingest(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, EngineError> {
         if self.0.stopping.load(Ordering::Relaxed) {
             return Err(EngineError::ShuttingDown);
@@ -104,7 +105,7 @@ impl Inner {
             self.config.traces.as_ref().map(|traces| Taking::begin(traces, &*self.clock, origin));
         let ids: Vec<EventId> = submissions.iter().map(|_| EventId::new(now, self.chance.bits())).collect();
         for _try in 0..MATCH_TRIES {
-            let matched = match self.match_all(&submissions, &ids, only) {
+            let matched = match self.match_in_time(&submissions, &ids, only).await {
                 Err(EngineError::NotFound) if self.look_for_accounts(&submissions).await? => continue,
                 matched => matched?,
             };
@@ -115,7 +116,9 @@ impl Inner {
             }
             let committed = match &once {
                 None => self.store.accept(events).await,
-                Some(once) => self.store.accept_once(events, once.keep(&accepted, now)).await,
+                Some(once) => {
+                    self.store.accept_once(events, once.keep(&accepted, self.time_for_ages())).await
+                }
             };
             self.readiness.observe_accept(&committed);
             match committed {
@@ -137,14 +140,37 @@ impl Inner {
         Err(AcceptError::ConfigChanged.into())
     }
 
-    /// For each event its endpoints, by one snapshot.
-    fn match_all(
+    /// Finds each event's endpoints: here if that is soon done, and in a slot otherwise.
+    async fn match_in_time(
         &self,
         submissions: &[Submission],
         ids: &[EventId],
         only: Option<EndpointId>,
     ) -> Result<Matched, EngineError> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.snapshot.load_full();
+        if only.is_some() || matching_cost(&snapshot, submissions) <= MAX_INLINE_BYTES {
+            return self.match_all(&snapshot, submissions, ids, only);
+        }
+        // An account's filters are its own work, whoever hands the events in.
+        let requester = match submissions {
+            [first, rest @ ..] if rest.iter().all(|other| other.account == first.account) => {
+                Requester::Account(first.account)
+            }
+            _ => Requester::Operator,
+        };
+        let _slot = self.validation_slots.take(requester).await?;
+        let snapshot = self.snapshot.load_full();
+        run_off_shared_threads(|| self.match_all(&snapshot, submissions, ids, only))
+    }
+
+    /// For each event its endpoints, by one snapshot.
+    fn match_all(
+        &self,
+        snapshot: &Snapshot,
+        submissions: &[Submission],
+        ids: &[EventId],
+        only: Option<EndpointId>,
+    ) -> Result<Matched, EngineError> {
         let now = self.now();
         let room = submissions.len();
         let mut matched = Matched {
@@ -153,8 +179,10 @@ impl Inner {
             accepted: Vec::with_capacity(room),
         };
         for (index, (submission, id)) in submissions.iter().zip(ids).enumerate() {
-            still_fits(snapshot.catalogue(), submission)
-                .map_err(|faults| EngineError::EventRefused { index, faults })?;
+            still_fits(snapshot.catalogue(), submission).map_err(|refused| match refused {
+                PayloadRefused::Invalid(faults) => EngineError::EventRefused { index, faults },
+                PayloadRefused::TooExpensive(place) => EngineError::TooExpensive { index, place },
+            })?;
             let entry = snapshot.account(submission.account).ok_or(EngineError::NotFound)?;
             let event = Event {
                 id: *id,
@@ -168,12 +196,13 @@ impl Inner {
             let event_type = submission.event_type.shared_name();
             let mut deliveries = Vec::new();
             let mut told = Vec::new();
-            // Read only where an endpoint has a filter.
-            let content = Content::of(&submission.payload);
-            let wanting = entry.endpoints.iter().filter(|endpoint| match only {
-                Some(only) => endpoint.id == only,
-                None => endpoint.wants(&event_type, submission.livemode, &content),
-            });
+            let wanting = match only {
+                Some(only) => entry.endpoints.iter().filter(|endpoint| endpoint.id == only).collect(),
+                None => entry.endpoints_for(&event_type, submission.livemode, &submission.payload),
+            };
+            if matched.items.len() + wanting.len() > MAX_DELIVERIES_PER_REQUEST {
+                return Err(EngineError::TooManyDeliveries { limit: MAX_DELIVERIES_PER_REQUEST });
+            }
             for endpoint in wanting {
                 let id = DeliveryId::new(now, self.chance.bits());
                 deliveries.push(NewDelivery { id, endpoint_no: endpoint.no, is_own: true });
@@ -183,10 +212,6 @@ impl Inner {
             matched.accepted.push(Accepted { id: *id, created_at: now, deliveries: told });
             let config_version = entry.account.config_version;
             matched.events.push(NewEvent { event, config_version, deliveries });
-        }
-        let (found, limit) = (matched.items.len(), MAX_DELIVERIES_PER_REQUEST);
-        if found > limit {
-            return Err(EngineError::TooManyDeliveries { found, limit });
         }
         Ok(matched)
     }
@@ -235,10 +260,30 @@ impl Inner {
     }
 }
 
-/// Judges an event again where its type is not the one any more that it was judged by.
-fn still_fits(catalogue: &Catalogue, submission: &Submission) -> Result<(), Vec<Violation>> {
+/// About what it costs to match these events, in bytes that are looked at. Beyond what is done at once, no more is counted.
+fn matching_cost(snapshot: &Snapshot, submissions: &[Submission]) -> usize {
+    let mut cost = 0_usize;
+    for submission in submissions {
+        let known = snapshot.catalogue().get(submission.event_type.name());
+        if known.is_none_or(|known| !Arc::ptr_eq(known, &submission.event_type)) {
+            // It is checked again.
+            return usize::MAX;
+        }
+        let Some(entry) = snapshot.account(submission.account) else { continue };
+        let event_type = submission.event_type.shared_name();
+        cost += entry.routing_cost(&event_type, submission.livemode, submission.payload.len());
+        if cost > MAX_INLINE_BYTES {
+            break;
+        }
+    }
+    cost
+}
+
+/// Checks an event again where its type is not the one any more that it was checked by.
+fn still_fits(catalogue: &Catalogue, submission: &Submission) -> Result<(), PayloadRefused> {
     let refuse = |pointer: &str, detail: &str| {
-        Err(vec![Violation { pointer: pointer.to_owned(), detail: detail.to_owned() }])
+        let fault = Violation { pointer: pointer.to_owned(), detail: detail.to_owned() };
+        Err(PayloadRefused::Invalid(vec![fault]))
     };
     let Some(known) = catalogue.get(submission.event_type.name()) else {
         return refuse("/type", "is no event type any more");
@@ -252,10 +297,8 @@ fn still_fits(catalogue: &Catalogue, submission: &Submission) -> Result<(), Vec<
     let Ok(text) = std::str::from_utf8(&submission.payload) else {
         return refuse("/payload", "is not UTF-8 text");
     };
-    payload::check(known, text, Some(submission.livemode)).map(drop).map_err(|faults| {
-        let placed = |fault: Violation| Violation { pointer: format!("/payload{}", fault.pointer), ..fault };
-        faults.into_iter().map(placed).collect()
-    })
+    let checked = payload::check(known, text, Some(submission.livemode));
+    checked.map(drop).map_err(|refused| refused.below("/payload"))
 }
 
 /// A delivery that is about to be committed; its number comes with the commit.

@@ -100,7 +100,7 @@ impl Acting {
             let id = KeyId::new(now, inner.chance.bits());
             let key = NewKey { id, livemode, sha256: key_sha256(&text) };
             let view = KeyView { id, account, livemode, created_at: now, last_used_at: None };
-            let keep = once::keep(once.as_ref(), now, || (view, text.clone()));
+            let keep = once::keep(once.as_ref(), inner.time_for_ages(), || (view, text.clone()));
             let deed = who.did(Action::KeyCreated, account, id, now);
             let made = inner.store.create_key(no, key, deed, keep).await?;
             inner.change_snapshot(|snapshot| snapshot.put_key(made));

@@ -1,6 +1,6 @@
 //! All lanes: which delivery is sent next. A pure structure; the time is an argument and nothing here waits.
 //!
-//! Lanes are served round robin over accounts, then over their endpoints, under one cap on requests in flight.
+//! Accounts with the fewest requests in flight come first, then each account's endpoints in turn, under one cap.
 //! Lanes whose receivers are slow or not known yet draw on a share of it, so that they can't take it whole. Memory
 //! holds a bounded part of each backlog; the rest stays in the store and is asked for through [`Lanes::take_refill`].
 
@@ -12,9 +12,9 @@ mod gauges;
 mod known;
 mod lane;
 mod places;
+mod recording;
 pub(crate) mod refill;
 mod retries;
-mod ring;
 mod shares;
 mod tally;
 
@@ -33,6 +33,7 @@ pub(crate) use self::finish::{Attempted, Finished};
 pub use self::gauges::LaneGauges;
 pub(crate) use self::lane::Item;
 use self::lane::{Eligible, Lane, Spilled};
+use self::recording::RecordingGate;
 use self::retries::Retries;
 pub(crate) use self::retries::WithoutRoom;
 use self::shares::{Pace, Shares};
@@ -104,6 +105,8 @@ pub(crate) struct Lanes {
     term: u64,
     /// Set while it is not certain that others have not taken over: nothing is sent then.
     suspended: bool,
+    /// Whether outcomes are being recorded.
+    recording: RecordingGate,
     stopping: bool,
 }
 
@@ -129,6 +132,7 @@ impl Lanes {
             wanted: BTreeSet::new(),
             term: 0,
             suspended: false,
+            recording: RecordingGate::default(),
             stopping: false,
         }
     }
@@ -244,18 +248,18 @@ impl Lanes {
     /// The next delivery to send, if any may be sent now.
     pub(crate) fn next(&mut self, now: Timestamp) -> Option<Dispatch> {
         self.notice_what_hangs(now);
-        while !self.stopping && !self.suspended {
+        while !self.stopping && !self.suspended && self.recording.is_open() {
             let (no, from) = self.shares.pop()?;
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
             lane.in_rings[from as usize] = false;
             // Its pace may have changed while it stood in the ring.
             let pace = lane.pace(now);
             if lane.eligible(now) == Eligible::Now
-                && self.shares.may(pace)
+                && self.shares.may(pace, lane.endpoint.account_no)
                 && let Some((item, probe)) = lane.take()
             {
                 let endpoint = lane.endpoint.clone();
-                self.shares.begin(pace, no, item.seq, now);
+                self.shares.begin(pace, endpoint.account_no, no, item.seq, now);
                 self.want_refill(no);
                 self.settle(no, now);
                 return Some(Dispatch { endpoint, item, probe, proven: pace == Pace::Fast });

@@ -32,11 +32,15 @@ mod payloads;
 mod portal;
 mod readiness;
 mod recorder;
+mod replay_counts;
 mod replays;
 mod retention;
+mod ring;
 mod routing;
+mod routing_table;
 mod secrets;
 mod send;
+mod service_clock;
 mod shutdown;
 mod sign;
 mod snapshot;
@@ -45,16 +49,18 @@ mod stranded_deliveries;
 mod testing;
 pub mod traces;
 mod unreadable;
+mod validation;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use postrider_core::address::AddressGuard;
+use postrider_core::health::HealthRules;
 use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::Store;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 pub use crate::acting::Acting;
@@ -73,6 +79,7 @@ pub use crate::retention::{Gone, Pruning, Prunings, Storage};
 pub use crate::routing::Routing;
 pub use crate::sign::{PrefixRefused, check_header_prefix};
 pub use crate::start::{Parts, StartError};
+pub use crate::validation::{Requester, Validation};
 pub use postrider_store::figures::Counted as HistogramRead;
 
 use crate::announce::Announcement;
@@ -85,9 +92,12 @@ use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::readiness::Readiness;
 use crate::recorder::Outcomes;
+use crate::replay_counts::ReplayCounts;
+use crate::service_clock::ServiceClock;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
 use crate::unreadable::UnreadableLog;
+use crate::validation::ValidationSlots;
 
 /// What stores take and give, for those who call the engine's lists.
 pub use postrider_store::model::{
@@ -108,6 +118,8 @@ struct Inner {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
+    /// How long the service has run, and whether the clock is trusted.
+    service_clock: ServiceClock,
     /// When the service came up.
     started_at: Timestamp,
     /// Read on every request without waiting; swapped whole under `changes`.
@@ -153,7 +165,9 @@ struct Inner {
     /// Wakes the task that takes replays further, once one is made or cancelled.
     replays: Notify,
     /// The room for ranges that are being counted.
-    replay_counts: Semaphore,
+    replay_counts: ReplayCounts,
+    /// The room for checks of payloads that take long.
+    validation_slots: ValidationSlots,
     /// How many outcomes were handed to the recorder since the start …
     handed_over: AtomicU64,
     /// … and how many of them are committed, or can't be.
@@ -180,6 +194,11 @@ impl Engine {
     /// The rules for endpoint URLs.
     pub fn address_guard(&self) -> &AddressGuard {
         &self.0.config.guard
+    }
+
+    /// When endpoints count as failing, and when they are disabled for it.
+    pub fn health_rules(&self) -> &HealthRules {
+        &self.0.config.health_rules
     }
 
     /// What the contract's headers begin with, such as `X-KASKO-`.

@@ -81,7 +81,7 @@ impl Acting {
         let new_id = finish_what_began(async move {
             let now = inner.now();
             let new_id = DeliveryId::new(now, inner.chance.bits());
-            let keep = once::keep(once.as_ref(), now, || Delivery {
+            let keep = once::keep(once.as_ref(), inner.time_for_ages(), || Delivery {
                 id: new_id,
                 status: Status::Pending,
                 cancel_reason: None,

@@ -106,6 +106,8 @@ pub struct Figures {
     pub lanes: LaneGauges,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Whether the clock is in doubt, so that nothing is deleted by age.
+    pub clock_in_doubt: bool,
     /// Outcomes that are not committed yet.
     pub unrecorded: u64,
     /// Accounts.
@@ -174,6 +176,7 @@ impl Engine {
             phases: PHASES.into_iter().zip(meters.phases.iter().map(Histogram::read)).collect(),
             lanes,
             in_flight,
+            clock_in_doubt: self.clock_distrusted_for().is_some(),
             unrecorded: read(&self.0.handed_over).saturating_sub(written),
             // The reserved account is nobody's customer.
             accounts: self.0.snapshot.load().accounts_before(None).count().saturating_sub(1),

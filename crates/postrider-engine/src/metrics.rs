@@ -269,6 +269,12 @@ fn of_the_backlog(figures: &Figures) -> [Metric; 8] {
             &[("lanes", lanes.in_memory), ("retries", lanes.retries), ("outcomes", figures.unrecorded)],
         ),
         Metric::one(
+            "postrider_clock_in_doubt",
+            GAUGE,
+            "1 while the clock is more than a day ahead of the last time stored, so that nothing is deleted by age.",
+            u64::from(figures.clock_in_doubt),
+        ),
+        Metric::one(
             "postrider_payload_memory_bytes",
             GAUGE,
             "Bytes of payloads in memory.",

@@ -4,17 +4,21 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use postrider_core::account::AccountNo;
-use postrider_core::attempt::Outcome;
+use postrider_core::endpoint::EndpointNo;
 use postrider_core::id::DeliveryId;
+use postrider_core::schedule::Jitter;
+use postrider_core::time::Timestamp;
+use postrider_sender::AttemptReport;
 use postrider_store::StoreError;
 use postrider_store::model::{NewEvent, News, Node};
 
 use tokio::sync::MutexGuard;
 
-use crate::config::STORE_PAUSE;
-use crate::lanes::Dispatch;
+use crate::config::{LOOK_AGAIN_SLICE, READ_HEALTH_EVERY, STORE_PAUSE};
+use crate::lanes::{Attempted, Dispatch};
 use crate::model::Submission;
 use crate::{Engine, EngineError, Inner};
 
@@ -131,6 +135,25 @@ pub(crate) async fn find_places(inner: Arc<Inner>) {
     }
 }
 
+/// Reads now and then what other nodes have written down of endpoints' health, for those who look at it here.
+pub(crate) async fn follow_health(inner: Arc<Inner>) {
+    loop {
+        tokio::time::sleep(READ_HEALTH_EVERY).await;
+        let all: Vec<EndpointNo> =
+            inner.snapshot.load().all_endpoints().map(|endpoint| endpoint.no).collect();
+        for slice in all.chunks(LOOK_AGAIN_SLICE) {
+            match inner.store.health(slice.to_vec()).await {
+                Ok(stored) => stored.iter().for_each(|(no, stored)| inner.lanes().learn(*no, stored)),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "failed to read shared endpoint health; retrying");
+                    break;
+                }
+            }
+        }
+    }
+}
+
 impl Inner {
     /// Marks what is accepted for endpoints that another node holds as not this node's, and names it; with the term that
     /// begins before the commit.
@@ -151,15 +174,30 @@ impl Inner {
 
     /// Before this node counts an endpoint as failing, or disables it, by failures that it alone has seen, it asks what all
     /// nodes know: another one may reach it. Waits for the store where that does not answer; nothing is sent meanwhile.
-    pub(crate) async fn learn_before_it_turns(&self, dispatch: &Dispatch, outcome: &Outcome) {
-        if !self.store.is_shared() || outcome.is_received() {
+    pub(crate) async fn learn_before_it_turns(
+        &self,
+        dispatch: &Dispatch,
+        report: &AttemptReport,
+        sent_at: Timestamp,
+    ) {
+        if !self.store.is_shared() || report.outcome.is_received() {
             return;
         }
         let no = dispatch.endpoint.no;
-        while self.lanes().would_turn(dispatch, outcome, self.now()) && !self.stopping.load(Ordering::Relaxed)
-        {
-            match self.store.health(no).await {
-                Ok(stored) => return self.lanes().learn(no, &stored.unwrap_or_default()),
+        let attempted = || Attempted {
+            outcome: &report.outcome,
+            took: Duration::from_micros(report.timings.total_us),
+            sent_at,
+            now: self.now(),
+            service_time: self.service_time(),
+            jitter: Jitter(0),
+        };
+        while self.lanes().would_turn(dispatch, &attempted()) && !self.stopping.load(Ordering::Relaxed) {
+            match self.store.health(vec![no]).await {
+                Ok(stored) => {
+                    stored.iter().for_each(|(no, stored)| self.lanes().learn(*no, stored));
+                    return;
+                }
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,

@@ -31,7 +31,7 @@ impl<T: ?Sized> Once<T> {
     }
 }
 
-/// What is to be kept with a creation, where its call has an idempotency key.
+/// What is to be kept with a creation, where its call has an idempotency key; `at` is [`Inner::time_for_ages`].
 pub(crate) fn keep<T>(once: Option<&Once<T>>, at: Timestamp, made: impl FnOnce() -> T) -> Option<Box<Keep>> {
     once.map(|once| Box::new(once.keep(&made(), at)))
 }
@@ -41,14 +41,14 @@ impl Engine {
     ///
     /// A creating call that gives [`EngineError::AnsweredBefore`] has created nothing, and finds the answer here.
     pub async fn answered_before(&self, claim: Claim) -> Result<Option<Before>, EngineError> {
-        Ok(self.0.store.answered_before(claim, self.now()).await?)
+        Ok(self.0.store.answered_before(claim, self.0.time_for_ages()).await?)
     }
 }
 
 impl Inner {
     /// Forgets the answers that have been kept for as long as they are, in slices with pauses.
     pub(crate) async fn forget_answers(&self) -> Result<(), StoreError> {
-        let before = self.now().minus(IDEMPOTENCY_KEPT);
+        let before = self.time_for_ages().minus(IDEMPOTENCY_KEPT);
         while self.store.forget_answers(before, FORGET_SLICE).await? >= FORGET_SLICE {
             tokio::time::sleep(PRUNE_PAUSE).await;
         }

@@ -60,7 +60,7 @@ impl Acting {
             let (sha256, expires_at) = (key_sha256(&token), now.plus(lasts));
             let link = PortalLink { id, account_no, account, livemode, created_at: now, expires_at };
             let made = CreatedPortalLink { link, token };
-            let keep = once.as_ref().map(|once| Box::new(once.keep(&made, now)));
+            let keep = once.as_ref().map(|once| Box::new(once.keep(&made, inner.time_for_ages())));
             let deed = who.did(Action::PortalLinkCreated, account, id, now);
             let new =
                 NewPortalLink { id, account_no, livemode, sha256, created_at: now, expires_at, deed, keep };

@@ -1,6 +1,7 @@
 //! Writes outcomes down, many in one commit, and keeps at it until they are.
 //!
-//! An outcome that is not recorded yet costs a duplicate when the process dies, never a delivery.
+//! An outcome that is not recorded yet costs a duplicate when the process dies, never a delivery. While outcomes can't be
+//! recorded nothing is sent, so that there are few of them (`lanes/recording.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -63,31 +64,37 @@ async fn record_the_rest(inner: &Arc<Inner>, mut outcomes: mpsc::Receiver<Outcom
 
 /// Records one batch, however long the store needs to be able to.
 async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
-    let taken = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+    let taken = waiting.len();
     let mut batch = RecordBatch::default();
     let mut recorded: Vec<(EndpointNo, DeliverySeq, Next)> = Vec::with_capacity(waiting.len());
     let mut health: HashMap<EndpointNo, HealthUpdate> = HashMap::new();
     for outcome in waiting.drain(..) {
         recorded.push((outcome.endpoint_no, outcome.record.seq, outcome.record.next));
         if let Some(update) = outcome.health {
-            // The latest health counts, but a change of state on the way there must not be lost.
-            let earlier_state = health.remove(&update.endpoint_no).and_then(|earlier| earlier.state);
-            let state = update.state.or(earlier_state);
-            health.insert(update.endpoint_no, HealthUpdate { state, ..update });
+            // The latest health counts, but what is told once on the way there must not be lost.
+            let update = match health.remove(&update.endpoint_no) {
+                Some(earlier) => HealthUpdate {
+                    state: update.state.or(earlier.state),
+                    attempts: earlier.attempts.followed_by(update.attempts),
+                    ..update
+                },
+                None => update,
+            };
+            health.insert(update.endpoint_no, update);
         }
         batch.records.push(outcome.record);
     }
     batch.health.extend(health.into_values());
     let Some(left_out) = write(inner, batch).await else { return };
-    {
-        let mut lanes = inner.lanes();
+    let now = inner.now();
+    inner.pump_after(now, |lanes| {
         // One that could not be written stays known, so that it is not loaded and sent again.
         for (no, seq, next) in recorded.into_iter().filter(|(_, seq, _)| !left_out.contains(seq)) {
-            lanes.recorded(no, seq, next);
+            lanes.recorded(no, seq, next, now);
         }
-        inner.wake_for(&mut lanes);
-    }
-    inner.written_down.fetch_add(taken, Ordering::Relaxed);
+        lanes.recording_done(taken);
+    });
+    inner.written_down.fetch_add(u64::try_from(taken).unwrap_or(u64::MAX), Ordering::Relaxed);
     inner.recorded.notify_waiters();
 }
 
@@ -117,6 +124,7 @@ async fn write(inner: &Arc<Inner>, batch: RecordBatch) -> Option<HashSet<Deliver
             }
             Err(error) => {
                 log_failure(&error);
+                inner.lanes().recording_failed();
                 if inner.recorder_must_end() {
                     return None;
                 }

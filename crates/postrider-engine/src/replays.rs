@@ -3,7 +3,6 @@
 //! Nothing about a replay is kept in memory only: each part and how far it came are one commit, and after a restart
 //! the task goes on from there. While none runs the task sleeps.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +20,10 @@ use crate::going_on::finish_what_began;
 use crate::model::ReplayDraft;
 use crate::once::{self, Once};
 use crate::{Acting, Engine, EngineError, Inner};
+
+mod turns;
+
+use self::turns::{Replays, Turns};
 
 impl Engine {
     /// Counts what a replay would send again (`matched`) and what it would skip just now, and stores nothing.
@@ -74,7 +77,7 @@ impl Acting {
         finish_what_began(async move {
             let now = inner.now();
             let id = ReplayId::new(now, inner.chance.bits());
-            let keep = once::keep(once.as_ref(), now, || Replay {
+            let keep = once::keep(once.as_ref(), inner.time_for_ages(), || Replay {
                 id,
                 account: endpoint.account,
                 endpoint: endpoint.id,
@@ -146,11 +149,17 @@ impl Inner {
         endpoint: &Endpoint,
         draft: &ReplayDraft,
     ) -> Result<(ReplayRange, Counts), EngineError> {
-        let _room = self.replay_counts.try_acquire().or(Err(EngineError::Overloaded))?;
-        let whole = self.store.replay_range(endpoint.no, draft.selection.clone()).await?;
+        let counting = self.replay_counts.begin(endpoint.account_no).ok_or(EngineError::Overloaded)?;
+        let whole = {
+            let _turn = counting.turn().await;
+            self.store.replay_range(endpoint.no, draft.selection.clone()).await?
+        };
         let (mut rest, mut counts) = (whole, Counts::default());
         loop {
-            let part = self.store.look_through(rest, draft.selection.clone(), usize::MAX).await?;
+            let part = {
+                let _turn = counting.turn().await;
+                self.store.look_through(rest, draft.selection.clone(), usize::MAX).await?
+            };
             counts.matched += u64::try_from(part.chosen.len()).unwrap_or(u64::MAX);
             counts.skipped += part.skipped;
             match part.reached {
@@ -163,8 +172,10 @@ impl Inner {
 
 /// What came of a replay's turn.
 enum Turn {
-    /// It goes on at its next turn.
-    GoesOn(Replay),
+    /// It was taken further, and goes on at its next turn.
+    Advanced(Replay),
+    /// Its lane has enough to do at the moment.
+    Busy(Replay),
     /// Its endpoint takes nothing at the moment.
     Waits(Replay),
     /// There is nothing left to do for it.
@@ -180,7 +191,7 @@ pub(crate) async fn run(inner: Arc<Inner>) {
                 inner.replays.notified().await;
                 Ok(())
             }
-            Ok(running) => take_further(&inner, running.into(), &mut pace).await,
+            Ok(running) => take_further(&inner, Turns::of(running), &mut pace).await,
             Err(error) => Err(error),
         };
         if let Err(error) = done {
@@ -192,15 +203,11 @@ pub(crate) async fn run(inner: Arc<Inner>) {
 
 /// Gives turns until another replay is made, none is left, or the store fails: then they are read again, because
 /// whether the last commit took place may be unknown.
-async fn take_further(
-    inner: &Arc<Inner>,
-    mut running: VecDeque<(EndpointNo, Replay)>,
-    pace: &mut Pace,
-) -> Result<(), StoreError> {
-    while !running.is_empty() {
+async fn take_further(inner: &Arc<Inner>, mut turns: Turns, pace: &mut Pace) -> Result<(), StoreError> {
+    while !turns.is_empty() {
         let mut failed = Ok(());
         let mut all_wait = true;
-        for _ in 0..running.len() {
+        for _ in 0..turns.accounts() {
             if inner.stopping.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -209,25 +216,53 @@ async fn take_further(
                 all_wait = false;
                 break;
             }
-            let Some((no, replay)) = running.pop_front() else { break };
-            match turn(inner, no, replay, pace).await {
-                Ok(Turn::GoesOn(replay)) => {
-                    all_wait = false;
-                    running.push_back((no, replay));
+            let Some((account, replays)) = turns.next() else { break };
+            match account_turn(inner, replays, pace).await {
+                (left, Ok(waits)) => {
+                    all_wait &= waits;
+                    turns.put_back(account, left);
                 }
-                Ok(Turn::Waits(replay)) => running.push_back((no, replay)),
-                Ok(Turn::Ended) => {}
                 // The others have their turn all the same.
-                Err(error) => failed = Err(error),
+                (left, Err(error)) => {
+                    turns.put_back(account, left);
+                    failed = Err(error);
+                }
             }
         }
         failed?;
         let nap = if all_wait { REPLAY_NAP } else { REPLAY_EVERY };
-        if !running.is_empty() && tokio::time::timeout(nap, inner.replays.notified()).await.is_ok() {
+        if !turns.is_empty() && tokio::time::timeout(nap, inner.replays.notified()).await.is_ok() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Takes one of an account's replays further: the first one whose lane has room. Gives those that go on, and whether all
+/// of them wait.
+async fn account_turn(
+    inner: &Arc<Inner>,
+    mut replays: Replays,
+    pace: &mut Pace,
+) -> (Replays, Result<bool, StoreError>) {
+    let mut all_wait = true;
+    for _ in 0..replays.len() {
+        let Some((no, replay)) = replays.pop_front() else { break };
+        match turn(inner, no, replay, pace).await {
+            Ok(Turn::Advanced(replay)) => {
+                replays.push_back((no, replay));
+                return (replays, Ok(false));
+            }
+            Ok(Turn::Busy(replay)) => {
+                all_wait = false;
+                replays.push_back((no, replay));
+            }
+            Ok(Turn::Waits(replay)) => replays.push_back((no, replay)),
+            Ok(Turn::Ended) => {}
+            Err(error) => return (replays, Err(error)),
+        }
+    }
+    (replays, Ok(all_wait))
 }
 
 /// Gives a replay's lane as much as it has room for and the pace allows.
@@ -242,7 +277,7 @@ async fn turn(
     let Some(standing) = standing else { return Ok(Turn::Ended) };
     let room = inner.config.replays.room(standing).min(pace.allows(inner.now())).min(REPLAY_SLICE);
     if room == 0 {
-        return Ok(if standing.is_well { Turn::GoesOn(replay) } else { Turn::Waits(replay) });
+        return Ok(if standing.is_well { Turn::Busy(replay) } else { Turn::Waits(replay) });
     }
     let part = look(inner, no, &replay, usize::try_from(room).unwrap_or(usize::MAX)).await?;
     let now = inner.now();
@@ -265,7 +300,7 @@ async fn turn(
                     lanes.enter(no, item, term, now);
                 }
             });
-            Ok(if replay.state == replay::State::Running { Turn::GoesOn(replay) } else { Turn::Ended })
+            Ok(if replay.state == replay::State::Running { Turn::Advanced(replay) } else { Turn::Ended })
         }
         // It was cancelled meanwhile.
         Err(StoreError::Conflict(_) | StoreError::NotFound) => Ok(Turn::Ended),

@@ -41,7 +41,7 @@ pub struct Pruning {
     pub took: Duration,
     /// What it took away.
     pub gone: Gone,
-    /// Whether it came to its end; where it did not, the store failed and the next one goes on.
+    /// Whether it came to its end; where it did not, the store failed or the clock is in doubt, and the next one goes on.
     pub is_whole: bool,
 }
 
@@ -89,18 +89,17 @@ pub(crate) async fn prune(inner: Arc<Inner>) {
         let last = inner.prunings().last;
         *inner.prunings() = Prunings { running_since: Some(began_at), next_at: None, last };
         let mut gone = Gone::default();
-        let done = prune_all(&inner, &mut gone).await;
+        let done = let_go(&inner, &mut gone).await;
         if let Err(error) = &done {
             tracing::error!(error = error as &dyn std::error::Error, "the log could not be pruned");
         }
         let ended_at = inner.now();
-        let last = Pruning { ended_at, took: ended_at.since(began_at), gone, is_whole: done.is_ok() };
-        if let Err(error) = inner.forget_answers().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "kept answers could not be forgotten");
-        }
-        if let Err(error) = inner.forget_audit().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the audit log could not be shortened");
-        }
+        let last = Pruning {
+            ended_at,
+            took: ended_at.since(began_at),
+            gone,
+            is_whole: done.is_ok_and(|whole| whole),
+        };
         if let Err(error) = growth::report(&inner).await {
             tracing::error!(error = &error as &dyn std::error::Error, "failed to read the store's size");
         }
@@ -108,6 +107,24 @@ pub(crate) async fn prune(inner: Arc<Inner>) {
         *inner.prunings() = Prunings { running_since: None, last: Some(last), next_at };
         tokio::time::sleep(PRUNE_EVERY).await;
     }
+}
+
+/// Lets go of everything that is old enough. Nothing where the clock can't be trusted, or it is not known whether it can.
+async fn let_go(inner: &Arc<Inner>, gone: &mut Gone) -> Result<bool, StoreError> {
+    if !inner.observe_clock().await? {
+        return Ok(false);
+    }
+    let done = prune_all(inner, gone).await;
+    if let Err(error) = inner.forget_answers().await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "failed to delete expired idempotency records"
+        );
+    }
+    if let Err(error) = inner.forget_audit().await {
+        tracing::error!(error = &error as &dyn std::error::Error, "failed to prune the audit log");
+    }
+    done.map(|()| true)
 }
 
 async fn prune_all(inner: &Arc<Inner>, gone: &mut Gone) -> Result<(), StoreError> {

@@ -126,7 +126,7 @@ impl Inner {
     /// Lets go of the old secrets whose overlap has ended.
     async fn settle_secrets(self: &Arc<Self>) {
         let ended: Vec<EndpointId> = {
-            let (snapshot, now) = (self.snapshot.load(), self.now());
+            let (snapshot, now) = (self.snapshot.load(), self.time_for_ages());
             let ended = snapshot.all_endpoints().filter(|known| known.secrets.settled(now).is_some());
             ended.map(|endpoint| endpoint.id).collect()
         };
@@ -134,7 +134,7 @@ impl Inner {
             let changing = self.changes.lock().await;
             let Ok(endpoint) = self.find_endpoint(id) else { continue };
             let ended = (Who::SERVICE, Action::SecretOverlapEnded);
-            let Some(settled) = endpoint.secrets.settled(self.now()) else { continue };
+            let Some(settled) = endpoint.secrets.settled(self.time_for_ages()) else { continue };
             if let Err(error) = self.commit_secrets(&endpoint, settled, ended, &changing).await {
                 // The new one signs all the same; this is tried again with the next round.
                 let error = &error as &dyn std::error::Error;

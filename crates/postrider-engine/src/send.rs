@@ -119,7 +119,7 @@ impl Inner {
         let departing = dispatch.item.payload.as_ref().map(|_| departing);
         let _room = match &dispatch.item.payload {
             Some(_) => None,
-            None => Some(self.rereads.room(dispatch.item.payload_bytes, dispatch.proven).await),
+            None => Some(self.payload_room(&dispatch).await),
         };
         let payload = match &dispatch.item.payload {
             Some(payload) => payload.clone(),
@@ -158,7 +158,7 @@ impl Inner {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         let timings = report.timings;
-        self.learn_before_it_turns(&dispatch, &report.outcome).await;
+        self.learn_before_it_turns(&dispatch, &report, started_at).await;
         let decide = AssertUnwindSafe(|| self.decide(&mut flight, dispatch, report, started_at, place));
         let Ok(decided) = std::panic::catch_unwind(decide) else {
             flight.break_off();
@@ -207,7 +207,9 @@ impl Inner {
         let (item, endpoint, probe) = (dispatch.item.clone(), dispatch.endpoint.clone(), dispatch.probe);
         let AttemptReport { outcome, timings, request, response, .. } = report;
         let mut lanes = self.lanes();
-        let mut finished = lanes.finish(dispatch, &Attempted { outcome: &outcome, took, now, jitter });
+        let service_time = self.service_time();
+        let attempted = Attempted { outcome: &outcome, took, sent_at: started_at, now, service_time, jitter };
+        let mut finished = lanes.finish(dispatch, &attempted);
         let Finished { next, progress, change, .. } = finished;
         let logged = outcome.clone();
         self.meters.attempted(&outcome, &timings, probe, next);

@@ -14,7 +14,7 @@ const LAST_RECORDS: Duration = Duration::from_secs(5);
 const LAST_ANNOUNCEMENTS: Duration = Duration::from_secs(5);
 /// How long leaving to others what is not in flight may take; the rest is theirs when the store closes.
 const STEP_DOWN: Duration = Duration::from_secs(5);
-/// How long writing down the last uses of keys may take.
+/// How long writing down the last uses of keys may take, and how long the service's running time.
 const LAST_NOTES: Duration = Duration::from_secs(2);
 /// How long the store may take to close. What it has committed is durable without that.
 const CLOSE_STORE: Duration = Duration::from_secs(10);
@@ -57,6 +57,16 @@ impl Engine {
         self.0.end_tasks().await;
         if tokio::time::timeout(LAST_NOTES, self.0.note_key_uses()).await.is_err() {
             tracing::warn!("it could not be written down in time when keys were last used");
+        }
+        match tokio::time::timeout(LAST_NOTES, self.0.observe_clock()).await {
+            Ok(Ok(_trusted)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to store the service's running time"
+                );
+            }
+            Err(_elapsed) => tracing::warn!("timed out storing the service's running time"),
         }
         if tokio::time::timeout(CLOSE_STORE, self.0.store.close()).await.is_err() {
             tracing::error!(

@@ -12,11 +12,14 @@ use postrider_core::id::{AccountId, EndpointId, KeyId};
 use postrider_core::time::Timestamp;
 use postrider_store::model::Configuration;
 
+use crate::routing_table::RoutingTable;
+
 /// An account with its endpoints.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountEntry {
     pub(crate) account: Account,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) table: RoutingTable,
 }
 
 /// A key with what is remembered of its use.
@@ -91,6 +94,16 @@ impl Snapshot {
                 "an event type can't be used as it is stored; it is left out"
             );
         }
+        for event_type in catalogue.all() {
+            for bound in event_type.exceeded_bounds() {
+                tracing::warn!(
+                    event_type = event_type.name(),
+                    pointer = bound.pointer,
+                    bound = bound.detail,
+                    "stored schema exceeds a newer bound; it stays in force"
+                );
+            }
+        }
         self.catalogue = Arc::new(catalogue);
     }
 
@@ -117,10 +130,24 @@ impl Snapshot {
         self.accounts.range(..end).rev().map(|(_, entry)| entry)
     }
 
-    /// Endpoints, the newest first, older than `before`.
-    pub(crate) fn endpoints_before(&self, before: Option<i64>) -> impl Iterator<Item = &Arc<Endpoint>> {
+    /// Endpoints of an account, or of all, the newest first, older than `before`. Those of an account cost what it has, and
+    /// not what all have.
+    pub(crate) fn endpoints_before(
+        &self,
+        before: Option<i64>,
+        account: Option<AccountId>,
+    ) -> impl Iterator<Item = &Arc<Endpoint>> {
         let end = EndpointNo(before.unwrap_or(i64::MAX));
-        self.endpoints.range(..end).rev().map(|(_, endpoint)| endpoint)
+        let of_account = account.map(|account| {
+            let mut all: Vec<_> =
+                self.account(account).map_or(&[][..], |entry| &entry.endpoints).iter().collect();
+            all.retain(|endpoint| endpoint.no < end);
+            all.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.no));
+            all
+        });
+        let of_all =
+            account.is_none().then(|| self.endpoints.range(..end).rev().map(|(_, endpoint)| endpoint));
+        of_account.into_iter().flatten().chain(of_all.into_iter().flatten())
     }
 
     pub(crate) fn all_endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
@@ -133,7 +160,10 @@ impl Snapshot {
         self.account_nos.insert(account.id, account.no);
         let endpoints =
             self.accounts.get(&account.no).map(|entry| entry.endpoints.clone()).unwrap_or_default();
-        self.accounts.insert(account.no, Arc::new(AccountEntry { account, endpoints }));
+        self.accounts.insert(
+            account.no,
+            Arc::new(AccountEntry { account, endpoints, table: RoutingTable::default() }),
+        );
     }
 
     pub(crate) fn put_key(&mut self, key: AccountKey) {

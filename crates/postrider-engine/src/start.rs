@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use postrider_core::audit::{Action, Who};
@@ -10,10 +11,10 @@ use postrider_core::time::Timestamp;
 use postrider_sender::Transport;
 use postrider_store::model::NewAccount;
 use postrider_store::{Store, StoreError};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 use crate::announce::Announcement;
-use crate::config::{REFILLS_AT_ONCE, REPLAY_COUNTS_AT_ONCE};
+use crate::config::REFILLS_AT_ONCE;
 use crate::departures::Departures;
 use crate::environment::{Chance, Clock};
 use crate::lanes::Lanes;
@@ -22,8 +23,11 @@ use crate::meters::Meters;
 use crate::observe::Observers;
 use crate::payloads::Rereads;
 use crate::readiness::Readiness;
+use crate::replay_counts::ReplayCounts;
+use crate::service_clock::ServiceClock;
 use crate::sign::{HeaderNames, PrefixRefused};
 use crate::snapshot::Snapshot;
+use crate::validation::ValidationSlots;
 use crate::{
     Engine, EngineConfig, Inner, announce, background, elsewhere, keys, nodes, recorder, replays, retention,
     secrets, stranded_deliveries,
@@ -65,28 +69,21 @@ impl Engine {
             None => store.operator_key().await?.ok_or(StartError::NoOperatorKey)?,
         };
         make_operator_account(&*store, clock.now()).await?;
+        let observed = store.observe_clock(clock.now(), Duration::ZERO).await?;
         let snapshot = Snapshot::new(store.load().await?, store.is_shared());
-        let mut lanes =
-            Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
-        if store.is_shared() {
-            lanes.share();
-        }
-        for endpoint in snapshot.all_endpoints() {
-            lanes.configure(endpoint.clone(), clock.now());
-        }
-        for backlog in store.backlogs().await? {
-            lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
-        }
+        let lanes = load_lanes(&config, &*store, &snapshot, clock.now()).await?;
         let (outcomes, waiting_outcomes) = mpsc::channel(config.unrecorded_outcomes.max(1));
         let (announcements, waiting_announcements) = mpsc::channel(announce::MAX_WAITING);
         let inner = Arc::new(Inner {
             rereads: Rereads::new(config.reread_bytes),
+            validation_slots: ValidationSlots::new(config.validation_slots),
             departures: Departures::default(),
             config,
             names,
             operator_key_sha256,
             store,
             transport,
+            service_clock: ServiceClock::begin(observed),
             started_at: clock.now(),
             looks_elsewhere: Mutex::new(Bucket::new(elsewhere::LOOKS, clock.now())),
             clock,
@@ -111,7 +108,7 @@ impl Engine {
             places: Notify::new(),
             due: Notify::new(),
             replays: Notify::new(),
-            replay_counts: Semaphore::new(REPLAY_COUNTS_AT_ONCE),
+            replay_counts: ReplayCounts::new(),
             handed_over: AtomicU64::new(0),
             written_down: AtomicU64::new(0),
             recorded: Notify::new(),
@@ -148,11 +145,33 @@ impl Inner {
         if self.store.is_shared() {
             tasks.push(tokio::spawn(nodes::follow(self.clone())));
             tasks.push(tokio::spawn(nodes::find_places(self.clone())));
+            tasks.push(tokio::spawn(nodes::follow_health(self.clone())));
         }
         tasks.extend((0..REFILLS_AT_ONCE).map(|_| tokio::spawn(background::refill(self.clone()))));
         let announcer = tokio::spawn(announce::run(self.clone(), announcements));
         self.hold_tasks(tasks, announcer, tokio::spawn(recorder::run(self.clone(), outcomes)));
     }
+}
+
+/// The lanes of all endpoints, with what is pending for each.
+async fn load_lanes(
+    config: &EngineConfig,
+    store: &dyn Store,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<Lanes, StoreError> {
+    let mut lanes =
+        Lanes::new(config.lane_limits(), config.retry_schedule.clone(), config.health_rules.clone());
+    if store.is_shared() {
+        lanes.share();
+    }
+    for endpoint in snapshot.all_endpoints() {
+        lanes.configure(endpoint.clone(), now);
+    }
+    for backlog in store.backlogs().await? {
+        lanes.set_backlog(backlog.endpoint_no, backlog.ready, backlog.waiting);
+    }
+    Ok(lanes)
 }
 
 /// Makes the reserved account to which operational events belong, at the first start. It has no keys.

@@ -7,13 +7,12 @@ use postrider_core::audit::Action;
 use postrider_core::catalogue::{EventType, RaisedBy};
 use postrider_core::endpoint::{Endpoint, State};
 use postrider_core::id::{AccountId, EndpointId};
-use postrider_core::payload;
 
 use crate::going_on::finish_what_began;
 use crate::ingest::Ingest;
 use crate::model::{Accepted, Submission};
 use crate::once::Once;
-use crate::{Acting, EngineError};
+use crate::{Acting, EngineError, Requester};
 
 impl Acting {
     /// Queues the example of an event type, in the endpoint's mode, to this endpoint alone, whatever it subscribed. Without
@@ -36,7 +35,10 @@ impl Acting {
         }
         let (event_type, example) = self.type_to_test(endpoint, event_type)?;
         // An example is valid by its schema; that it has a mode which is not the endpoint's can still be.
-        let livemode = payload::check(&event_type, &example, Some(endpoint.livemode)).map_err(|faults| {
+        let requester = Requester::Account(endpoint.account);
+        let checked = self.check_payload(requester, &event_type, &example, Some(endpoint.livemode)).await?;
+        let livemode = checked.map_err(|refused| {
+            let faults = refused.into_violations();
             let why =
                 faults.first().map(|fault| format!("{} {}", fault.pointer, fault.detail)).unwrap_or_default();
             let detail = format!("the example of \"{}\" can't be sent: {why}", event_type.name());

@@ -3,11 +3,13 @@
 //! A column that does not read as what we write is an error that names it, never a guess.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use postrider_core::delivery::{CancelReason, Status};
 use postrider_core::endpoint::{DisabledReason, State};
-use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
+use postrider_core::health::{Failing, FailureRun, Health, RecentAttempts, TRACKED_DELIVERIES};
 use postrider_core::id::DeliveryId;
+use postrider_core::service_clock::{ClockDoubt, ClockRecord, ServiceTime};
 use postrider_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +88,12 @@ struct StoredHealth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     closed_until: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    closed_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_success_at: Option<i64>,
+    /// The outcomes of the last attempts, see [`RecentAttempts::to_text`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    attempts: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,6 +108,68 @@ struct StoredRun {
     since: i64,
     failures: u32,
     deliveries: Vec<String>,
+    // The release before this one writes none of these: its runs begin with the service time, so the next failure is either
+    // a new run or one of a run that can't be long.
+    #[serde(default)]
+    attempts: u32,
+    /// Service times, in milliseconds.
+    #[serde(default)]
+    began: u64,
+    #[serde(default)]
+    latest: u64,
+}
+
+/// [`ClockRecord`] as `meta` holds it.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredClock {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trusted_at: Option<i64>,
+    service_time_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubt: Option<StoredDoubt>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredDoubt {
+    read_at: i64,
+    ran_ms: u64,
+}
+
+/// The name of the clock's row in `meta`.
+pub(crate) const CLOCK: &str = "clock";
+
+/// The clock's record as bytes.
+pub(crate) fn clock_bytes(record: &ClockRecord) -> Vec<u8> {
+    let stored = StoredClock {
+        trusted_at: record.trusted_at.map(Timestamp::as_ms),
+        service_time_ms: to_ms(record.service_time.as_duration()),
+        doubt: record
+            .doubt
+            .map(|doubt| StoredDoubt { read_at: doubt.read_at.as_ms(), ran_ms: to_ms(doubt.ran) }),
+    };
+    serde_json::to_vec(&stored).expect("numbers under fixed names are JSON")
+}
+
+/// The clock's record from its bytes.
+pub(crate) fn clock(bytes: &[u8]) -> Result<ClockRecord, Unreadable> {
+    let stored: StoredClock = serde_json::from_slice(bytes).or(Err(Unreadable("meta.value of clock")))?;
+    Ok(ClockRecord {
+        trusted_at: stored.trusted_at.map(Timestamp::from_ms),
+        service_time: ServiceTime::new(Duration::from_millis(stored.service_time_ms)),
+        doubt: stored.doubt.map(|doubt| ClockDoubt {
+            read_at: Timestamp::from_ms(doubt.read_at),
+            ran: Duration::from_millis(doubt.ran_ms),
+        }),
+    })
+}
+
+/// The record before the first observation: the newest time that an earlier release has stored.
+pub(crate) fn first_clock(newest: Option<i64>) -> ClockRecord {
+    ClockRecord { trusted_at: newest.map(Timestamp::from_ms), ..ClockRecord::default() }
+}
+
+fn to_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Health as text.
@@ -115,9 +184,14 @@ pub(crate) fn health_text(health: &Health) -> String {
             since: run.since.as_ms(),
             failures: run.failures,
             deliveries: run.deliveries.iter().flatten().map(DeliveryId::to_string).collect(),
+            attempts: run.attempts,
+            began: to_ms(run.began.as_duration()),
+            latest: to_ms(run.latest.as_duration()),
         }),
         closed_until: health.closed_until.map(Timestamp::as_ms),
+        closed_at: health.closed_at.map(Timestamp::as_ms),
         last_success_at: health.last_success_at.map(Timestamp::as_ms),
+        attempts: health.recent.to_text(),
     };
     serde_json::to_string(&stored).expect("numbers and texts under fixed names are JSON")
 }
@@ -131,7 +205,15 @@ pub(crate) fn health(text: &str) -> Result<Health, Unreadable> {
         for (slot, text) in deliveries.iter_mut().zip(&run.deliveries) {
             *slot = Some(text.parse().or(Err(UNREADABLE))?);
         }
-        Ok(FailureRun { since: Timestamp::from_ms(run.since), failures: run.failures, deliveries })
+        let served = |ms| ServiceTime::new(Duration::from_millis(ms));
+        Ok(FailureRun {
+            since: Timestamp::from_ms(run.since),
+            failures: run.failures,
+            deliveries,
+            attempts: run.attempts.max(run.failures),
+            began: served(run.began),
+            latest: served(run.latest),
+        })
     };
     Ok(Health {
         failing: stored.failing.map(|failing| Failing {
@@ -141,6 +223,8 @@ pub(crate) fn health(text: &str) -> Result<Health, Unreadable> {
         }),
         run: stored.run.map(run_of).transpose()?,
         closed_until: stored.closed_until.map(Timestamp::from_ms),
+        closed_at: stored.closed_at.map(Timestamp::from_ms),
+        recent: RecentAttempts::from_text(&stored.attempts).ok_or(UNREADABLE)?,
         last_success_at: stored.last_success_at.map(Timestamp::from_ms),
     })
 }
@@ -161,6 +245,9 @@ mod tests {
         assert!(cancel_reason(Some("whim".to_owned())).is_err());
         assert!(state("enabled", Some("gone")).is_err() && state("disabled", None).is_err());
         assert!(health("{}").is_ok_and(|health| health == Health::default()));
+        assert!(health(r#"{"attempts":"12"}"#).is_err() && clock(b"{}").is_err());
+        let of_before = r#"{"run":{"since":1,"failures":4,"deliveries":[]}}"#;
+        assert!(health(of_before).is_ok_and(|health| health.run.is_some_and(|run| run.attempts == 4)));
         assert!(health("[1]").is_err() && health(r#"{"run":{"since":1}}"#).is_err());
     }
 }

@@ -9,6 +9,7 @@ pub mod accepting;
 pub mod attempts;
 pub mod auditing;
 pub mod choosing;
+pub mod clock;
 pub mod configuring;
 pub mod credentials;
 pub mod ending;
@@ -95,6 +96,8 @@ macro_rules! store_conformance {
             replaying::one_runs_per_endpoint_and_so_many_per_account_and_over_all,
             replaying::a_deleted_endpoint_or_account_ends_its_replays,
             replaying::replays_are_listed_newest_first_and_paged,
+            clock::running_time_and_doubts_survive_a_reopen,
+            clock::the_first_look_compares_with_what_is_stored,
             configuring::accounts_and_keys_survive_a_reopen,
             credentials::keys_are_made_noted_and_revoked,
             configuring::a_deleted_account_is_gone_with_its_keys_and_endpoints,

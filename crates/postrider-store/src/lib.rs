@@ -1,10 +1,10 @@
 //! Durable state behind one trait. Nobody but this crate speaks SQL.
 //!
 //! [`Store`] is what the engine needs of a database; [`sqlite`] is the embedded one, [`postgres`] the one for several
-//! nodes. A store keeps rows and
-//! promises; it decides nothing about retries or health. A new store is one folder and passes the suite of
-//! `conformance` (a feature, so that it is in no release binary) unchanged.
+//! nodes. A store keeps rows and promises; it decides nothing about retries or health. A new store is one folder and
+//! passes the suite of `conformance` (a feature, so that it is in no release binary) unchanged.
 
+mod accept_queue;
 mod audit_rows;
 mod columns;
 #[cfg(feature = "conformance")]
@@ -34,6 +34,7 @@ use postrider_core::health::Health;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
+use postrider_core::service_clock::ClockRecord;
 use postrider_core::time::Timestamp;
 
 pub use crate::error::{AcceptError, StoreError};
@@ -232,8 +233,7 @@ pub trait Store: Send + Sync + 'static {
     /// How many deliveries are pending, per endpoint that has any.
     async fn backlogs(&self) -> Result<Vec<LaneBacklog>, StoreError>;
 
-    /// Which of these endpoints have a pending delivery that waits for no point in time. Costs one look for each
-    /// endpoint, however many deliveries are pending.
+    /// Returns the endpoints that have a delivery ready to send. One index lookup per endpoint.
     async fn with_ready(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<EndpointNo>, StoreError>;
 
     /// Returns, per endpoint, the lowest sequence numbers of this node's ready deliveries, as many as wanted. One index
@@ -254,9 +254,8 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<PendingDelivery>, StoreError>;
 
-    /// The oldest pending deliveries of an endpoint that wait for a point in time, by sequence number. Their
-    /// payloads may be left to [`Store::payloads`]. Asked for at start-up and when an endpoint becomes `ordered`,
-    /// not on the hot path.
+    /// Returns the oldest pending deliveries of an endpoint that wait for a time, by sequence number. Their payloads may
+    /// be left to [`Store::payloads`]. Not on the hot path.
     async fn waiting(&self, endpoint: EndpointNo, limit: usize) -> Result<Vec<PendingDelivery>, StoreError>;
 
     /// Payloads of pending deliveries, in the order asked; none where the delivery is gone or no longer pending.
@@ -346,8 +345,7 @@ pub trait Store: Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Gives away what is pending for an endpoint and is this node's, but for those named: whichever node may send to
-    /// the endpoint takes them.
+    /// Releases this node's pending deliveries for an endpoint, except `keep`, so that the lease holder can claim them.
     async fn hand_over(&self, _endpoint: EndpointNo, _keep: Vec<DeliverySeq>) -> Result<(), StoreError> {
         Ok(())
     }
@@ -357,7 +355,7 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Of these accounts, what [`Store::load`] gives of all, without the event types, which are nobody's.
+    /// Like [`Store::load`], limited to these accounts. Event types are global and therefore omitted.
     async fn load_accounts(&self, accounts: Vec<AccountNo>) -> Result<Configuration, StoreError> {
         let mut all = self.load().await?;
         all.accounts.retain(|account| accounts.contains(&account.no));
@@ -367,14 +365,12 @@ pub trait Store: Send + Sync + 'static {
         Ok(all)
     }
 
-    /// What all nodes together have written down of an endpoint's health; none where it is deleted, or no other node is
-    /// there to write.
-    async fn health(&self, _endpoint: EndpointNo) -> Result<Option<Health>, StoreError> {
-        Ok(None)
+    /// Returns the health of endpoints as all nodes have written it; nothing where the store is not shared.
+    async fn health(&self, _endpoints: Vec<EndpointNo>) -> Result<Vec<(EndpointNo, Health)>, StoreError> {
+        Ok(Vec::new())
     }
 
-    /// The account to which something belongs that this node does not know and another one may have made a moment ago;
-    /// none where there is no such thing.
+    /// Returns the account of something that this node does not know and another one may have made a moment ago.
     async fn account_of(&self, _named: Named) -> Result<Option<AccountNo>, StoreError> {
         Ok(None)
     }
@@ -392,6 +388,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets up to `limit` entries of the audit log from before this time, and says how many.
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Applies [`ClockRecord::observe`] in one transaction. The first call compares with the newest event and audit entry.
+    async fn observe_clock(&self, now: Timestamp, ran: Duration) -> Result<ClockRecord, StoreError>;
 
     /// Whether an event could be accepted just now: does what [`Store::accept`] does, and takes it back.
     async fn check_writable(&self) -> Result<(), StoreError>;

@@ -13,7 +13,7 @@ use postrider_core::catalogue::Definition;
 use postrider_core::delivery::{Delivery, DeliverySeq, Next, Progress};
 use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
 use postrider_core::event::Event;
-use postrider_core::health::Health;
+use postrider_core::health::{Health, RecentAttempts};
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId, KeyId, ReplayId};
 use postrider_core::replay::{Replay, Selection};
 use postrider_core::secret::{Secret, Secrets};
@@ -286,8 +286,11 @@ pub struct Record {
 pub struct HealthUpdate {
     /// The endpoint.
     pub endpoint_no: EndpointNo,
-    /// Its health now.
+    /// Its health now, as this node sees it.
     pub health: Health,
+    /// The outcomes of this node's attempts since its update before, which `health` has as well. Where several nodes write,
+    /// they go behind those that others have written.
+    pub attempts: RecentAttempts,
     /// Its state now, where the service changed it.
     pub state: Option<OwnChange>,
 }

@@ -11,6 +11,7 @@ mod batches;
 mod binding;
 mod calls;
 mod cancelling;
+mod clock;
 mod configuration;
 mod connect;
 mod connector;
@@ -45,7 +46,7 @@ mod tests;
 mod tls;
 mod wake;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -57,6 +58,7 @@ pub use self::examine::Examined;
 use self::keeper::Keeper;
 pub use self::migrations::Migrated;
 use self::shared::Shared;
+use crate::accept_queue::{AcceptQueue, Size};
 use crate::seal::MasterKey;
 
 /// How a store is run. The defaults fit a service on a machine of its own.
@@ -93,7 +95,9 @@ impl Default for PostgresOptions {
 /// A store in a PostgreSQL database. Each one is a node of its own.
 pub struct PostgresStore {
     shared: Arc<Shared>,
-    accepts: mpsc::UnboundedSender<AcceptJob>,
+    accepts: mpsc::UnboundedSender<()>,
+    /// Events that wait for their group, by account.
+    accept_queue: Arc<Mutex<AcceptQueue<AcceptJob>>>,
     /// Rows that may still wait to be accepted …
     accept_rows: Arc<Semaphore>,
     /// … and KiB of their payloads.
@@ -124,7 +128,9 @@ impl PostgresStore {
         let shared = Arc::new(Shared::new(pools, sealer, options.patience, me));
         nodes::beat(&shared, options.lapse).await?;
         let (accepts, accept_jobs) = mpsc::unbounded_channel();
-        tokio::spawn(batches::accepting(Arc::clone(&shared), accept_jobs));
+        let limits = Size { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes };
+        let accept_queue = Arc::new(Mutex::new(AcceptQueue::new(limits)));
+        tokio::spawn(batches::accepting(Arc::clone(&shared), Arc::clone(&accept_queue), accept_jobs));
         let keeper = Keeper::new(Arc::clone(&shared), options.node_name, options.lapse, version);
         let tasks = [
             tokio::spawn(keeper.run()).abort_handle(),
@@ -135,6 +141,7 @@ impl PostgresStore {
         Ok(Self {
             shared,
             accepts,
+            accept_queue,
             accept_rows: Arc::new(Semaphore::new(options.accept_queue_rows.max(1))),
             accept_kib: Arc::new(Semaphore::new((options.accept_queue_bytes / 1024).max(1))),
             limits,

@@ -7,6 +7,7 @@ mod audit;
 mod binding;
 mod changes;
 mod checkpoint;
+mod clock;
 mod endpoint_row;
 mod examine;
 mod file_lock;
@@ -46,12 +47,13 @@ pub use self::preflight::PathState;
 
 use self::checkpoint::{CheckpointOptions, CheckpointStatus, Checkpoints, Copier};
 use self::file_lock::FileLock;
-use self::inbox::{AcceptLimits, Inbox};
+use self::inbox::Inbox;
 use self::open::Opened;
 pub use self::open_files::FileFault;
 use self::open_files::OpenFiles;
 use self::readers::Readers;
 use self::writer::Writer;
+use crate::accept_queue::Size;
 use crate::error::OpenError;
 use crate::figures::StoreFigures;
 use crate::seal::{MasterKey, Sealer};
@@ -148,8 +150,7 @@ impl SqliteStore {
         let connect =
             |_| open::connect_reader(path, options.busy_patience, options.reader_cache_kib, &figures);
         let readers = (0..options.readers.max(1)).map(connect).collect::<Result<Vec<_>, _>>()?;
-        let inbox =
-            Inbox::new(AcceptLimits { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes });
+        let inbox = Inbox::new(Size { rows: options.accept_queue_rows, bytes: options.accept_queue_bytes });
         let writer_is_gone = Arc::new(Semaphore::new(0));
         let status = Arc::<CheckpointStatus>::default();
         let checkpoints = CheckpointOptions {

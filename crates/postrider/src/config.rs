@@ -1,16 +1,20 @@
 //! The configuration of `serve`: reads the layered texts, and says which setting is wrong and what would be right.
 
 pub(crate) mod dashboard;
+mod delivery;
 pub(crate) mod flags;
 pub(crate) mod layers;
+mod log_lines;
+mod operator_key;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use postrider_core::address::AddressGuard;
+use postrider_core::health::HealthRules;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::text;
 use postrider_dashboard::DashboardOptions;
@@ -18,12 +22,11 @@ use postrider_engine::{EngineConfig, LogAttempts};
 use postrider_sender::{PROXY_RIGHT, Proxy, check_user_agent};
 use postrider_store::postgres::PostgresOptions;
 use postrider_telemetry::CollectorUrl;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 use self::layers::{Layered, Layers};
 use crate::master_key;
-use crate::operator_key::{self, ConfiguredKey, OperatorKey};
+use crate::operator_key::{ConfiguredKey, file_beside};
 use crate::store_url::{self, StoreUrl};
 use crate::terminal::{DIM, NAME, paint, say};
 
@@ -48,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) is_master_key_named: bool,
     pub(crate) guard: AddressGuard,
     pub(crate) retry_schedule: RetrySchedule,
+    /// How long a run of failed attempts lasts before it disables its endpoint; none where it never does.
+    pub(crate) disable_after: Option<Duration>,
     pub(crate) header_prefix: String,
     pub(crate) user_agent: String,
     /// Certificate authorities that deliveries trust beside the public ones.
@@ -79,8 +84,8 @@ impl Config {
         let master_key_file = master_key_file(layers, &store)?;
         Ok(Self {
             listen: read("listen", layers, "an address such as 127.0.0.1:8040")?,
-            operator_key: operator_key(layers)?,
-            generated_key_file: operator_key::file_beside(match &store {
+            operator_key: self::operator_key::operator_key(layers)?,
+            generated_key_file: file_beside(match &store {
                 StoreUrl::Sqlite(path) => path,
                 StoreUrl::Postgres(_) => &master_key_file,
             }),
@@ -93,13 +98,14 @@ impl Config {
                 require_https: read("require_https", layers, "true or false")?,
             },
             retry_schedule: read("retry_schedule", layers, "1 to 30 delays such as 5s,5m,2h")?,
+            disable_after: delivery::disable_after(layers)?,
             header_prefix: header_prefix(layers)?,
             user_agent: user_agent(layers)?,
             ca_file: Some(layers.get("ca_file").text.trim())
                 .filter(|file| !file.is_empty())
                 .map(PathBuf::from),
             retention_days: within("retention_days", layers, 1, 3_650)?,
-            max_in_flight: max_in_flight(layers, files)?,
+            max_in_flight: delivery::max_in_flight(layers, files)?,
             rate_limit_per_second: within("rate_limit_per_second", layers, 0, 100_000)?,
             database: database(layers)?,
             shutdown_grace: Duration::from_secs(within("shutdown_grace_seconds", layers, 0, 3_600)?),
@@ -111,7 +117,7 @@ impl Config {
                 "json" => LogFormat::Json,
                 _ => return Err(wrong("log_format", layers.get("log_format"), "text or json")),
             },
-            log_filter: log_filter(layers)?,
+            log_filter: log_lines::log_filter(layers)?,
             log_attempts: read("log_attempts", layers, "all, failed or none")?,
             store,
         })
@@ -123,6 +129,7 @@ impl Config {
             guard: self.guard.clone(),
             header_prefix: self.header_prefix.clone(),
             retry_schedule: self.retry_schedule.clone(),
+            health_rules: HealthRules { disable_after: self.disable_after, ..HealthRules::default() },
             max_in_flight: self.max_in_flight,
             retention: Duration::from_secs(u64::from(self.retention_days) * 24 * 3600),
             log_attempts: self.log_attempts,
@@ -173,51 +180,6 @@ fn master_key_file(layers: &Layers, store: &StoreUrl) -> anyhow::Result<PathBuf>
         ),
         (named, _) => Ok(named.into()),
     }
-}
-
-/// The operator key that a setting gives: the key itself, or the file that holds it. A key that is refused is not shown.
-fn operator_key(layers: &Layers) -> anyhow::Result<Option<ConfiguredKey>> {
-    let (key, file) = (layers.get("operator_key"), layers.get("operator_key_file"));
-    match (key.text.trim(), file.text.trim()) {
-        ("", "") => Ok(None),
-        ("", path) => {
-            let key = OperatorKey::read_file(Path::new(path))?;
-            let source = format!("{} ({path})", file.name_of("operator_key_file"));
-            Ok(Some(ConfiguredKey { key, source, file: Some(path.into()) }))
-        }
-        (text, "") => {
-            let source = key.name_of("operator_key");
-            let key =
-                OperatorKey::parse(text).map_err(|error| anyhow!("the operator key of {source} {error}"))?;
-            Ok(Some(ConfiguredKey { key, source, file: None }))
-        }
-        (_, _) => bail!(
-            "{} and {} are both set; set only one of them",
-            key.name_of("operator_key"),
-            file.name_of("operator_key_file")
-        ),
-    }
-}
-
-/// Which log lines are written: a level, or levels for targets.
-fn log_filter(layers: &Layers) -> anyhow::Result<Targets> {
-    let layered = layers.get("log_level");
-    let right = "error, warn, info, debug, trace or off, followed by levels of single targets where needed, such as \
-                 info,postrider_store=debug,postrider::attempt=off";
-    let refused = || wrong("log_level", layered, right);
-    let is_level =
-        |text: &str| text.parse::<LevelFilter>().is_ok() && !text.bytes().all(|b| b.is_ascii_digit());
-    for part in layered.text.split(',').map(str::trim) {
-        let is_right = match part.split_once('=') {
-            Some((target, level)) => !target.trim().is_empty() && is_level(level.trim()),
-            None => is_level(part),
-        };
-        if !is_right {
-            return Err(refused());
-        }
-    }
-    let text: String = layered.text.chars().filter(|c| !c.is_whitespace()).collect();
-    text.parse().map_err(|_shows_less| refused())
 }
 
 /// How this node and its database get on.
@@ -304,143 +266,10 @@ fn proxy(layers: &Layers) -> anyhow::Result<Option<Proxy>> {
     where_set("proxy", layers, PROXY_RIGHT).map_err(|_shows_it| wrong("proxy", &masked, PROXY_RIGHT))
 }
 
-/// Half of the files that may be open, and 4,096 at most, where nothing is set.
-fn max_in_flight(layers: &Layers, files: usize) -> anyhow::Result<usize> {
-    if layers.get("max_in_flight").text.is_empty() {
-        return Ok((files / 2).clamp(16, 4_096));
-    }
-    // Each request is an open file, and half of those that may be open are for others.
-    within("max_in_flight", layers, 1, (files / 2).max(16))
-}
-
 fn wrong(name: &str, layered: &Layered, right: &str) -> anyhow::Error {
     let place = layered.name_of(name);
     anyhow!("{place} is {:?}; it must be {right}", store_url::masked(&layered.text))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::flags::ServeFlags;
-    use super::*;
-
-    fn config(change: impl FnOnce(&mut ServeFlags)) -> anyhow::Result<Config> {
-        let mut flags = ServeFlags::default();
-        change(&mut flags);
-        Config::read(&Layers::read(&flags, &Default::default())?, 1_024)
-    }
-
-    #[test]
-    fn the_defaults_are_a_whole_configuration() {
-        let config = config(|_| {}).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8040");
-        assert_eq!(config.store, StoreUrl::Sqlite("postrider.db".into()));
-        assert_eq!(config.master_key_file, Path::new("postrider.key"));
-        assert_eq!(config.retry_schedule, RetrySchedule::default());
-        assert_eq!(config.max_in_flight, 512, "half of the files");
-    }
-
-    #[test]
-    fn a_wrong_value_names_its_place_and_what_would_be_right() {
-        let refused = |change: fn(&mut ServeFlags)| config(change).unwrap_err().to_string();
-        for (shown, change) in [
-            (
-                "--listen is \"8040\"; it must be an address such as 127.0.0.1:8040",
-                (|f| f.listen = Some("8040".into())) as fn(&mut ServeFlags),
-            ),
-            (
-                "--store is \"mysql:x\"; it must be sqlite:PATH or postgres://USER@HOST:PORT/DATABASE, such as sqlite:postrider.db",
-                |f| f.store = Some("mysql:x".into()),
-            ),
-            ("--allow-nets is \"10.0.0.0/99\"; it must be networks such as 127.0.0.0/8,10.1.0.0/16", |f| {
-                f.allow_nets = Some("10.0.0.0/99".into())
-            }),
-            ("--deny-nets is \"10.0.0.1\"; it must be networks such as 203.0.113.0/24,2001:db8::/32", |f| {
-                f.deny_nets = Some("10.0.0.1".into())
-            }),
-            ("--retry-schedule is \"soon\"; it must be 1 to 30 delays such as 5s,5m,2h", |f| {
-                f.retry_schedule = Some("soon".into())
-            }),
-            ("--retention-days is \"0\"; it must be a whole number from 1 to 3650", |f| {
-                f.retention_days = Some("0".into())
-            }),
-            (
-                "--otlp-endpoint is \"127.0.0.1:4318\"; it must be the collector's http or https URL without user, \
-                 query or fragment, such as http://127.0.0.1:4318",
-                |f| f.otlp_endpoint = Some("127.0.0.1:4318".into()),
-            ),
-            (
-                "--proxy is \"•••\"; it must be a proxy's URL such as http://proxy.internal:3128 or \
-                 http://user:password@10.0.0.1:3128",
-                |f| f.proxy = Some("http://user:secret@proxy:3128/path".into()),
-            ),
-            (
-                "--user-agent is \"tab\\there\"; it must be 1 to 256 visible ASCII characters, such as \
-                 Example-Webhooks/1.0",
-                |f| f.user_agent = Some("tab\there".into()),
-            ),
-            ("--log-format is \"xml\"; it must be text or json", |f| f.log_format = Some("xml".into())),
-            ("--require-https is \"maybe\"; it must be true or false", |f| {
-                f.require_https = Some("maybe".into())
-            }),
-        ] {
-            assert_eq!(refused(change), shown);
-        }
-    }
-
-    #[test]
-    fn a_denied_network_wins_over_an_allowed_one() {
-        let config = config(|flags| {
-            flags.allow_nets = Some("10.0.0.0/8".into());
-            flags.deny_nets = Some(" 10.1.0.0/16, 8.8.8.0/24,".into());
-        });
-        let guard = config.unwrap().guard;
-        for (address, is_allowed) in
-            [("10.0.0.1", true), ("10.1.0.1", false), ("8.8.8.8", false), ("8.8.4.4", true)]
-        {
-            assert_eq!(guard.check_address(address.parse().unwrap()).is_ok(), is_allowed, "{address}");
-        }
-    }
-
-    #[test]
-    fn with_postgresql_the_master_key_must_be_named_and_no_password_is_shown() {
-        let with = |store: &str, key: Option<&str>| {
-            let (store, key) = (Some(store.to_owned()), key.map(str::to_owned));
-            config(move |flags| (flags.store, flags.master_key_file) = (store, key))
-        };
-        let refused = with("postgres://u:secret@h/d", None).unwrap_err().to_string();
-        assert!(refused.contains("--master-key-file must name") && refused.contains("base64"), "{refused}");
-        let config = with("postgres://u:secret@h/d", Some("k")).unwrap();
-        assert_eq!(config.master_key_file, Path::new("k"));
-        assert!(!format!("{config:?}").contains("secret"));
-        let refused = with("mysql://u:secret@h/d", None).unwrap_err().to_string();
-        assert!(!refused.contains("secret"), "{refused}");
-    }
-
-    #[test]
-    fn an_operator_key_is_long_wherever_the_service_listens() {
-        for listen in ["127.0.0.1:8040", "0.0.0.0:8040"] {
-            let with = |key: Option<&str>| {
-                let key = key.map(str::to_owned);
-                config(move |flags| (flags.listen, flags.operator_key) = (Some(listen.into()), key))
-            };
-            assert!(with(Some("short")).is_err() && with(Some(&"k".repeat(32))).is_ok(), "{listen}");
-            assert!(with(None).is_ok(), "the first start generates a long one");
-        }
-    }
-
-    #[test]
-    fn log_levels_are_one_for_all_and_others_for_single_targets() {
-        let read = |text: &'static str| config(move |flags| flags.log_level = Some(text.into()));
-        for right in ["info", "warn, postrider::attempt=info", "info,postrider_store=debug,hyper=off", "off"]
-        {
-            assert!(read(right).is_ok(), "{right}");
-        }
-        for wrong in ["", "loud", "info,", "postrider_store", "info,=debug", "info,x=loud", "3"] {
-            let refused = read(wrong).unwrap_err().to_string();
-            assert!(refused.contains("postrider::attempt=off"), "{wrong}: {refused}");
-        }
-        assert!(config(|flags| flags.log_attempts = Some("some".into())).is_err());
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! Exit code 0 where the service can run (there may be warnings), 1 where something keeps it from working.
 
 mod database;
+mod event_types;
 mod file;
 mod findings;
 mod here;

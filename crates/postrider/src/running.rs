@@ -84,7 +84,6 @@ pub(crate) async fn start(
         trust: way_out.trust,
         // A lookup takes up to six files.
         resolver: Arc::new(SystemResolver::with(ResolverFiles::default(), concurrent_lookups(way_out.files))),
-        ..SenderConfig::default()
     };
     let transport = Arc::new(Sender::new(sender)?);
     let parts = Parts { store, transport, clock: Arc::new(SystemClock), chance };

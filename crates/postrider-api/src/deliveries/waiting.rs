@@ -60,7 +60,7 @@ fn next(view: &EndpointView, delivery: &Delivery, now: Timestamp) -> String {
         );
     }
     match (view.health.closed_until.filter(|until| *until > now), delivery.next_attempt_at) {
-        (Some(until), _) => format!("the receiver asked to be left alone until {until}"),
+        (Some(until), _) => format!("the endpoint requested a delay until {until} (Retry-After)"),
         (None, Some(at)) if at > now => format!("the next attempt of its retry schedule, at {at}"),
         (None, _) => "its turn".to_owned(),
     }

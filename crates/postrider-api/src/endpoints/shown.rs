@@ -31,6 +31,8 @@ pub(super) struct Shown<'a> {
     state: &'static str,
     disabled_reason: Option<&'static str>,
     health: &'static str,
+    /// Of the last 100 attempts.
+    attempt_success_rate: Option<f64>,
     failing_since: Option<Time>,
     next_probe_at: Option<Time>,
     backlog: u64,
@@ -88,6 +90,7 @@ impl<'a> Shown<'a> {
             state: view.state.as_str(),
             disabled_reason: view.state.disabled_reason().map(|reason| reason.as_str()),
             health: if view.health.is_failing() { "failing" } else { "healthy" },
+            attempt_success_rate: view.health.recent.success_rate(),
             failing_since: view.health.failing.map(|failing| Text(failing.since)),
             next_probe_at: view.health.failing.map(|failing| Text(failing.next_probe_at)),
             backlog: view.backlog,

@@ -1,6 +1,7 @@
 //! An event's routing as the wire explains it.
 
 use postrider_core::event::Event;
+use postrider_core::event_type::Pattern;
 use postrider_core::id::{AccountId, EndpointId, EventId};
 use postrider_engine::Routing;
 use serde::Serialize;
@@ -72,7 +73,7 @@ impl<'a> OfEndpoint<'a> {
 
 /// The first check that fails in words, or what makes it match.
 fn reason(event: &Event, routing: &Routing) -> String {
-    let patterns = || routing.view.endpoint.settings.subscription.to_texts().join(", ");
+    let patterns = || some_of(routing.view.endpoint.settings.subscription.patterns());
     let (event_type, mode) = (&event.event_type, |livemode| if livemode { "live" } else { "test" });
     match (&routing.filter, routing.mode_matches, routing.event_type_matches) {
         (_, false, _) => {
@@ -82,5 +83,15 @@ fn reason(event: &Event, routing: &Routing) -> String {
         (_, true, false) => format!("the endpoint's event types ({}) do not match {event_type}", patterns()),
         (Some(explained), true, true) => format!("filter: {}", explained.detail),
         (None, true, true) => format!("the endpoint's event types ({}) match {event_type}", patterns()),
+    }
+}
+
+/// An endpoint's event types, or the first ones of many: a thousand endpoints may have a hundred each.
+fn some_of(patterns: &[Pattern]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = patterns.iter().take(SHOWN).map(Pattern::to_string).collect();
+    match patterns.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

@@ -263,7 +263,12 @@ pub(super) fn problems() -> Value {
         (409, "conflict", "It contradicts what is there"),
         (413, "body_too_large", "The body is over the limit (1 MiB; a batch 8 MiB)"),
         (415, "unsupported_media_type", "The body is not application/json in UTF-8"),
-        (422, "invalid", "Understood, but invalid; `errors` names every place"),
+        (
+            422,
+            "invalid",
+            "Understood, but invalid; `errors` names every place. `too_expensive`: a payload takes too many steps to check \
+             against its event type's schema; `errors` names the place that was reached",
+        ),
         (429, "rate_limited", "Too many requests with this key, or too many unknown keys from this address"),
         (500, "internal", "A fault of the service; its log has it under the request's id"),
         (

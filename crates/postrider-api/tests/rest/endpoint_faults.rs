@@ -8,26 +8,33 @@ use serde_json::{Value, json};
 
 use crate::harness::{OPERATOR_KEY, Service};
 
+/// URLs that no endpoint may have.
+fn faulty_urls() -> Vec<Value> {
+    vec![
+        json!(7),
+        json!(null),
+        json!("example.com/hook"),
+        json!("ftp://example.com/"),
+        json!("https://user:pass@example.com/"),
+        json!("https://example.com/#top"),
+        json!("http://127.0.0.1/"),
+        json!("http://0x7f.1/"),
+        json!("http://[::1]/"),
+        json!("http://[::ffff:10.0.0.1]/"),
+        json!("http://169.254.169.254/latest"),
+        json!(format!("https://example.com/{}", "x".repeat(2_048))),
+        json!("http://[2a00::5efe:10.0.0.1]/"),
+        json!("https://a..b.test/"),
+        json!(format!("https://{}.test/", "x".repeat(64))),
+        json!(format!("https://{}/", ["x"; 150].join("."))),
+    ]
+}
+
 fn faulty() -> Vec<(&'static str, Value, &'static str)> {
     let many: Vec<_> = (0..101).map(|_| "*").collect();
     let headers: serde_json::Map<String, Value> = (0..21).map(|n| (format!("X-{n}"), json!("a"))).collect();
-    vec![
-        ("url", json!(7), "/url"),
-        ("url", json!(null), "/url"),
-        ("url", json!("example.com/hook"), "/url"),
-        ("url", json!("ftp://example.com/"), "/url"),
-        ("url", json!("https://user:pass@example.com/"), "/url"),
-        ("url", json!("https://example.com/#top"), "/url"),
-        ("url", json!("http://127.0.0.1/"), "/url"),
-        ("url", json!("http://0x7f.1/"), "/url"),
-        ("url", json!("http://[::1]/"), "/url"),
-        ("url", json!("http://[::ffff:10.0.0.1]/"), "/url"),
-        ("url", json!("http://169.254.169.254/latest"), "/url"),
-        ("url", json!(format!("https://example.com/{}", "x".repeat(2_048))), "/url"),
-        ("url", json!("http://[2a00::5efe:10.0.0.1]/"), "/url"),
-        ("url", json!("https://a..b.test/"), "/url"),
-        ("url", json!(format!("https://{}.test/", "x".repeat(64))), "/url"),
-        ("url", json!(format!("https://{}/", ["x"; 150].join("."))), "/url"),
+    let mut faulty: Vec<_> = faulty_urls().into_iter().map(|url| ("url", url, "/url")).collect();
+    faulty.extend(vec![
         ("event_types", json!("policy.created"), "/event_types"),
         ("event_types", json!(null), "/event_types"),
         ("event_types", json!([]), "/event_types"),
@@ -82,7 +89,8 @@ fn faulty() -> Vec<(&'static str, Value, &'static str)> {
         ("ordered", json!("yes"), "/ordered"),
         ("standard_webhooks", json!(1), "/standard_webhooks"),
         ("colour", json!("red"), "/colour"),
-    ]
+    ]);
+    faulty
 }
 
 #[tokio::test]

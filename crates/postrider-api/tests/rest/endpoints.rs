@@ -21,7 +21,7 @@ async fn an_endpoint_is_shown_with_all_its_fields_and_its_defaults() {
         "id": made["id"], "account": account.id, "url": "https://example.com/hook", "livemode": false,
         "event_types": ["*"], "filter": null, "description": "", "headers": {}, "timeout_ms": 15_000, "retry_schedule": null,
         "rate_limit": null, "max_in_flight": 10, "ordered": false, "standard_webhooks": false,
-        "state": "enabled", "disabled_reason": null, "health": "healthy", "failing_since": null,
+        "state": "enabled", "disabled_reason": null, "health": "healthy", "attempt_success_rate": null, "failing_since": null,
         "next_probe_at": null, "backlog": 0, "last_success_at": null,
         "created_at": made["created_at"], "updated_at": made["updated_at"],
         "unreadable": [],
@@ -31,6 +31,23 @@ async fn an_endpoint_is_shown_with_all_its_fields_and_its_defaults() {
     let mut with_secret = expected;
     with_secret["secret"] = made["secret"].clone();
     assert_eq!(made, with_secret);
+    service.stop().await;
+}
+
+/// Of the last 100 attempts: null before the first, then a share from 0 to 1.
+#[tokio::test]
+async fn the_success_rate_is_told_once_an_attempt_has_ended() {
+    let service = Service::start().await;
+    let account = service.account("a").await;
+    let made = service.endpoint(&account, json!({})).await;
+    assert_eq!(service.get(&path(&made)).await["attempt_success_rate"], json!(null));
+    service.receivers.answer_with(200);
+    let event = service.event(&account).await;
+    service
+        .wait_for_delivery(&event["deliveries"][0]["id"], |delivery| delivery["status"] == "delivered")
+        .await;
+    let shown = service.get(&path(&made)).await;
+    assert_eq!((&shown["attempt_success_rate"], &shown["health"]), (&json!(1.0), &json!("healthy")));
     service.stop().await;
 }
 

@@ -9,6 +9,7 @@ mod audit;
 mod bad_events;
 mod batch;
 mod client;
+mod costs;
 mod deliveries;
 mod described;
 mod description;

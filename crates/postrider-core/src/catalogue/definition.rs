@@ -4,7 +4,7 @@
 
 use crate::event_type::is_event_type_name;
 use crate::limits::{MAX_CUSTOM_EVENT_TYPES, MAX_EVENT_TYPE_BYTES, MAX_EXAMPLE_BYTES};
-use crate::payload::{self, Judge, Violation};
+use crate::payload::{self, PayloadRefused, PayloadValidator, Violation};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -64,6 +64,8 @@ pub enum TypeRefused {
 #[derive(Debug, Clone, Copy)]
 struct Changes {
     description: bool,
+    /// A schema that stays is not held against bounds that are newer than it.
+    schema: bool,
     /// An example that does not match is a fault of the example if it is given, and of the schema otherwise.
     example: bool,
 }
@@ -78,7 +80,8 @@ impl Catalogue {
             return Err(TypeRefused::Full);
         }
         let is_name = is_event_type_name(&definition.name);
-        match EventType::judged(None, definition, Changes { description: true, example: true }) {
+        match EventType::judged(None, definition, Changes { description: true, schema: true, example: true })
+        {
             Ok(made) if is_name => Ok(made),
             judged => {
                 let mut faults = if is_name { Vec::new() } else { vec![not_a_name()] };
@@ -98,14 +101,13 @@ impl Catalogue {
             name: definition.name.as_str().into(),
             built_in,
             definition: Some(definition),
-            judge: Judge::of_anything(),
+            payload_validator: PayloadValidator::of_anything(),
         };
         if event_type.is_validated()
             && let Some(text) = event_type.schema()
         {
-            let (value, validator) =
-                schema::read(text).map_err(|fault| format!("schema{}: {}", fault.pointer, fault.detail))?;
-            event_type.judge = Judge::new(&value, validator);
+            event_type.payload_validator = schema::read_stored(text)
+                .map_err(|fault| format!("schema{}: {}", fault.pointer, fault.detail))?;
         }
         Ok(event_type)
     }
@@ -114,9 +116,9 @@ impl Catalogue {
 impl EventType {
     /// A type that comes with the service, as it comes.
     pub(super) fn untouched(known: &'static BuiltIn) -> Self {
-        let (value, validator) = schema::read(known.schema).expect("a built-in schema is a JSON Schema");
-        let judge = Judge::new(&value, validator);
-        Self { name: known.name.into(), built_in: Some(known), definition: None, judge }
+        let payload_validator =
+            schema::read_new(known.schema).expect("a built-in schema is a JSON Schema within its bounds");
+        Self { name: known.name.into(), built_in: Some(known), definition: None, payload_validator }
     }
 
     /// What the operator made of it, to be kept.
@@ -139,7 +141,11 @@ impl EventType {
             created_at: at,
             updated_at: at,
         });
-        let changes = Changes { description: patch.description.is_some(), example: patch.example.is_some() };
+        let changes = Changes {
+            description: patch.description.is_some(),
+            schema: patch.schema.is_some(),
+            example: patch.example.is_some(),
+        };
         let TypePatch { description, schema, example, validation, archived } = patch;
         definition.description = description.unwrap_or(definition.description);
         definition.schema = schema.unwrap_or(definition.schema);
@@ -170,27 +176,33 @@ impl EventType {
     ) -> Result<Self, Vec<Violation>> {
         let mut faults = Vec::new();
         let name = definition.name.as_str().into();
-        let mut made = Self { name, built_in, definition: Some(definition), judge: Judge::of_anything() };
+        let mut made = Self {
+            name,
+            built_in,
+            definition: Some(definition),
+            payload_validator: PayloadValidator::of_anything(),
+        };
         if changes.description
             && let Err(why) = text::DESCRIPTION.check(made.description())
         {
             faults.push(Violation { pointer: "/description".to_owned(), detail: why.to_string() });
         }
-        let by_schema = match made.schema().map(schema::read) {
-            None => Some(Judge::of_anything()),
-            Some(Ok((value, validator))) => Some(Judge::new(&value, validator)),
+        let read = if changes.schema { schema::read_new } else { schema::read_stored };
+        let by_schema = match made.schema().map(read) {
+            None => Some(PayloadValidator::of_anything()),
+            Some(Ok(validator)) => Some(validator),
             Some(Err(fault)) => {
                 faults.push(Violation { pointer: format!("/schema{}", fault.pointer), ..fault });
                 None
             }
         };
-        if let (Some(example), Some(judge)) = (made.example(), &by_schema) {
-            faults.extend(example_faults(example, judge, changes.example));
+        if let (Some(example), Some(validator)) = (made.example(), &by_schema) {
+            faults.extend(example_faults(example, validator, changes.example));
         }
-        if let Some(judge) = by_schema
+        if let Some(validator) = by_schema
             && made.is_validated()
         {
-            made.judge = judge;
+            made.payload_validator = validator;
         }
         if faults.is_empty() { Ok(made) } else { Err(faults) }
     }
@@ -204,13 +216,14 @@ fn not_a_name() -> Violation {
 }
 
 /// What is wrong with an example by itself and by its type's schema.
-fn example_faults(example: &str, judge: &Judge, is_given: bool) -> Vec<Violation> {
+fn example_faults(example: &str, validator: &PayloadValidator, is_given: bool) -> Vec<Violation> {
     if example.len() > MAX_EXAMPLE_BYTES {
         let detail = format!("must have at most {MAX_EXAMPLE_BYTES} bytes, this has {}", example.len());
         return vec![Violation { pointer: "/example".to_owned(), detail }];
     }
     let has_mode = payload::value(example).is_some_and(|value| value.get("livemode").is_some());
-    let Err(faults) = judge.check(example, (!has_mode).then_some(false)) else { return Vec::new() };
+    let checked = validator.check(example, (!has_mode).then_some(false));
+    let Err(faults) = checked.map_err(PayloadRefused::into_violations) else { return Vec::new() };
     if is_given {
         let placed = |fault: Violation| Violation { pointer: format!("/example{}", fault.pointer), ..fault };
         return faults.into_iter().map(placed).collect();

@@ -1,7 +1,6 @@
 //! Reads JSON Schemas (2020-12) that the operator writes: bounded, sufficient to themselves, and compiled.
 //!
-//! Nothing is ever fetched. Patterns are few, small when compiled, and run by an engine that never goes back in the text, because
-//! payloads are judged while their sender waits.
+//! Nothing is ever fetched. The `jsonschema` crate decides what is a schema; payloads are checked by `validator.rs`, which counts.
 
 use std::cell::Cell;
 
@@ -9,7 +8,7 @@ use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::limits::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MAX_SCHEMA_PATTERN_BYTES, MAX_SCHEMA_PATTERNS};
-use crate::payload::{self, Violation};
+use crate::payload::{self, PayloadValidator, Violation};
 
 /// The only dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -27,8 +26,25 @@ pub(crate) fn compiled(schema: &Value) -> Result<Validator, ValidationError<'sta
         .build(schema)
 }
 
-/// Reads a schema that the operator wrote. The fault's place is a pointer from the schema's root.
-pub(super) fn read(text: &str) -> Result<(Value, Validator), Violation> {
+/// Reads a schema that the operator gives now. The fault's place is a pointer from the schema's root.
+pub(super) fn read_new(text: &str) -> Result<PayloadValidator, Violation> {
+    let (schema, validator) = read(text)?;
+    if let Some(pointer) = other_dialect(&schema) {
+        let detail = format!("must be \"{DIALECT}\", or left out: no other dialect is read");
+        return Err(Violation { pointer, detail });
+    }
+    match validator.exceeded().first() {
+        Some(exceeded) => Err(exceeded.clone()),
+        None => Ok(validator),
+    }
+}
+
+/// Reads a schema as it was stored. Bounds that are newer than the schema do not hold for it.
+pub(super) fn read_stored(text: &str) -> Result<PayloadValidator, Violation> {
+    read(text).map(|(_, validator)| validator)
+}
+
+fn read(text: &str) -> Result<(Value, PayloadValidator), Violation> {
     let refuse = |pointer: &str, detail: String| Err(Violation { pointer: pointer.to_owned(), detail });
     if text.len() > MAX_SCHEMA_BYTES {
         return refuse("", format!("must have at most {MAX_SCHEMA_BYTES} bytes, this has {}", text.len()));
@@ -51,10 +67,24 @@ pub(super) fn read(text: &str) -> Result<(Value, Validator), Violation> {
     {
         return refuse("/$schema", format!("must be \"{DIALECT}\", or left out: no other dialect is read"));
     }
-    match compiled(&schema) {
-        Ok(validator) => Ok((schema, validator)),
-        Err(why) => Err(fault(&schema, &why)),
+    if let Err(why) = compiled(&schema) {
+        return Err(fault(&schema, &why));
     }
+    match PayloadValidator::of_schema(&schema) {
+        Ok(validator) => Ok((schema, validator)),
+        Err(why) => refuse("", format!("can't be used: {why}")),
+    }
+}
+
+/// Where a part that names itself also names another dialect.
+fn other_dialect(schema: &Value) -> Option<String> {
+    let names_another = |place: &[String], value: &Value| {
+        let dialect = value.get("$schema").and_then(Value::as_str);
+        !place.is_empty()
+            && value.get("$id").is_some_and(Value::is_string)
+            && dialect.is_some_and(|dialect| dialect.trim_end_matches('#') != DIALECT)
+    };
+    find(schema, &names_another).map(|place| format!("{}/$schema", pointer_of(&place)))
 }
 
 /// Where a schema is deeper than it may be.

@@ -27,6 +27,8 @@ fn decide(used: u32, health: Health, probe: bool, outcome: &Outcome) -> Decision
         progress: Progress { attempts: used, used },
         health,
         probe,
+        sent_at: at(999),
+        service_time: ServiceTime::default(),
         ordered: false,
         schedule: &"10s,100s".parse().unwrap(),
         rules: &HealthRules::default(),
@@ -92,6 +94,8 @@ fn an_ordered_endpoint_never_becomes_failing_because_its_head_is_the_probe() {
         progress: Progress::default(),
         health: Health::default(),
         probe: false,
+        sent_at: at(0),
+        service_time: ServiceTime::default(),
         ordered: true,
         schedule: &RetrySchedule::default(),
         rules: &rules,
@@ -115,7 +119,7 @@ proptest! {
         for (n, (status, wish, bits)) in outcomes.into_iter().enumerate() {
             let situation = Situation {
                 delivery: DeliveryId::new(at(0), 1), progress, health: Health::default(), probe: false,
-                ordered: false, schedule: &schedule, rules: &HealthRules::default(),
+                sent_at: at(50), service_time: ServiceTime::default(), ordered: false, schedule: &schedule, rules: &HealthRules::default(),
             };
             let decision = after_attempt(&situation, &answered(status, wish), at(50), Jitter(bits));
             prop_assert_eq!(decision.progress.used as usize, n + 1);

@@ -1,12 +1,13 @@
 //! Reads a filter, and says of each part that is wrong where it stands and what would be right.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::decimal::Decimal;
-use super::{Filter, Node, Scalar, Test};
+use super::{Filter, Node, OneOf, Scalar, Test};
+use crate::decimal::Decimal;
 use crate::limits::{
     MAX_FILTER_BYTES, MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH, MAX_FILTER_PATH_BYTES, MAX_FILTER_VALUES,
     MAX_VIOLATIONS,
@@ -31,7 +32,7 @@ type Members<'a> = Vec<(String, &'a RawValue)>;
 impl Filter {
     /// Reads a filter from JSON. Gives every fault, up to [`MAX_VIOLATIONS`].
     pub fn parse(json: &str) -> Result<Self, Vec<FilterFault>> {
-        let mut reader = Reader { faults: Vec::new(), conditions: 0 };
+        let mut reader = Reader { faults: Vec::new(), conditions: 0, paths: Vec::new() };
         if json.len() > MAX_FILTER_BYTES {
             reader.refuse::<()>(
                 "",
@@ -44,7 +45,9 @@ impl Filter {
             Err(_) => reader.refuse("", "is not JSON"),
         };
         match root {
-            Some(root) if reader.faults.is_empty() => Ok(Self { text: compact(json), root }),
+            Some(root) if reader.faults.is_empty() => {
+                Ok(Self { text: compact(json), root, paths: reader.paths })
+            }
             _ => Err(reader.faults),
         }
     }
@@ -53,6 +56,8 @@ impl Filter {
 struct Reader {
     faults: Vec<FilterFault>,
     conditions: usize,
+    /// The paths of the conditions so far.
+    paths: Vec<String>,
 }
 
 impl Reader {
@@ -109,9 +114,10 @@ impl Reader {
         let (mut path, mut test) = (None, None);
         let mut tests = 0;
         let before = self.faults.len();
-        for (index, (name, raw)) in members.iter().enumerate() {
+        let mut names = HashSet::with_capacity(members.len());
+        for (name, raw) in &members {
             let here = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
-            if members[..index].iter().any(|(earlier, _)| earlier == name) {
+            if !names.insert(name) {
                 self.refuse::<()>(&here, "is there twice");
             } else if name == "path" {
                 path = self.path(raw, &here);
@@ -132,7 +138,9 @@ impl Reader {
                 self.refuse::<()>(place, detail);
             }
         }
-        Some(Node::Test { path: path?, test: test? })
+        let (path, test) = (path?, test?);
+        self.paths.push(path);
+        Some(Node::Test { condition: self.paths.len() - 1, test })
     }
 
     fn path(&mut self, raw: &RawValue, place: &str) -> Option<String> {
@@ -151,7 +159,7 @@ impl Reader {
     fn test(&mut self, name: &str, raw: &RawValue, place: &str) -> Option<Test> {
         match name {
             "equals" => self.scalar(raw, place).map(Test::Equals),
-            "in" => self.values(raw, place).map(Test::In),
+            "in" => self.values(raw, place).map(OneOf::new).map(Test::In),
             "exists" => match raw.get() {
                 "true" => Some(Test::Exists(true)),
                 "false" => Some(Test::Exists(false)),

@@ -12,10 +12,17 @@ const PAYLOAD: &str = r#"{
 
 fn says(filter: &str) -> bool {
     let filter = Filter::parse(filter).unwrap_or_else(|faults| panic!("{filter}: {faults:?}"));
-    let content = Content::of(PAYLOAD.as_bytes());
-    let matches = filter.matches(&content);
-    assert_eq!(filter.explain(&content).matches, matches);
+    let (matches, explained) = asked(&filter, PAYLOAD.as_bytes());
+    assert_eq!(explained.matches, matches);
     matches
+}
+
+/// What one filter makes of a payload.
+fn asked(filter: &Filter, payload: &[u8]) -> (bool, Explanation) {
+    let set = PathSet::of([filter]);
+    let collected = set.collect(payload);
+    let values = collected.of_filter(0);
+    (filter.matches(&values), filter.explain(&values))
 }
 
 #[test]
@@ -101,7 +108,7 @@ fn an_explanation_names_the_part_that_decided_and_what_it_found() {
         (r#"{"path":"/a","prefix":"x"}"#, false, "", "/a is absent: it is not a text that begins with \"x\""),
         (r#"{"all":[{"path":"/count","equals":3}]}"#, true, "", "all 1 conditions hold"),
     ] {
-        let explained = Filter::parse(filter).unwrap().explain(&Content::of(PAYLOAD.as_bytes()));
+        let explained = asked(&Filter::parse(filter).unwrap(), PAYLOAD.as_bytes()).1;
         let expected = Explanation { matches, pointer: pointer.to_owned(), detail: detail.to_owned() };
         assert_eq!(explained, expected, "{filter}");
     }
@@ -176,7 +183,7 @@ fn a_filter_keeps_its_text_without_the_space_between_its_parts() {
 fn a_payload_that_can_t_be_read_has_nothing_anywhere() {
     let filter = Filter::parse(r#"{"path":"/a","exists":true}"#).unwrap();
     for payload in [&b"not JSON"[..], b"[1]", b"\xff"] {
-        assert!(!filter.matches(&Content::of(payload)));
+        assert!(!asked(&filter, payload).0);
     }
 }
 
@@ -184,7 +191,7 @@ proptest! {
     #[test]
     fn no_text_and_no_payload_panics(filter: String, payload: Vec<u8>) {
         if let Ok(filter) = Filter::parse(&filter) {
-            filter.explain(&Content::of(&payload));
+            asked(&filter, &payload);
         }
     }
 
@@ -198,4 +205,188 @@ proptest! {
             prop_assert_ne!(says(&once), says(&not));
         }
     }
+}
+
+/// What a filter made of a value of serde_json's before paths were collected: one look-up for each condition.
+fn holds_naively(node: &Node, filter: &Filter, payload: Option<&serde_json::Value>) -> bool {
+    match node {
+        Node::All(parts) => parts.iter().all(|part| holds_naively(part, filter, payload)),
+        Node::Any(parts) => parts.iter().any(|part| holds_naively(part, filter, payload)),
+        Node::Not(part) => !holds_naively(part, filter, payload),
+        Node::Test { condition, test } => {
+            use serde_json::Value;
+            let value = payload.and_then(|payload| payload.pointer(&filter.paths[*condition]));
+            let Some(value) = value else { return *test == Test::Exists(false) };
+            let number = || value.as_number().and_then(|number| Decimal::parse(&number.to_string()));
+            let compares = |limit: &Decimal| number().map(|number| number.borrowed().cmp(&limit.borrowed()));
+            let is = |scalar: &Scalar| match scalar {
+                Scalar::Null => value.is_null(),
+                Scalar::Bool(wanted) => *value == Value::Bool(*wanted),
+                Scalar::Number(wanted) => number().as_ref() == Some(wanted),
+                Scalar::Text(wanted) => value.as_str() == Some(wanted),
+            };
+            match test {
+                Test::Exists(wanted) => *wanted,
+                Test::Equals(wanted) => is(wanted),
+                Test::In(wanted) => {
+                    wanted.null && value.is_null()
+                        || value.as_bool().is_some_and(|found| wanted.bools[usize::from(found)])
+                        || wanted.texts.iter().any(|text| value.as_str() == Some(text))
+                        || wanted.numbers.iter().any(|wanted| number().as_ref() == Some(wanted))
+                }
+                Test::Prefix(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix)),
+                Test::LessThan(limit) => compares(limit).is_some_and(std::cmp::Ordering::is_lt),
+                Test::AtMost(limit) => compares(limit).is_some_and(std::cmp::Ordering::is_le),
+                Test::MoreThan(limit) => compares(limit).is_some_and(std::cmp::Ordering::is_gt),
+                Test::AtLeast(limit) => compares(limit).is_some_and(std::cmp::Ordering::is_ge),
+            }
+        }
+    }
+}
+
+const SCALARS: &[&str] = &[
+    "null",
+    "true",
+    "false",
+    "0",
+    "-0",
+    "1",
+    "1.0",
+    "10e-1",
+    "-2.50",
+    "1e400",
+    "1e9999999999999999999",
+    "12345678901234567890123",
+    "\"\"",
+    "\"a\"",
+    "\"ab\"",
+    r#""\u0061""#,
+    r#""\ud800""#,
+    "\"1\"",
+];
+
+/// A payload in which names stand twice, with escapes, arrays and objects.
+fn payloads() -> impl Strategy<Value = String> {
+    let scalar = prop::sample::select(SCALARS).prop_map(str::to_owned);
+    scalar.prop_recursive(4, 40, 5, |inner| {
+        let key = prop::sample::select(
+            &["\"a\"", "\"b\"", r#""\u0061""#, "\"0\"", "\"a/b\"", "\"c~\"", "\"\""][..],
+        );
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(" , "))),
+            prop::collection::vec((key, inner), 0..6).prop_map(|members| {
+                let members: Vec<_> = members.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+fn filters() -> impl Strategy<Value = String> {
+    let scalar = || {
+        prop::sample::select(SCALARS)
+            .prop_filter("a filter's own", |text| !text.contains("ud800") && !text.contains("1e9999"))
+    };
+    let segment = prop::sample::select(&["a", "b", "0", "1", "a~1b", "c~0", "", "01"][..]);
+    let path = prop::collection::vec(segment, 1..4).prop_map(|segments| format!("/{}", segments.join("/")));
+    let test = prop_oneof![
+        scalar().prop_map(|value| format!(r#""equals":{value}"#)),
+        prop::collection::vec(scalar(), 1..4).prop_map(|values| format!(r#""in":[{}]"#, values.join(","))),
+        any::<bool>().prop_map(|wanted| format!(r#""exists":{wanted}"#)),
+        Just(r#""prefix":"a""#.to_owned()),
+        (prop::sample::select(&["less_than", "at_most", "more_than", "at_least"][..]), -3..12_i64)
+            .prop_map(|(test, limit)| format!(r#""{test}":{limit}"#)),
+    ];
+    let condition = (path, test).prop_map(|(path, test)| format!(r#"{{"path":"{path}",{test}}}"#));
+    condition.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..3)
+                .prop_map(|parts| format!(r#"{{"all":[{}]}}"#, parts.join(","))),
+            prop::collection::vec(inner.clone(), 1..3)
+                .prop_map(|parts| format!(r#"{{"any":[{}]}}"#, parts.join(","))),
+            inner.prop_map(|part| format!(r#"{{"not":{part}}}"#)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn one_pass_for_many_filters_says_what_a_look_up_for_each_condition_says(
+        filters in prop::collection::vec(filters(), 1..6), payload in payloads(), cut in prop::option::weighted(0.1, any::<prop::sample::Index>())
+    ) {
+        let mut payload = payload;
+        if let Some(cut) = cut {
+            payload.truncate((0..=payload.len()).rev().find(|at| *at <= cut.index(payload.len() + 1) && payload.is_char_boundary(*at)).unwrap());
+        }
+        let filters: Vec<Filter> = filters.iter().map(|text| Filter::parse(text).unwrap()).collect();
+        let set = PathSet::of(&filters);
+        let collected = set.collect(payload.as_bytes());
+        let value = crate::payload::value(&payload);
+        for (index, filter) in filters.iter().enumerate() {
+            let expected = holds_naively(&filter.root, filter, value.as_ref());
+            prop_assert_eq!(filter.matches(&collected.of_filter(index)), expected, "{:?} of {}", filter, payload);
+            prop_assert_eq!(filter.explain(&collected.of_filter(index)).matches, expected);
+        }
+    }
+}
+
+/// How many steps it takes to ask all of these filters once.
+fn steps(filters: &[Filter], payload: &str, explain: bool) -> usize {
+    let set = PathSet::of(filters);
+    let collected = set.collect(payload.as_bytes());
+    for (index, filter) in filters.iter().enumerate() {
+        let values = collected.of_filter(index);
+        match explain {
+            true => drop(filter.explain(&values)),
+            false => drop(filter.matches(&values)),
+        }
+    }
+    collected.steps()
+}
+
+#[test]
+fn what_filters_cost_is_the_sum_of_their_length_and_the_payload_s() {
+    let listed: Vec<String> = (1..=100).map(|value| value.to_string()).collect();
+    let condition = format!(r#"{{"path":"/n","in":[{}]}}"#, listed.join(","));
+    // H1 of the attack: 25 conditions of 100 values each, over a number of a million digits.
+    let attack = Filter::parse(&format!(r#"{{"any":[{}]}}"#, vec![condition; 25].join(","))).unwrap();
+    let number = |digits: usize| format!(r#"{{"n":{}}}"#, "7".repeat(digits));
+    let many = |count: usize| vec![attack.clone(); count];
+    for explain in [false, true] {
+        let most = |filters: usize, payload: &str| payload.len() + filters * 25 * 10 + 100;
+        for (filters, digits) in [(1, 1_000_000), (1_000, 1_000), (1_000, 1_000_000)] {
+            let payload = number(digits);
+            let found = steps(&many(filters), &payload, explain);
+            assert!(found <= most(filters, &payload), "{filters} filters, {digits} digits: {found}");
+        }
+    }
+    // A name that stands twice makes what was found below it void, without a visit to all of that.
+    let below: Vec<String> = (0..60).map(|n| format!(r#"{{"path":"/a/k{n}","exists":true}}"#)).collect();
+    let wide = Filter::parse(&format!(r#"{{"all":[{}]}}"#, below.join(","))).unwrap();
+    let twice = format!("{{{}}}", vec![r#""a":{"k1":1}"#; 50_000].join(","));
+    assert!(steps(&vec![wide; 500], &twice, true) <= 2 * twice.len() + 500 * 60 * 10);
+    // The text of a long number is shown, not computed.
+    let explained = asked(&attack, number(1_000_000).as_bytes()).1;
+    assert!(explained.detail.len() < 1_000, "{}", explained.detail.len());
+}
+
+#[test]
+fn paths_of_many_filters_are_one_tree() {
+    let deep = format!(r#"{{"path":"{}","exists":true}}"#, "/a".repeat(200));
+    let filters: Vec<Filter> =
+        [r#"{"path":"/a/b","exists":true}"#, r#"{"path":"/a/c","exists":true}"#, &deep]
+            .iter()
+            .map(|text| Filter::parse(text).unwrap())
+            .collect();
+    let set = PathSet::of(&filters);
+    assert_eq!(set.node_count(), 4, "the root, /a, /a/b and /a/c; nothing is as deep as the third");
+    let collected = set.collect(br#"{"a":{"b":1}}"#);
+    let found: Vec<bool> = filters
+        .iter()
+        .enumerate()
+        .map(|(index, filter)| filter.matches(&collected.of_filter(index)))
+        .collect();
+    assert_eq!(found, [true, false, false]);
 }

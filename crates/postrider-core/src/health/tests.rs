@@ -25,6 +25,31 @@ fn refused() -> Outcome {
     Outcome::Failed { code: FailureCode::ConnectRefused, detail: "refused".into() }
 }
 
+fn attempt<'a>(
+    delivery: DeliveryId,
+    probe: bool,
+    outcome: &'a Outcome,
+    now: Timestamp,
+) -> FinishedAttempt<'a> {
+    FinishedAttempt { delivery, probe, outcome, sent_at: now, now, service_time: served(now) }
+}
+
+/// The service has run since second 0, without a stop.
+fn served(now: Timestamp) -> ServiceTime {
+    ServiceTime::new(now.since(at(0)))
+}
+
+fn step(
+    health: Health,
+    delivery: DeliveryId,
+    probe: bool,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> (Health, Option<HealthChange>) {
+    let attempt = attempt(delivery, probe, outcome, now);
+    health.after(&HealthRules::default(), &RetrySchedule::default(), &attempt)
+}
+
 /// Applies `failures` failures, one every `every` seconds from `from` on, over `deliveries` deliveries.
 fn fail(
     mut health: Health,
@@ -36,8 +61,7 @@ fn fail(
     let mut change = None;
     for n in 0..failures {
         let delivery = delivery(u128::try_from(n % deliveries).unwrap());
-        (health, change) =
-            health.after(&HealthRules::default(), delivery, false, &refused(), at(from + n * every));
+        (health, change) = step(health, delivery, false, &refused(), at(from + n * every));
     }
     (health, change)
 }
@@ -67,59 +91,175 @@ fn probes_come_at_10s_30s_1m_5m_and_then_every_15m() {
         let failing = health.failing.unwrap();
         assert_eq!(failing.next_probe_at, at(now + wait));
         now += wait;
-        health = health.after(&HealthRules::default(), delivery(9), true, &status(500), at(now)).0;
+        health = step(health, delivery(9), true, &status(500), at(now)).0;
     }
 }
 
 #[test]
 fn a_late_failure_that_was_no_probe_does_not_move_the_next_probe() {
     let (health, _) = fail(Health::default(), 10, 4, 0, 3);
-    let (after, change) = health.after(&HealthRules::default(), delivery(1), false, &refused(), at(40));
+    let (after, change) = step(health, delivery(1), false, &refused(), at(40));
     assert_eq!((after.failing, change), (health.failing, None));
 }
 
 #[test]
 fn one_success_makes_it_healthy() {
     let (health, _) = fail(Health::default(), 10, 4, 0, 3);
-    let (health, change) = health.after(&HealthRules::default(), delivery(1), true, &status(204), at(46));
+    let (health, change) = step(health, delivery(1), true, &status(204), at(46));
     assert_eq!(change, Some(HealthChange::Recovered));
-    assert_eq!(health, Health { last_success_at: Some(at(46)), ..Health::default() });
+    let recent = RecentAttempts::from_text("00000000001").unwrap();
+    assert_eq!(health, Health { last_success_at: Some(at(46)), recent, ..Health::default() });
 }
 
 #[test]
 fn a_busy_receiver_closes_the_lane_without_counting_as_failing() {
     let mut health = Health::default();
     for n in 0..100 {
-        health = health
-            .after(&HealthRules::default(), delivery(n), false, &busy(60), at(i64::try_from(n).unwrap()))
-            .0;
+        health = step(health, delivery(n), false, &busy(60), at(i64::try_from(n).unwrap())).0;
     }
     assert!(!health.is_failing());
     assert_eq!(health.closed_until, Some(at(99 + 60)));
-    let (health, _) = health.after(&HealthRules::default(), delivery(1), false, &busy(1), at(100));
+    let (health, _) = step(health, delivery(1), false, &busy(1), at(100));
     assert_eq!(health.closed_until, Some(at(159)), "a shorter wish does not open it earlier");
 }
 
 #[test]
 fn gone_disables_at_once() {
-    let (_, change) =
-        Health::default().after(&HealthRules::default(), delivery(1), false, &status(410), at(5));
+    let (_, change) = step(Health::default(), delivery(1), false, &status(410), at(5));
     assert_eq!(change, Some(HealthChange::Disable(DisabledReason::Gone)));
 }
 
-#[test]
-fn five_days_of_nothing_but_failures_disable_whatever_their_kind() {
-    const FIVE_DAYS: i64 = 5 * 24 * 3600;
-    for outcome in [refused(), status(500), busy(3600)] {
-        let health = Health { last_success_at: Some(at(-100 * FIVE_DAYS)), ..Health::default() };
-        let (health, change) = health.after(&HealthRules::default(), delivery(1), false, &outcome, at(0));
-        assert_eq!(change, None, "the first failure after a quiet time is no reason");
-        let (health, change) =
-            health.after(&HealthRules::default(), delivery(1), false, &outcome, at(FIVE_DAYS - 1));
-        assert_ne!(change, Some(HealthChange::Disable(DisabledReason::Failing)));
-        let (_, change) = health.after(&HealthRules::default(), delivery(1), false, &outcome, at(FIVE_DAYS));
-        assert_eq!(change, Some(HealthChange::Disable(DisabledReason::Failing)));
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// Applies one failure after each of `gaps`, in seconds, with this schedule; gives the seconds at which it was disabled.
+fn disabled_at(outcome: &Outcome, schedule: &RetrySchedule, probe: bool, gaps: &[i64]) -> Option<i64> {
+    let (mut health, mut now) = (Health::default(), 0);
+    for gap in gaps {
+        now += gap;
+        let attempt = attempt(delivery(1), probe, outcome, at(now));
+        let (next, change) = health.after(&HealthRules::default(), schedule, &attempt);
+        if change == Some(HealthChange::Disable(DisabledReason::Failing)) {
+            return Some(now);
+        }
+        health = next;
     }
+    None
+}
+
+#[test]
+fn a_run_of_ten_failed_attempts_that_lasts_five_days_disables_whatever_their_kind() {
+    let schedule = RetrySchedule::default();
+    for outcome in [refused(), status(500), busy(3600)] {
+        let daily = [0, DAY, DAY, DAY, DAY, DAY, 1, 1, 1, 1, 1];
+        assert_eq!(disabled_at(&outcome, &schedule, false, &daily), Some(5 * DAY + 4), "with the tenth");
+        let nine = [0, DAY, DAY, DAY, DAY, DAY, 1, 1, 1];
+        assert_eq!(disabled_at(&outcome, &schedule, false, &nine), None);
+        let soon = [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, DAY, DAY, DAY, DAY, DAY - 10, 1];
+        assert_eq!(disabled_at(&outcome, &schedule, false, &soon), Some(5 * DAY), "not before five days");
+        let probes: Vec<i64> = (0..=5 * 24 * 4).map(|n| if n == 0 { 0 } else { 900 }).collect();
+        assert_eq!(disabled_at(&outcome, &schedule, true, &probes), Some(5 * DAY));
+    }
+}
+
+/// The length of a gap is not the length of an outage: svix/svix-docs#159.
+#[test]
+fn a_gap_without_traffic_begins_a_new_run() {
+    let schedule = RetrySchedule::default();
+    let six_quiet_days = [0, 5, 6 * DAY];
+    assert_eq!(disabled_at(&status(503), &schedule, false, &six_quiet_days), None);
+    let mut twenty_before: Vec<i64> = vec![1; 20];
+    twenty_before.push(6 * DAY);
+    assert_eq!(disabled_at(&status(503), &schedule, false, &twenty_before), None);
+    let (every_30h, every_31h) = ([30 * HOUR; 30], [31 * HOUR; 30]);
+    assert_eq!(disabled_at(&refused(), &schedule, false, &every_30h), Some(10 * 30 * HOUR));
+    assert_eq!(disabled_at(&refused(), &schedule, false, &every_31h), None);
+    // A new run counts anew towards failing as well.
+    let (health, _) = fail(Health::default(), 9, 60, 0, 3);
+    let (health, change) = step(health, delivery(3), false, &refused(), at(3 * DAY));
+    assert_eq!((change, health.run.map(|run| (run.failures, run.since))), (None, Some((1, at(3 * DAY)))));
+}
+
+#[test]
+fn an_endpoints_own_long_delays_are_no_gap() {
+    let weekly: RetrySchedule = "7d".parse().unwrap();
+    let jittered = 7 * DAY * 11 / 10 + HOUR;
+    assert_eq!(disabled_at(&refused(), &weekly, false, &[jittered; 20]), Some(10 * jittered));
+    assert_eq!(disabled_at(&refused(), &weekly, false, &[jittered + 1; 20]), None);
+    let short: RetrySchedule = "1s".parse().unwrap();
+    assert_eq!(disabled_at(&refused(), &short, false, &[30 * HOUR; 20]), Some(10 * 30 * HOUR));
+}
+
+#[test]
+fn time_in_which_the_service_was_stopped_counts_neither_for_a_run_nor_as_a_gap() {
+    let failure = refused();
+    let (mut health, mut now, mut served) = (Health::default(), 0, 0);
+    // An attempt every hour, and a stop of three days after each tenth.
+    for n in 1..=200 {
+        let attempt = FinishedAttempt {
+            service_time: ServiceTime::new(Duration::from_secs(served)),
+            ..attempt(delivery(n % 3), false, &failure, at(now))
+        };
+        let (next, change) = health.after(&HealthRules::default(), &RetrySchedule::default(), &attempt);
+        let disables = change == Some(HealthChange::Disable(DisabledReason::Failing));
+        assert_eq!(disables, n > 120, "attempt {n}, after {served} s of service");
+        assert_eq!(next.run.map(|run| run.since), Some(at(0)), "the run goes on");
+        (health, served, now) = (next, served + 3600, now + HOUR + if n % 10 == 0 { 3 * DAY } else { 0 });
+    }
+}
+
+#[test]
+fn whoever_turned_it_off_is_never_disabled_for_failing() {
+    let rules = HealthRules { disable_after: None, ..HealthRules::default() };
+    let (failure, gone) = (refused(), status(410));
+    let mut health = Health::default();
+    for hour in 0..1_000 {
+        let attempt = attempt(delivery(1), false, &failure, at(hour * HOUR));
+        let (next, change) = health.after(&rules, &RetrySchedule::default(), &attempt);
+        assert_ne!(change, Some(HealthChange::Disable(DisabledReason::Failing)));
+        health = next;
+    }
+    let attempt = attempt(delivery(1), false, &gone, at(1_000 * HOUR));
+    let (_, change) = health.after(&rules, &RetrySchedule::default(), &attempt);
+    assert_eq!(change, Some(HealthChange::Disable(DisabledReason::Gone)));
+}
+
+/// A response is judged by when its request was sent: TwiN/gatus#1607.
+#[test]
+fn a_late_success_of_an_earlier_request_does_not_open_what_retry_after_closed() {
+    let success = status(200);
+    for (sent, ended, opens) in [(8, 11, false), (10, 12, false), (11, 13, true), (8, 16, true)] {
+        let (closed, _) = step(Health::default(), delivery(1), false, &busy(6), at(10));
+        let late = FinishedAttempt { sent_at: at(sent), ..attempt(delivery(2), false, &success, at(ended)) };
+        let (health, _) = closed.after(&HealthRules::default(), &RetrySchedule::default(), &late);
+        let expected = if opens { None } else { Some(at(16)) };
+        assert_eq!(health.closed_until, expected, "sent at {sent}, ended at {ended}");
+        assert_eq!(
+            (health.run, health.last_success_at),
+            (None, Some(at(ended))),
+            "it ends the run all the same"
+        );
+    }
+    // What a node of the previous release has written does not say when the receiver asked.
+    let stored = Health { closed_until: Some(at(16)), ..Health::default() };
+    assert_eq!(step(stored, delivery(1), false, &success, at(12)).0.closed_until, Some(at(16)));
+    assert_eq!(step(stored, delivery(1), false, &success, at(17)).0.closed_until, None);
+}
+
+#[test]
+fn every_attempt_counts_for_the_success_rate_and_fresh_health_keeps_it() {
+    let mut health = Health::default();
+    assert_eq!((health.recent.success_rate(), health.is_degraded()), (None, false));
+    for (outcome, rate) in [(status(200), 1.0), (busy(1), 0.5), (status(410), 1.0 / 3.0), (refused(), 0.25)] {
+        health = step(health, delivery(1), false, &outcome, at(1)).0;
+        assert_eq!(health.recent.success_rate(), Some(rate), "{outcome:?}");
+    }
+    for n in 0..56 {
+        assert!(health.is_degraded(), "after {n} more");
+        health = step(health, delivery(1), n % 2 == 0, &status(204), at(2)).0;
+    }
+    assert!(!health.is_degraded());
+    assert_eq!(health.begin_anew().recent, health.recent);
 }
 
 proptest! {
@@ -127,16 +267,16 @@ proptest! {
     /// neither panics nor makes an endpoint failing sooner than its failures say.
     #[test]
     fn any_history_keeps_the_rules(steps in proptest::collection::vec((0u8..5, 0u128..4, -1_000i64..100_000), 0..60)) {
-        let rules = HealthRules::default();
         let mut health = Health::default();
         let mut failures_in_a_row = 0;
         for (kind, n, seconds) in steps {
             let outcome = [status(200), status(500), refused(), busy(30), status(302)][usize::from(kind)].clone();
             failures_in_a_row = if kind == 0 { 0 } else { failures_in_a_row + 1 };
             let probe = health.is_failing();
-            let (next, change) = health.after(&rules, delivery(n), probe, &outcome, at(seconds));
+            let (next, change) = step(health, delivery(n), probe, &outcome, at(seconds));
+            prop_assert_eq!(next.is_degraded(), next.recent.success_rate().unwrap() < DEGRADED_BELOW);
             if kind == 0 {
-                prop_assert!(!next.is_failing() && next.run.is_none() && next.closed_until.is_none());
+                prop_assert!(!next.is_failing() && next.run.is_none());
             }
             if change == Some(HealthChange::BecameFailing) {
                 prop_assert!(failures_in_a_row >= 10);
@@ -152,7 +292,14 @@ proptest! {
 /// What another node delivered counts like an own success, if it came after the run began.
 #[test]
 fn a_success_elsewhere_ends_a_run_that_began_before_it_and_no_other() {
-    let run = Some(FailureRun { since: at(100), failures: 3, deliveries: [None; TRACKED_DELIVERIES] });
+    let run = Some(FailureRun {
+        since: at(100),
+        failures: 3,
+        deliveries: [None; TRACKED_DELIVERIES],
+        attempts: 3,
+        began: ServiceTime::default(),
+        latest: ServiceTime::default(),
+    });
     let health = |last_success_at: Option<i64>, run| Health {
         run,
         last_success_at: last_success_at.map(at),

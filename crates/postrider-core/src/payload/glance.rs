@@ -4,6 +4,7 @@
 //! nesting, a fraction where a whole number belongs) is left to the full check, which also finds the words for
 //! what is wrong. So what passes here must pass there, never the other way round.
 
+use super::scanner::end_of_plain_part;
 use super::shape::{ANYTHING, Shape, Types};
 
 /// Deeper payloads are left to the full check.
@@ -224,32 +225,9 @@ impl<'a> Glance<'a> {
         closes.then_some(())
     }
 
-    /// Where the characters that stand for themselves end: at a quote, a backslash, a control character, or the
-    /// text's end. Eight bytes at a time.
     fn end_of_plain_part(&self, start: usize) -> usize {
-        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
-        let (words, tail) = rest.as_chunks::<8>();
-        for (index, word) in words.iter().enumerate() {
-            let special = special_bytes(u64::from_le_bytes(*word));
-            if special != 0 {
-                return start + index * 8 + special.trailing_zeros() as usize / 8;
-            }
-        }
-        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        let in_tail = tail.iter().position(ends).unwrap_or(tail.len());
-        start + words.len() * 8 + in_tail
+        end_of_plain_part(self.text.as_bytes(), start)
     }
-}
-
-/// The top bit of each of eight bytes that ends a string's plain part. Exact up to the first such byte (counted
-/// from the lowest); those above it may be marked wrongly, as a borrow runs upwards.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    let quotes = zeros(word ^ (ONES * u64::from(b'"')));
-    let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
-    (controls | quotes | backslashes) & (ONES << 7)
 }
 
 #[cfg(test)]

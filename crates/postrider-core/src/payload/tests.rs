@@ -1,13 +1,18 @@
 //! What passes and what is refused, with the places named.
 
 use proptest::prelude::*;
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use super::*;
 use crate::catalogue::Catalogue;
+use crate::limits::MAX_VIOLATIONS;
 
 fn check_as(name: &str, json: &str, stated: Option<bool>) -> Result<bool, Vec<Violation>> {
-    check(Catalogue::built_in().get(name).unwrap(), json, stated)
+    checked(Catalogue::built_in().get(name).unwrap(), json, stated)
+}
+
+fn checked(event_type: &EventType, json: &str, stated: Option<bool>) -> Result<bool, Vec<Violation>> {
+    check(event_type, json, stated).map_err(PayloadRefused::into_violations)
 }
 
 fn pointers(refused: Result<bool, Vec<Violation>>) -> Vec<String> {
@@ -23,7 +28,7 @@ fn least(more: &str) -> String {
 fn the_four_examples_pass_and_so_they_do_without_any_optional_field() {
     for event_type in Catalogue::built_in().of_platform() {
         assert_eq!(
-            check(event_type, event_type.example().unwrap(), None),
+            checked(event_type, event_type.example().unwrap(), None),
             Ok(false),
             "{}",
             event_type.name()
@@ -34,7 +39,7 @@ fn the_four_examples_pass_and_so_they_do_without_any_optional_field() {
                 example.remove(&optional);
                 let shorter = serde_json::to_string(&example).unwrap();
                 assert_eq!(
-                    check(event_type, &shorter, None),
+                    checked(event_type, &shorter, None),
                     Ok(false),
                     "{} without {optional}",
                     event_type.name()
@@ -106,8 +111,8 @@ fn the_mode_must_be_named_once_and_without_contradiction() {
             "{contradiction}"
         );
     }
-    assert_eq!(mode(&[], Some(true)), Ok(true));
-    assert!(mode(&[], None).is_err() && mode(&[json!(1)], Some(true)).is_err());
+    assert_eq!(mode(Livemode::Absent, Some(true)), Ok(true));
+    assert!(mode(Livemode::Absent, None).is_err() && mode(Livemode::NotBoolean, Some(true)).is_err());
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn waits_for(view: Option<&EndpointView>, delivery: &Delivery, now: Timestamp) -
     }
     match (view.health.closed_until.filter(|until| *until > now), delivery.next_attempt_at) {
         (Some(until), _) => {
-            html! { "The receiver asked to be left alone; it is tried again " (time::ago(until, now)) "." }
+            html! { "The endpoint requested a delay (Retry-After); the next attempt is " (time::ago(until, now)) "." }
         }
         (None, Some(at)) if at > now => {
             html! { "The next attempt is due " (time::ago(at, now)) ", at " (time::long(at, now)) "." }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use postrider_core::endpoint::{DisabledReason, State};
 use postrider_core::event_type::Subscription;
+use postrider_core::health::HealthRules;
 use postrider_core::time::Timestamp;
 use postrider_engine::PageRequest;
 use postrider_engine::model::{EndpointView, StateChange};
@@ -13,7 +14,7 @@ use crate::layout::{self, Section};
 use crate::query::Filters;
 use crate::refusal::Refusal;
 use crate::show::text::{number, visible};
-use crate::show::{badge, chart, time};
+use crate::show::{badge, chart, health, time};
 use crate::visit::Visit;
 
 /// How many of its deliveries the page shows.
@@ -39,7 +40,7 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             }
         }
         (layout::said(&visit))
-        div data-live="standing" { (unreadable(&visit, &view)) (standing(&view, now)) }
+        div data-live="standing" { (unreadable(&visit, &view)) (standing(&view, visit.engine().health_rules(), now)) }
         div.cards data-live="figures" { (figures(&view, &slots, now)) }
         section.card aria-labelledby="activity" {
             h2 #activity { "Attempts in the last 24 hours" }
@@ -102,7 +103,7 @@ fn unreadable(visit: &Visit, view: &EndpointView) -> Markup {
     }
 }
 
-fn standing(view: &EndpointView, now: Timestamp) -> Markup {
+fn standing(view: &EndpointView, rules: &HealthRules, now: Timestamp) -> Markup {
     html! {
         @match view.state {
             State::Paused => div.note { p { strong { "Paused. " } "Deliveries are held and sent when you resume." } },
@@ -111,23 +112,14 @@ fn standing(view: &EndpointView, now: Timestamp) -> Markup {
                     @match reason {
                         DisabledReason::Operator => "By hand. ",
                         DisabledReason::Gone => "The receiver answered 410 Gone. ",
-                        DisabledReason::Failing => "It failed for days without one success. ",
+                        DisabledReason::Failing => { (health::why_disabled(rules)) " " },
                     }
                     "Deliveries are held; enabling sends them, with fresh health." }
             },
-            State::Enabled => @match (view.health.failing, view.health.run) {
-                (Some(failing), _) => div.alarm {
-                    p { strong { "Failing " } "since " (time::long(failing.since, now)) ". One delivery at a time is tried as a probe, the next " (time::ago(failing.next_probe_at, now)) ". Nothing is given up meanwhile." }
-                    p { "Look at the newest failed delivery below for what went wrong. A resend by hand is the next probe, at once." }
-                },
-                (None, Some(run)) if run.failures > 0 => div.note {
-                    p { strong { (run.failures) @if run.failures == 1 { " failure" } @else { " failures in a row" } } " since " (time::long(run.since, now)) ". After ten in a row it counts as failing." }
-                },
-                _ => {},
-            },
+            State::Enabled => (health::note(view, rules, now)),
         }
         @if let Some(until) = view.health.closed_until.filter(|until| *until > now) {
-            div.note { p { "The receiver asked to be left alone until " (time::long(until, now)) "." } }
+            div.note { p { "The endpoint requested a delay until " (time::long(until, now)) " (" code { "Retry-After" } "). Nothing is sent to it until then." } }
         }
     }
 }
@@ -141,6 +133,7 @@ fn figures(
     html! {
         div.card { div.figure { (chart::success(received, failed).unwrap_or_else(|| "–".to_owned())) } div.label { "received, last 24 h" } }
         div.card { div.figure { (number(failed)) } div.label { "failed attempts, last 24 h" } }
+        div.card { div.figure { (health::success_rate(view)) } div.label { "received, last 100 attempts" } }
         div.card { div.figure { (number(view.backlog)) } div.label { "in the backlog" } }
         div.card {
             div.figure { @match view.health.last_success_at { Some(at) => (time::ago(at, now)), None => "never" } }

@@ -126,7 +126,7 @@ pub(super) fn trouble(view: &EndpointView) -> Option<u8> {
         State::Disabled(reason) if reason != postrider_core::endpoint::DisabledReason::Operator => Some(0),
         State::Enabled if view.health.is_failing() => Some(1),
         State::Disabled(_) | State::Paused if view.backlog > 0 => Some(2),
-        State::Enabled if view.health.run.is_some() => Some(3),
+        State::Enabled if view.health.is_degraded() => Some(3),
         _ => None,
     }
 }

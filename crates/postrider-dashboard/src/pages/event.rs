@@ -4,7 +4,7 @@ use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 use postrider_core::event::Event;
 use postrider_core::id::EventId;
-use postrider_engine::{DeliveryFilter, PageRequest, Routing};
+use postrider_engine::{DeliveryFilter, PageRequest, Requester, Routing};
 
 use super::{deliveries, endpoint, names};
 use crate::answer::{self, Answer};
@@ -33,6 +33,7 @@ pub(crate) async fn show(visit: Visit) -> Answer {
     let now = visit.engine().now();
     let whole = lossy(&event.payload);
     let (shown, is_cut) = beginning(&whole, SHOWN_BYTES);
+    let routing = routing(&visit, &event).await;
     let length = bytes(u64::try_from(event.payload.len()).unwrap_or(u64::MAX));
     let content = html! {
         (layout::trail(&visit, &[("/events", "Events")]))
@@ -58,14 +59,22 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             (json::block(shown))
             p.muted { @if is_cut { "The beginning of " (length) "." } @else { (length) ", exactly as handed in." } }
         }
-        (routing(&visit, &event))
+        (routing)
     };
     layout::page(&visit, Section::Events, &event.event_type, content)
 }
 
 /// For each endpoint of the account: would it get this event by today's settings, and why.
-fn routing(visit: &Visit, event: &Event) -> Markup {
-    let mut all = visit.engine().routing(event);
+async fn routing(visit: &Visit, event: &Event) -> Markup {
+    let requester = visit.viewer.scope.account().map_or(Requester::Operator, Requester::Account);
+    let Ok(mut all) = visit.engine().routing(requester, event).await else {
+        return html! {
+            section aria-labelledby="routing" {
+                h2 #routing { "Routing today" }
+                p.muted { "It can’t be worked out just now: too much is being checked at once. Load this page again in a moment." }
+            }
+        };
+    };
     all.retain(|one| visit.viewer.scope.sees(one.view.endpoint.account, one.view.endpoint.livemode));
     // Where it goes stands first.
     all.sort_by_key(|one| !one.matches());

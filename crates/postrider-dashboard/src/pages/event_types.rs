@@ -5,8 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use postrider_core::catalogue::{EventType, RaisedBy, TypePatch};
 use postrider_core::id::AccountId;
-use postrider_core::payload;
-use postrider_engine::Engine;
+use postrider_engine::{Engine, Requester};
 
 use crate::answer::Answer;
 use crate::layout::{self, Section};
@@ -66,16 +65,24 @@ pub(super) fn example(engine: &Engine, name: &str) -> Option<String> {
 /// A payload's type and its mode, or each place that is wrong.
 type Judged = Result<(Arc<EventType>, bool), Vec<(String, String)>>;
 
-/// Judges a payload that is to be handed in.
-pub(super) fn judge(engine: &Engine, name: &str, payload: &str, stated: Option<bool>) -> Judged {
+/// Checks a payload that is to be handed in.
+pub(super) async fn check(engine: &Engine, name: &str, payload: &str, stated: Option<bool>) -> Judged {
     let catalogue = engine.catalogue();
     let known = catalogue.in_use().find(|known| known.name() == name);
     let known = known
         .ok_or_else(|| vec![("type".to_owned(), "is no event type that can be handed in".to_owned())])?;
     let place = |pointer: String| if pointer.is_empty() { "payload".to_owned() } else { pointer };
-    match payload::check(known, payload, stated) {
-        Ok(livemode) => Ok((Arc::clone(known), livemode)),
-        Err(violations) => Err(violations.into_iter().map(|one| (place(one.pointer), one.detail)).collect()),
+    match engine.check_payload(Requester::Operator, known, payload, stated).await {
+        Ok(Ok(livemode)) => Ok((Arc::clone(known), livemode)),
+        Ok(Err(refused)) => {
+            let violations = refused.into_violations().into_iter();
+            Err(violations.map(|one| (place(one.pointer), one.detail)).collect())
+        }
+        Err(_busy) => {
+            let busy =
+                "could not be checked just now: too much is being checked at once; try again in a moment";
+            Err(vec![("payload".to_owned(), busy.to_owned())])
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Operations, for the operator: how the service stands, its storage, its configuration as running, and the sessions.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 use postrider_core::time::Timestamp;
 use postrider_engine::Node;
@@ -26,12 +28,25 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             div.card { div.figure { (number(u64::try_from(engine.in_flight()).unwrap_or(u64::MAX))) } div.label { "requests in flight" } }
             div.card { div.figure { (env!("CARGO_PKG_VERSION")) } div.label { "version" } }
         }
+        (clock(engine.clock_distrusted_for()))
         (storage::part(&engine.storage().await, now))
         (nodes(engine.nodes().await.ok().as_deref(), now))
         (configuration(&visit))
         (sessions(&visit))
     };
     layout::page(&visit, Section::Operations, "Operations", content)
+}
+
+/// Why nothing is deleted by age at the moment; nothing where the clock is trusted.
+fn clock(distrusted_for: Option<Duration>) -> Markup {
+    html! {
+        @if let Some(left) = distrusted_for {
+            div.alarm {
+                p { strong { "The clock is in doubt. " } "It is more than a day ahead of the last time stored. Nothing is pruned, cancelled for being held too long, or forgotten of idempotency keys until the service has run for " (time::span(left)) " more, or the clock is set right." }
+                p { "If the service was stopped for that long, or a backup was restored, there is nothing to do." }
+            }
+        }
+    }
 }
 
 /// The nodes that serve from the store.

@@ -51,7 +51,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
         payload: visit.form.get("payload").replace("\r\n", "\n"),
         faults: Vec::new(),
     };
-    if let Some(submission) = judge(&visit, &mut typed) {
+    if let Some(submission) = check(&visit, &mut typed).await {
         match visit.engine().ingest(vec![submission]).await {
             Ok(accepted) => {
                 let id = accepted.first().map(|event| event.id).ok_or(Refusal::NotFound)?;
@@ -60,6 +60,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
             Err(EngineError::EventRefused { faults, .. }) => {
                 typed.faults.extend(faults.into_iter().map(|fault| (fault.pointer, fault.detail)));
             }
+            Err(EngineError::TooExpensive { place, .. }) => typed.faults.push((place.pointer, place.detail)),
             Err(EngineError::NotFound) => {
                 typed.faults.push(("account".to_owned(), "is not there any more".to_owned()))
             }
@@ -70,7 +71,7 @@ pub(crate) async fn create(visit: Visit) -> Answer {
     Ok(layout::page_with(&visit, StatusCode::UNPROCESSABLE_ENTITY, Section::Events, "Send an event", content))
 }
 
-fn judge(visit: &Visit, typed: &mut Typed) -> Option<Submission> {
+async fn check(visit: &Visit, typed: &mut Typed) -> Option<Submission> {
     let mut fault = |place: &str, words: String| typed.faults.push((place.to_owned(), words));
     let account = typed.account.parse::<AccountId>().ok().filter(|id| visit.engine().account(*id).is_ok());
     if account.is_none() {
@@ -82,11 +83,11 @@ fn judge(visit: &Visit, typed: &mut Typed) -> Option<Submission> {
         _ => None,
     };
     let payload = typed.payload.trim();
-    if payload.len() > postrider_core::limits::MAX_REQUEST_BODY_BYTES {
+    if payload.len() > postrider_core::limits::MAX_PAYLOAD_BYTES {
         fault("payload", "is longer than 1 MiB".to_owned());
         return None;
     }
-    match event_types::judge(visit.engine(), &typed.event_type, payload, stated) {
+    match event_types::check(visit.engine(), &typed.event_type, payload, stated).await {
         Err(violations) => {
             for (pointer, detail) in violations {
                 fault(&pointer, detail);

@@ -72,7 +72,7 @@ fn last_pruning(prunings: &Prunings, now: Timestamp) -> Markup {
     };
     html! {
         (time::short(last.ended_at, now)) ", took " (time::span(last.took)) ": " (gone(last.gone))
-        @if !last.is_whole { ". " strong { "It broke off: the store failed. " } "The next one goes on." }
+        @if !last.is_whole { ". " strong { "It did not come to its end: the store failed, or the clock is in doubt. " } "The next one goes on." }
     }
 }
 

@@ -52,9 +52,16 @@ pub(crate) fn endpoint(view: &EndpointView) -> Markup {
             },
         ),
         State::Enabled if view.health.is_failing() => badge("bad", "Failing"),
-        State::Enabled if view.health.run.is_some() => badge("wait", "Unsteady"),
+        State::Enabled if view.health.is_degraded() => badge("wait", "Degraded"),
+        State::Enabled if has_no_traffic(view) => badge("off", "No traffic yet"),
         State::Enabled => badge("good", "Healthy"),
     }
+}
+
+/// Whether no attempt to it has ended yet. The release before this one kept no success rate.
+fn has_no_traffic(view: &EndpointView) -> bool {
+    let health = &view.health;
+    health.recent.is_empty() && health.run.is_none() && health.last_success_at.is_none()
 }
 
 /// Live or test.

@@ -10,6 +10,7 @@ mod event_types;
 mod forms;
 mod hands;
 mod harness;
+mod health;
 mod long_log;
 mod operations;
 mod portal;

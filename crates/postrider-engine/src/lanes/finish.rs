@@ -6,8 +6,9 @@ use postrider_core::attempt::Outcome;
 use postrider_core::audit::{Action, Who};
 use postrider_core::delivery::{Decision, DeliverySeq, Next, Progress, Situation, after_attempt};
 use postrider_core::endpoint::{DisabledReason, EndpointNo, State};
-use postrider_core::health::{Health, HealthChange};
+use postrider_core::health::{FinishedAttempt, Health, HealthChange};
 use postrider_core::schedule::Jitter;
+use postrider_core::service_clock::ServiceTime;
 use postrider_core::time::Timestamp;
 use postrider_store::RETRY_IS_NEAR;
 use postrider_store::model::{HealthUpdate, OwnChange};
@@ -26,7 +27,11 @@ const BROKEN_OFF_PAUSE: Duration = Duration::from_secs(60);
 pub(crate) struct Attempted<'a> {
     pub(crate) outcome: &'a Outcome,
     pub(crate) took: Duration,
+    /// When its request was sent.
+    pub(crate) sent_at: Timestamp,
     pub(crate) now: Timestamp,
+    /// Now, by the service's own running time.
+    pub(crate) service_time: ServiceTime,
     pub(crate) jitter: Jitter,
 }
 
@@ -45,6 +50,7 @@ impl Lanes {
         let Dispatch { endpoint, item, probe, .. } = dispatch;
         let no = endpoint.no;
         self.land(no, item.seq, probe);
+        self.recording.submitted();
         let was_cancelled = self.was_cancelled(no, item.seq);
         let Some(lane) = self.lanes.get_mut(&no) else {
             return self.finish_without_lane(&item, attempted.outcome);
@@ -55,6 +61,8 @@ impl Lanes {
             progress: item.progress,
             health: lane.health,
             probe,
+            sent_at: attempted.sent_at,
+            service_time: attempted.service_time,
             ordered: lane.endpoint.settings.ordered,
             schedule,
             rules: &self.rules,
@@ -62,6 +70,7 @@ impl Lanes {
         let decision = after_attempt(&situation, attempted.outcome, attempted.now, attempted.jitter);
         let health_before = lane.health;
         lane.adapt(attempted, decision.health);
+        lane.unsaved = lane.unsaved.with(attempted.outcome.is_received());
         self.tally.count(&mut lane.activity, attempted.outcome.is_received(), attempted.now);
         let disabled = match decision.change {
             Some(HealthChange::Disable(reason)) if lane.state != State::Disabled(reason) => {
@@ -79,7 +88,8 @@ impl Lanes {
                 state: lane.state,
                 deed: Who::SERVICE.did(Action::EndpointDisabled, account, id, attempted.now),
             });
-            HealthUpdate { endpoint_no: no, health: lane.health, state }
+            let attempts = std::mem::take(&mut lane.unsaved);
+            HealthUpdate { endpoint_no: no, health: lane.health, attempts, state }
         });
         let item = Item { progress: decision.progress, ..item };
         let seq = item.seq;
@@ -106,9 +116,13 @@ impl Lanes {
     }
 
     /// Whether its own failures alone would let this node count the endpoint as failing, or disable it.
-    pub(crate) fn would_turn(&self, dispatch: &Dispatch, outcome: &Outcome, now: Timestamp) -> bool {
+    pub(crate) fn would_turn(&self, dispatch: &Dispatch, attempted: &Attempted<'_>) -> bool {
         let Some(lane) = self.lanes.get(&dispatch.endpoint.no) else { return false };
-        let (_, change) = lane.health.after(&self.rules, dispatch.item.id, dispatch.probe, outcome, now);
+        let &Attempted { outcome, sent_at, now, service_time, .. } = attempted;
+        let (delivery, probe) = (dispatch.item.id, dispatch.probe);
+        let attempt = FinishedAttempt { delivery, probe, outcome, sent_at, now, service_time };
+        let schedule = lane.endpoint.settings.retry_schedule.as_ref().unwrap_or(&self.schedule);
+        let (_, change) = lane.health.after(&self.rules, schedule, &attempt);
         match change {
             Some(HealthChange::BecameFailing) => !lane.endpoint.settings.ordered,
             Some(HealthChange::Disable(reason)) => reason == DisabledReason::Failing,
@@ -119,7 +133,7 @@ impl Lanes {
     /// Takes note of what all nodes know of an endpoint's health.
     pub(crate) fn learn(&mut self, no: EndpointNo, stored: &Health) {
         if let Some(lane) = self.lanes.get_mut(&no) {
-            lane.health = lane.health.knowing(stored);
+            lane.merge_stored(stored);
         }
     }
 
@@ -217,7 +231,8 @@ impl Lanes {
     pub(crate) fn may_still_go(&self, dispatch: &mut Dispatch, now: Timestamp) -> bool {
         let Some(lane) = self.lanes.get(&dispatch.endpoint.no) else { return false };
         dispatch.endpoint = lane.endpoint.clone();
-        lane.state == State::Enabled
+        self.recording.is_open()
+            && lane.state == State::Enabled
             && lane.endpoint.is_readable()
             && !lane.is_elsewhere()
             && !lane.known.is_lost(dispatch.item.seq)
@@ -273,7 +288,12 @@ impl Lanes {
 
     /// An outcome is committed. What does not go on in memory may be loaded again from here on; what waits for
     /// nothing but its turn is ready in the store now, so the lane must look there.
-    pub(crate) fn recorded(&mut self, no: EndpointNo, seq: DeliverySeq, next: Next) {
+    pub(crate) fn recorded(&mut self, no: EndpointNo, seq: DeliverySeq, next: Next, now: Timestamp) {
+        self.let_go_of_recorded(no, seq, next);
+        self.resume_ordered(no, now);
+    }
+
+    fn let_go_of_recorded(&mut self, no: EndpointNo, seq: DeliverySeq, next: Next) {
         let Some(lane) = self.lanes.get_mut(&no) else { return };
         lane.unrecorded_state = lane.unrecorded_state.filter(|by| *by != seq);
         let Some(let_go) = lane.known.recorded(seq) else { return };

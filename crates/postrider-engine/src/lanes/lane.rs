@@ -10,13 +10,14 @@ use postrider_core::activity::Activity;
 use postrider_core::attempt::{FailureCode, Outcome};
 use postrider_core::delivery::{DeliverySeq, Progress};
 use postrider_core::endpoint::{Endpoint, State};
-use postrider_core::health::Health;
+use postrider_core::health::{Health, RecentAttempts};
 use postrider_core::id::{DeliveryId, EventId};
 use postrider_core::time::Timestamp;
 
 use super::bucket::Bucket;
 use super::finish::Attempted;
 use super::known::Known;
+use super::recording::MAX_UNRECORDED_ORDERED;
 use super::shares::{InRings, PROVEN_FOR, Pace, SLOW_ANSWER};
 use super::tally::HOURS;
 
@@ -101,6 +102,8 @@ pub(super) struct Lane {
     /// What ended here lately, by the hour; made with the first attempt.
     pub(super) activity: Option<Box<Activity<HOURS>>>,
     pub(super) persisted_success_at: Option<Timestamp>,
+    /// The outcomes of attempts that are in [`Self::health`] and not yet on their way to the store.
+    pub(super) unsaved: RecentAttempts,
     /// Set while the service's own change of the state is on its way to the store: the delivery it comes with.
     pub(super) unrecorded_state: Option<DeliverySeq>,
     /// Whether this node may send to an endpoint that needs one place; always where there is only one node.
@@ -141,6 +144,7 @@ impl Lane {
             in_rings: InRings::default(),
             wakeup: None,
             activity: None,
+            unsaved: RecentAttempts::default(),
             unrecorded_state: None,
             held,
             asked: false,
@@ -163,7 +167,7 @@ impl Lane {
 
     /// Begins anew with fresh health, as after enabling.
     pub(super) fn heal(&mut self) {
-        self.health = Health { last_success_at: self.health.last_success_at, ..Health::default() };
+        self.health = self.health.begin_anew();
         self.window = 1;
         self.slow = false;
         self.quick_at = None;
@@ -185,15 +189,25 @@ impl Lane {
 
     /// Takes over what another node has found of its receiver: that it fails or does not any more, or is closed.
     pub(super) fn adopt(&mut self, found: Health) {
+        self.merge_stored(&found);
         let own = self.health;
-        self.health = own.knowing(&found);
         if found.is_failing() != own.is_failing() {
-            self.health = found.knowing(&own);
+            self.health = Health { recent: own.recent, ..found.knowing(&own) };
             self.window = 1;
             (self.last_probed, self.probe_first) = (None, None);
         } else if found.closed_until > self.health.closed_until {
-            self.health.closed_until = found.closed_until;
+            (self.health.closed_until, self.health.closed_at) = (found.closed_until, found.closed_at);
         }
+    }
+
+    /// Takes over what all nodes have written down of when it received something, and of the last attempts.
+    pub(super) fn merge_stored(&mut self, stored: &Health) {
+        // A node of the previous release writes none.
+        let recent = match stored.recent.is_empty() {
+            true => self.health.recent,
+            false => stored.recent.followed_by(self.unsaved),
+        };
+        self.health = Health { recent, ..self.health.knowing(stored) };
     }
 
     /// How its receiver answers.
@@ -242,6 +256,9 @@ impl Lane {
             return Eligible::No;
         }
         // What comes first must be known before anything goes.
+        if self.endpoint.settings.ordered && self.known.unrecorded() >= MAX_UNRECORDED_ORDERED {
+            return Eligible::No;
+        }
         let is_head_open = self.head_unknown || self.head_is_read || self.known.has_one_between();
         if self.endpoint.settings.ordered && is_head_open {
             return Eligible::No;
@@ -297,7 +314,8 @@ impl Lane {
             outcome.failure_code(),
             Some(FailureCode::Timeout | FailureCode::ConnectTimeout | FailureCode::DnsFailed)
         );
-        self.window = if closed_anew || recovered {
+        let is_closed = health.closed_until.is_some_and(|until| until > now);
+        self.window = if closed_anew || recovered || (is_closed && outcome.is_received()) {
             1
         } else if timed_out {
             (self.window / 2).max(1)

@@ -6,6 +6,7 @@ mod health;
 mod history;
 mod places;
 mod races;
+mod recording;
 mod shares;
 mod unreadable;
 
@@ -21,6 +22,7 @@ use postrider_core::event_type::Subscription;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use postrider_core::schedule::Jitter;
 use postrider_core::secret::{Secret, Secrets};
+use postrider_core::service_clock::ServiceTime;
 use proptest::prelude::*;
 
 use super::*;
@@ -84,11 +86,19 @@ fn down() -> Outcome {
     Outcome::Failed { code: FailureCode::ConnectRefused, detail: "refused".into() }
 }
 
+/// An attempt that took so long, of a service that never stopped.
+fn attempted(outcome: &Outcome, took: Duration, now: Timestamp) -> Attempted<'_> {
+    let service_time = ServiceTime::new(now.since(at(0)));
+    let jitter = Jitter(u32::MAX / 2);
+    Attempted { outcome, took, sent_at: now.minus(took), now, service_time, jitter }
+}
+
 fn end(lanes: &mut Lanes, dispatch: Dispatch, outcome: &Outcome, now: Timestamp) -> Finished {
     let took = Duration::from_millis(5);
     let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
-    let finished = lanes.finish(dispatch, &Attempted { outcome, took, now, jitter: Jitter(u32::MAX / 2) });
-    lanes.recorded(no, seq, finished.next);
+    let finished = lanes.finish(dispatch, &attempted(outcome, took, now));
+    lanes.recorded(no, seq, finished.next, now);
+    lanes.recording_done(1);
     finished
 }
 

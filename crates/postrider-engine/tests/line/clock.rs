@@ -3,9 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use postrider_core::delivery::Status;
+use bytes::Bytes;
+use postrider_core::audit::Who;
+use postrider_core::delivery::{CancelReason, Status};
 use postrider_core::endpoint::RateLimit;
-use postrider_engine::EngineConfig;
+use postrider_engine::model::StateChange;
+use postrider_engine::{Before, Claim, EngineConfig, EngineError, KeptAnswer, Once};
 
 use crate::defaults;
 use crate::harness::{House, Reply};
@@ -111,4 +114,73 @@ async fn a_clock_that_jumps_ahead_a_day_makes_what_is_due_once_and_in_order() {
     let after = house.send("policy.updated").await;
     let fails_once = after.deliveries[0].0;
     house.until_status(fails_once, Status::Delivered).await;
+}
+
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A call with an idempotency key, made again: whether it is known.
+async fn is_known(house: &House) -> bool {
+    let claim = Claim { scope: [1; 32], body_sha256: [2; 32] };
+    let answer = KeptAnswer { status: 201, body: Bytes::from_static(b"{}") };
+    let once = Once::new(claim, move |_| answer.clone());
+    match house.engine.by(Who::SERVICE).create_account_once("Once".to_owned(), Some(once)).await {
+        Ok(_made) => false,
+        Err(EngineError::AnsweredBefore) => {
+            let before = house.engine.answered_before(claim).await.unwrap();
+            assert!(matches!(before, Some(Before::Answered(_))), "what refuses it is found");
+            true
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Lets the service run for so many times ten minutes, in large steps.
+async fn run_for(house: &House, steps: usize) {
+    for _ in 0..steps {
+        tokio::time::advance(Duration::from_secs(599)).await;
+        house.pass(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_a_year_ahead_deletes_nothing_until_it_was_right_for_a_day() {
+    let config = EngineConfig { retention: Duration::from_secs(7 * 24 * 3600), ..defaults() };
+    let mut house = House::build(config, |_, _| Reply::Status(200)).await;
+    let paused = house.endpoint("paused.example", |_| {}).await.endpoint.id;
+    house.engine.by(Who::SERVICE).change_state(paused, StateChange::Pause).await.unwrap();
+    let event = house.send("policy.created").await;
+    let held = event.deliveries[0].0;
+    assert!(!is_known(&house).await && is_known(&house).await);
+    assert_eq!(house.engine.clock_distrusted_for(), None);
+
+    // While it runs …
+    jump(&house, 365 * DAY_MS);
+    assert!(house.engine.clock_distrusted_for().is_some() && is_known(&house).await, "at once");
+    run_for(&house, 2).await;
+    assert!(house.engine.metrics().await.iter().any(|metric| {
+        metric.name == "postrider_clock_in_doubt" && format!("{:?}", metric.points).contains('1')
+    }));
+    // … and at a start.
+    house.restart().await;
+    run_for(&house, 6).await;
+    assert!(is_known(&house).await);
+    assert_eq!(house.engine.delivery(held).await.unwrap().status, Status::Pending);
+    let left = house.engine.clock_distrusted_for().expect("it is in doubt");
+    assert!((22 * 3600..23 * 3600).contains(&left.as_secs()), "counted across restarts: {left:?}");
+
+    // Set right, it is trusted at once, and nothing is lost.
+    jump(&house, -365 * DAY_MS);
+    run_for(&house, 2).await;
+    assert_eq!(house.engine.clock_distrusted_for(), None);
+    assert!(is_known(&house).await);
+    assert_eq!(house.engine.delivery(held).await.unwrap().status, Status::Pending);
+
+    // A clock that is right after all is believed after a day.
+    jump(&house, 365 * DAY_MS);
+    run_for(&house, 24 * 6 - 1).await;
+    assert_eq!(house.engine.delivery(held).await.unwrap().status, Status::Pending);
+    run_for(&house, 3).await;
+    let cancelled = house.engine.delivery(held).await.unwrap();
+    assert_eq!(cancelled.cancel_reason, Some(CancelReason::HeldTooLong));
+    assert!(!is_known(&house).await, "it is more than a day old");
 }

@@ -18,6 +18,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
+use postrider_core::service_clock::ClockRecord;
 use postrider_core::time::Timestamp;
 use postrider_store::model::event_types::{EventTypeChange, NewEventType};
 use postrider_store::model::once::{Before, Claim, Keep};
@@ -60,6 +61,8 @@ pub(crate) struct HeldStore {
     refused: Mutex<HashSet<DeliverySeq>>,
     /// It refuses attempts whose failure is not told in ASCII.
     pub(crate) holds_only_ascii: AtomicBool,
+    /// Every commit of outcomes fails.
+    pub(crate) fails_to_record: AtomicBool,
     /// While this is so, outcomes wait to be written.
     records_wait: watch::Sender<bool>,
     /// While it is not zero, commits take their time on either side: the state of a small generator.
@@ -76,6 +79,7 @@ impl HeldStore {
             refuses_outcome: AtomicBool::new(false),
             refused: Mutex::default(),
             holds_only_ascii: AtomicBool::new(false),
+            fails_to_record: AtomicBool::new(false),
             records_wait: watch::Sender::new(false),
             delays: AtomicU64::new(0),
         }
@@ -163,6 +167,9 @@ macro_rules! hands_on {
 
             async fn record(&self, batch: Arc<RecordBatch>) -> Result<(), StoreError> {
                 self.records_wait.subscribe().wait_for(|wait| !wait).await.unwrap();
+                if self.fails_to_record.load(Ordering::Relaxed) {
+                    return Err(StoreError::Unavailable("the disk is gone".into()));
+                }
                 if batch.records.iter().any(|record| self.refuses(record)) {
                     return Err(StoreError::Refused("not this one".into()));
                 }
@@ -261,5 +268,6 @@ hands_on! {
     note(deed: Deed) -> Result<(), StoreError>;
     audit(filter: AuditFilter, page: PageRequest) -> Result<Page<Entry>, StoreError>;
     forget_audit(before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+    observe_clock(now: Timestamp, ran: Duration) -> Result<ClockRecord, StoreError>;
     check_writable() -> Result<(), StoreError>;
 }

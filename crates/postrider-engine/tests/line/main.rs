@@ -19,6 +19,7 @@ mod held_store;
 mod keys;
 #[cfg(test)]
 mod operational;
+mod recording;
 #[cfg(test)]
 mod replays;
 #[cfg(test)]

@@ -145,7 +145,11 @@ impl Database {
         &self,
         script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
     ) -> Node {
-        let hasty = HealthRules { disable_after: Duration::from_millis(1), ..HealthRules::default() };
+        let hasty = HealthRules {
+            disable_after: Some(Duration::from_millis(1)),
+            disable_attempts: 1,
+            ..HealthRules::default()
+        };
         self.start(&self.url, NEVER, Box::new(script), None, hasty).await
     }
 

@@ -1,3 +1,5 @@
+//! Bodies in every framing, whole and broken, cut anywhere.
+
 use proptest::prelude::*;
 
 use super::*;

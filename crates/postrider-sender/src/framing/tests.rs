@@ -1,3 +1,5 @@
+//! Tables of headers and what they say about a body and its connection.
+
 use super::*;
 
 const MINUTE: Option<Duration> = Some(MAX_CONNECTION_IDLE);

@@ -1,3 +1,5 @@
+//! Status lines and header blocks, good and bad, and properties of the parser: any bytes, and httparse as its oracle.
+
 use postrider_core::limits::MAX_RESPONSE_HEADER_BYTES;
 use proptest::prelude::*;
 

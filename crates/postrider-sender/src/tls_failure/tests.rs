@@ -1,3 +1,5 @@
+//! TLS failures in plain words: no text of a library in any of them.
+
 use std::sync::Arc;
 
 use rustls::{OtherError, PeerMisbehaved};

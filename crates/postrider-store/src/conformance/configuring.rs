@@ -10,10 +10,11 @@ use postrider_core::endpoint::{
 use postrider_core::event_type::Subscription;
 use postrider_core::field_name::FieldName;
 use postrider_core::filter::Filter;
-use postrider_core::health::{FailureRun, Health};
+use postrider_core::health::{FailureRun, Health, RecentAttempts};
 use postrider_core::limits::MAX_ENDPOINTS_PER_ACCOUNT;
 use postrider_core::schedule::RetrySchedule;
 use postrider_core::secret::Secrets;
+use postrider_core::service_clock::ServiceTime;
 use zeroize::Zeroizing;
 
 use super::Backend;
@@ -122,15 +123,21 @@ pub async fn every_setting_of_an_endpoint_survives(backend: &dyn Backend) {
 pub async fn an_update_writes_everything_but_health_and_secrets(backend: &dyn Backend) {
     let world = World::new(backend).await;
     let lane = world.lane().await;
+    let recent = RecentAttempts::from_text("110").unwrap();
     let health = Health {
+        recent,
+        last_success_at: Some(world.now()),
         run: Some(FailureRun {
             since: world.now(),
             failures: 3,
             deliveries: [Some(world.delivery_id()), None, None],
+            attempts: 3,
+            began: ServiceTime::default(),
+            latest: ServiceTime::default(),
         }),
         ..Health::default()
     };
-    let update = HealthUpdate { endpoint_no: lane.endpoint.no, health, state: None };
+    let update = HealthUpdate { endpoint_no: lane.endpoint.no, health, attempts: health.recent, state: None };
     world.store.record(RecordBatch { records: Vec::new(), health: vec![update] }.into()).await.unwrap();
 
     let mut changed = Endpoint {
@@ -172,7 +179,7 @@ pub async fn an_update_writes_everything_but_health_and_secrets(backend: &dyn Ba
             .unwrap();
         assert_eq!(
             world.store.load().await.unwrap().endpoints,
-            [Endpoint { health: Health::default(), ..changed.clone() }]
+            [Endpoint { health: health.begin_anew(), ..changed.clone() }]
         );
     }
 }
@@ -184,6 +191,7 @@ pub async fn a_change_of_settings_leaves_the_state(backend: &dyn Backend) {
     let disabled = HealthUpdate {
         endpoint_no: lane.endpoint.no,
         health: Health::default(),
+        attempts: RecentAttempts::default(),
         state: Some(own_change(State::Disabled(DisabledReason::Gone), world.now())),
     };
     world.store.record(RecordBatch { records: Vec::new(), health: vec![disabled] }.into()).await.unwrap();

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use postrider_core::delivery::{CancelReason, Next, Progress, Status};
 use postrider_core::endpoint::{DisabledReason, State};
-use postrider_core::health::{Failing, FailureRun, Health};
+use postrider_core::health::{Failing, FailureRun, Health, RecentAttempts};
+use postrider_core::service_clock::ServiceTime;
 
 use super::Backend;
 use super::world::{World, batch, own_change};
@@ -107,17 +108,23 @@ pub async fn health_and_a_disabling_are_written_with_the_outcome(backend: &dyn B
     let lane = world.lane().await;
     let accepted = world.accept(&lane).await;
     let at = world.now();
+    let recent = RecentAttempts::from_text("101").unwrap();
     let failing = Health {
         failing: Some(Failing { since: at, probes: 3, next_probe_at: at.plus(Duration::from_secs(60)) }),
         run: Some(FailureRun {
             since: at,
             failures: 12,
             deliveries: [Some(accepted.id), Some(world.delivery_id()), None],
+            attempts: 13,
+            began: ServiceTime::new(Duration::from_secs(100)),
+            latest: ServiceTime::new(Duration::from_millis(123_456)),
         }),
         closed_until: Some(at.plus(Duration::from_secs(7))),
+        closed_at: Some(at.minus(Duration::from_secs(100))),
         last_success_at: Some(at),
+        recent,
     };
-    let received = |at| Health { last_success_at: Some(at), ..Health::default() };
+    let received = |at| Health { last_success_at: Some(at), recent, ..Health::default() };
     let states = [
         (failing, None, State::Enabled),
         (failing, Some(State::Disabled(DisabledReason::Failing)), State::Disabled(DisabledReason::Failing)),
@@ -132,9 +139,15 @@ pub async fn health_and_a_disabling_are_written_with_the_outcome(backend: &dyn B
     };
     let before = log(&world).await;
     let mut world = world;
+    let mut fresh = recent;
     for (health, state, expected) in states {
         let state = state.map(|state| own_change(state, at));
-        let update = HealthUpdate { endpoint_no: lane.endpoint.no, health, state };
+        let update = HealthUpdate {
+            endpoint_no: lane.endpoint.no,
+            health,
+            attempts: std::mem::take(&mut fresh),
+            state,
+        };
         let records = vec![world.outcome(accepted, 1, Next::Waits, at)];
         world.store.record(RecordBatch { records, health: vec![update] }.into()).await.unwrap();
         world = world.reopen().await;

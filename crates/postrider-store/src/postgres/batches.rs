@@ -1,7 +1,7 @@
 //! Group commit: while one group is on its way, the next one gathers. There is no timer and no wait.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
@@ -10,6 +10,7 @@ use super::accept::{self, Accepted, Request};
 use super::rows::Failed;
 use super::shared::Shared;
 use super::{PostgresStore, kept};
+use crate::accept_queue::{self, AcceptQueue};
 use crate::error::AcceptError;
 use crate::kept_answers::Row;
 use crate::model::NewEvent;
@@ -30,6 +31,12 @@ pub(super) struct AcceptJob {
     pub(super) reply: oneshot::Sender<Accepted>,
     /// Its space in the queue, free again when the job is done.
     pub(super) _space: [OwnedSemaphorePermit; 2],
+}
+
+impl accept_queue::Request for AcceptJob {
+    fn events(&self) -> &[NewEvent] {
+        &self.events
+    }
 }
 
 impl AcceptJob {
@@ -82,7 +89,12 @@ impl PostgresStore {
         let keep = keep.map(|keep| Row::of(&self.shared.sealer, &keep));
         let closed = || AcceptError::Unavailable(Box::new(Closed));
         let (reply, answer) = oneshot::channel();
-        self.accepts.send(AcceptJob { events, keep, reply, _space }).map_err(|_job| closed())?;
+        let job = AcceptJob { events, keep, reply, _space };
+        if !self.accept_queue.lock().unwrap_or_else(PoisonError::into_inner).push(job) {
+            return Err(AcceptError::Overloaded);
+        }
+        // One for each job: whoever takes it takes the job whose turn it is.
+        self.accepts.send(()).map_err(|_closed| closed())?;
         answer.await.map_err(|_gone| closed())?
     }
 }
@@ -93,14 +105,20 @@ impl PostgresStore {
 struct NotCommitted(#[source] Arc<Failed>);
 
 /// Accepts until the queue is closed and empty.
-pub(super) async fn accepting(shared: Arc<Shared>, mut jobs: mpsc::UnboundedReceiver<AcceptJob>) {
+pub(super) async fn accepting(
+    shared: Arc<Shared>,
+    queue: Arc<Mutex<AcceptQueue<AcceptJob>>>,
+    mut jobs: mpsc::UnboundedReceiver<()>,
+) {
+    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let mut next = None;
     let mut is_failing = false;
     loop {
         let first = match next.take() {
             Some(job) => job,
-            None => match jobs.recv().await {
-                Some(job) => job,
+            None => match jobs.recv().await.map(|()| take()) {
+                Some(Some(job)) => job,
+                Some(None) => continue,
                 None => return,
             },
         };
@@ -108,7 +126,8 @@ pub(super) async fn accepting(shared: Arc<Shared>, mut jobs: mpsc::UnboundedRece
         let mut scopes: HashSet<[u8; 32]> = first.scope().into_iter().collect();
         let mut group = vec![first];
         while group.len() < BATCH_JOBS
-            && let Ok(job) = jobs.try_recv()
+            && jobs.try_recv().is_ok()
+            && let Some(job) = take()
         {
             let (more_rows, more_bytes) = job.size();
             (rows, bytes) = (rows + more_rows, bytes + more_bytes);

@@ -258,7 +258,7 @@ pub(super) async fn write_something(client: &impl GenericClient) -> Result<(), F
     put_meta(client, "writable", b"yes").await
 }
 
-async fn put_meta(client: &impl GenericClient, name: &str, value: &[u8]) -> Result<(), Failed> {
+pub(super) async fn put_meta(client: &impl GenericClient, name: &str, value: &[u8]) -> Result<(), Failed> {
     let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2";
     client.execute(sql, &[&name, &value]).await?;
     Ok(())

@@ -3,7 +3,7 @@
 use deadpool_postgres::{GenericClient, Object};
 use postrider_core::catalogue::Definition;
 use postrider_core::limits::MAX_CUSTOM_EVENT_TYPES;
-use tokio_postgres::Row;
+use tokio_postgres::{Client, Row};
 
 use super::rows::{Failed, time, to_i64};
 use super::{audit, kept, wake};
@@ -28,6 +28,12 @@ fn definition(row: &Row) -> Definition {
 
 /// All that there are, in the order of their names.
 pub(super) async fn all(client: &impl GenericClient) -> Result<Vec<Definition>, Failed> {
+    let rows = client.query(&format!("SELECT {COLUMNS} FROM event_types ORDER BY name"), &[]).await?;
+    Ok(rows.iter().map(definition).collect())
+}
+
+/// The same over a connection that belongs to no store.
+pub(super) async fn examined(client: &Client) -> Result<Vec<Definition>, tokio_postgres::Error> {
     let rows = client.query(&format!("SELECT {COLUMNS} FROM event_types ORDER BY name"), &[]).await?;
     Ok(rows.iter().map(definition).collect())
 }

@@ -3,10 +3,13 @@
 use std::time::SystemTime;
 
 use futures_util::TryStreamExt as _;
+use postrider_core::catalogue::Definition;
+use postrider_core::service_clock::ClockRecord;
 use tokio_postgres::Client;
 
 use super::connect::{self, ConnectError};
-use super::{PostgresOptions, PostgresStore, endpoints, migrations};
+use super::{PostgresOptions, PostgresStore, endpoints, event_types, migrations};
+use crate::columns::{self, CLOCK};
 use crate::seal::meta_values;
 use crate::seal::{MasterKey, Scheme, Sealer};
 
@@ -56,6 +59,8 @@ pub struct Examined {
     pub round_trip_ms: i64,
     /// Whether the connection is encrypted.
     pub is_encrypted: bool,
+    /// What the database keeps of the service's time; nothing before the first start of this release.
+    pub clock: Option<ClockRecord>,
 }
 
 /// Everything that one row can tell.
@@ -139,6 +144,7 @@ impl PostgresStore {
             clock_ahead_ms,
             round_trip_ms,
             is_encrypted: row.get(9),
+            clock: None,
         };
         if row.get(10) {
             let tables: Vec<&str> = TABLES.to_vec();
@@ -153,6 +159,19 @@ impl PostgresStore {
             of_ours(&client, key, &mut examined).await?;
         }
         Ok(examined)
+    }
+}
+
+impl PostgresStore {
+    /// Reads the event types of the database behind a connection string; none where it has none yet.
+    pub async fn examine_event_types(url: &str) -> Result<Vec<Definition>, ConnectError> {
+        let connector = connect::connector(url, &PostgresOptions::default())?;
+        let client = connect::plain(&connector).await?;
+        let is_there = "SELECT to_regclass('event_types') IS NOT NULL";
+        match client.query_one(is_there, &[]).await?.get(0) {
+            true => Ok(event_types::examined(&client).await?),
+            false => Ok(Vec::new()),
+        }
     }
 }
 
@@ -171,6 +190,8 @@ async fn of_ours(client: &Client, key: Option<&MasterKey>, into: &mut Examined) 
     into.alive_nodes =
         client.query_one("SELECT count(*) FROM nodes WHERE state = 'alive'", &[]).await?.get(0);
     let sealed = client.query_opt("SELECT value FROM meta WHERE name = 'key_check'", &[]).await?;
+    let clock = client.query_opt("SELECT value FROM meta WHERE name = $1", &[&CLOCK]).await?;
+    into.clock = clock.and_then(|row| columns::clock(row.get(0)).ok());
     let (Some(key), Some(sealed)) = (key, sealed) else { return Ok(()) };
     let sealer = Sealer::new(key);
     let scheme = meta_values::scheme_of_store(&sealer, sealed.get::<_, &[u8]>(0));

@@ -28,7 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0008_cancelled_elsewhere.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0009_event_types.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0010_header_names.sql"), works_from: 1 },
-    Migration { sql: include_str!("migrations/0012_seal_schemes.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0011_seal_schemes.sql"), works_from: 1 },
 ];
 
 /// The version that the newest migration makes.

@@ -12,9 +12,11 @@ use deadpool_postgres::Object;
 use postrider_core::attempt::{Attempt, Outcome};
 use postrider_core::delivery::{Next, Status};
 use postrider_core::endpoint::{EndpointNo, State};
-use postrider_core::health::Health;
+use postrider_core::health::{Health, MAX_RECENT_ATTEMPTS};
+use postrider_core::limits::MAX_ATTEMPT_TIMEOUT;
 use postrider_core::time::Timestamp;
 use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
 
 use super::rows::{Failed, to_i32, to_i64};
 use super::shared::Shared;
@@ -73,25 +75,33 @@ const RECORD: &str = "WITH me AS MATERIALIZED (
     SELECT EXISTS (SELECT FROM me)";
 
 /// Writes health as one node sees it over what all have written before. When something was last received is kept where
-/// another node knows better; and that the endpoint is failing ends with something received since, not with a node that
+/// another node knows better, and so is how long its receiver asked for nothing to be sent, unless a request that was
+/// sent after that was received; outcomes of attempts go behind
+/// those of other nodes; and that the endpoint is failing ends with something received since, not with a node that
 /// has not heard of it.
 ///
 /// Gives the accounts of endpoints whose state other nodes must know of: it was disabled, began to fail, recovered, or
 /// was closed for a while. And whose state is another now.
 const HEALTH: &str = "WITH h AS (
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::boolean[], $7::bigint[])
-            AS h(no, health, state, disabled_reason, failing, received_at)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::boolean[], $7::bigint[],
+                $8::text[], $9::bigint[])
+            AS h(no, health, state, disabled_reason, failing, received_at, attempts, closed_until)
     ), before AS MATERIALIZED (
         SELECT ep.no, ep.failing, ep.ordered, ep.health::jsonb AS health, ep.state, ep.disabled_reason
         FROM h JOIN endpoints ep ON ep.no = h.no WHERE ep.deleted_at IS NULL ORDER BY ep.no FOR UPDATE OF ep
     ), known AS MATERIALIZED (
         SELECT no, failing, health ->> 'closed_until' AS closed_until,
+            health ->> 'closed_at' AS closed_at, coalesce(health ->> 'attempts', '') AS attempts,
             CASE WHEN failing AND NOT ordered THEN (health #>> '{failing,since}')::bigint END AS failing_since,
             health -> 'failing' AS failure, (health ->> 'last_success_at')::bigint AS received_at,
             state, disabled_reason
         FROM before
     ), now AS MATERIALIZED (
         SELECT h.no, h.state, h.disabled_reason, h.health, k.failing AS was_failing, k.closed_until, k.failure,
+            right(k.attempts || h.attempts, $10) AS attempts,
+            CASE WHEN k.closed_until::bigint > greatest(h.closed_until, $6, 0)
+                AND (h.received_at IS NULL OR h.received_at <= k.closed_at::bigint + $11) THEN jsonb_strip_nulls(jsonb_build_object(
+                'closed_until', k.closed_until::bigint, 'closed_at', k.closed_at::bigint)) ELSE '{}' END AS closing,
             h.failing OR coalesce(h.received_at, 0) < k.failing_since AS failing,
             NOT h.failing AND coalesce(h.received_at, 0) < k.failing_since AS goes_on_failing,
             CASE WHEN k.received_at > coalesce(h.received_at, 0) THEN k.received_at END AS received_at,
@@ -100,16 +110,16 @@ const HEALTH: &str = "WITH h AS (
         FROM h JOIN known k ON k.no = h.no
     )
     UPDATE endpoints ep SET failing = coalesce(now.failing, false), state = coalesce(now.state, ep.state),
-        health = CASE WHEN now.goes_on_failing OR now.received_at IS NOT NULL THEN (now.health::jsonb
+        health = (now.health::jsonb || now.closing
+                || CASE WHEN now.attempts <> '' THEN jsonb_build_object('attempts', now.attempts) ELSE '{}' END
                 || CASE WHEN now.goes_on_failing THEN jsonb_build_object('failing', now.failure) ELSE '{}' END
                 || CASE WHEN now.received_at IS NOT NULL THEN jsonb_build_object('last_success_at', now.received_at)
-                    ELSE '{}' END)::text
-            ELSE now.health END,
+                    ELSE '{}' END)::text,
         disabled_reason = CASE WHEN now.state IS NULL THEN ep.disabled_reason ELSE now.disabled_reason END,
         updated_at = CASE WHEN now.is_changed THEN coalesce($6, ep.updated_at) ELSE ep.updated_at END
     FROM now WHERE ep.no = now.no
     RETURNING ep.account_no, now.is_changed OR now.was_failing IS DISTINCT FROM ep.failing
-        OR now.closed_until IS DISTINCT FROM now.health::json ->> 'closed_until', ep.no, now.is_changed";
+        OR now.closed_until IS DISTINCT FROM ep.health::json ->> 'closed_until', ep.no, now.is_changed";
 
 /// Commits a batch, all or nothing.
 pub(super) async fn record(shared: &Shared, batch: &RecordBatch) -> Result<(), Failed> {
@@ -306,11 +316,16 @@ async fn write(
     if row.get(0) { Ok(()) } else { Err(StoreError::LeaseLost.into()) }
 }
 
-/// An endpoint's health as all nodes have written it down.
-pub(super) async fn health(client: &mut Object, endpoint: EndpointNo) -> Result<Option<Health>, Failed> {
-    let sql = "SELECT health FROM endpoints WHERE no = $1 AND deleted_at IS NULL";
-    let row = client.query_opt(&client.prepare_cached(sql).await?, &[&endpoint.0]).await?;
-    Ok(row.map(|row| columns::health(row.get(0))).transpose()?)
+/// The health of endpoints as all nodes have written it down.
+pub(super) async fn health(
+    client: &mut Object,
+    endpoints: &[EndpointNo],
+) -> Result<Vec<(EndpointNo, Health)>, Failed> {
+    let nos: Vec<i64> = endpoints.iter().map(|no| no.0).collect();
+    let sql = "SELECT no, health FROM endpoints WHERE no = ANY($1) AND deleted_at IS NULL";
+    let rows = client.query(&client.prepare_cached(sql).await?, &[&nos]).await?;
+    let read = |row: &tokio_postgres::Row| Ok((EndpointNo(row.get(0)), columns::health(row.get(1))?));
+    rows.iter().map(read).collect()
 }
 
 /// Gives the accounts that other nodes must read again.
@@ -330,8 +345,14 @@ async fn write_health(
     let failing: Vec<bool> = updates.iter().map(|update| update.health.is_failing()).collect();
     let received = |update: &HealthUpdate| update.health.last_success_at.map(Timestamp::as_ms);
     let received: Vec<Option<i64>> = updates.iter().map(received).collect();
-    let rows =
-        client.query(statement, &[&nos, &healths, &states, &reasons, &failing, &at, &received]).await?;
+    let attempts: Vec<String> = updates.iter().map(|update| update.attempts.to_text()).collect();
+    let closed = |update: &HealthUpdate| update.health.closed_until.map(Timestamp::as_ms);
+    let closed: Vec<Option<i64>> = updates.iter().map(closed).collect();
+    let kept = i32::try_from(MAX_RECENT_ATTEMPTS).unwrap_or(i32::MAX);
+    let longest = i64::try_from(MAX_ATTEMPT_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+    let values: [&(dyn ToSql + Sync); 11] =
+        [&nos, &healths, &states, &reasons, &failing, &at, &received, &attempts, &closed, &kept, &longest];
+    let rows = client.query(statement, &values).await?;
     for row in rows.iter().filter(|row| row.get(3)) {
         let update = updates.iter().find(|update| update.endpoint_no.0 == row.get::<_, i64>(2));
         if let Some(own) = update.and_then(|update| update.state.as_ref()) {

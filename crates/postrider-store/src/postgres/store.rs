@@ -1,6 +1,7 @@
 //! [`Store`] for PostgreSQL: each call becomes a statement or a short transaction on a connection of the pool.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,14 +16,15 @@ use postrider_core::health::Health;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
+use postrider_core::service_clock::ClockRecord;
 use postrider_core::time::Timestamp;
 
 use super::calls::{read, read_settled, run};
 use super::pending::Which;
 use super::rows::to_i64;
 use super::{
-    PostgresStore, account_keys, attempts, audit, cancelling, configuration, endpoints, event_types, kept,
-    lists, nodes, pending, portal_links, readiness, record, replaying, replays, retention, size,
+    PostgresStore, account_keys, attempts, audit, cancelling, clock, configuration, endpoints, event_types,
+    kept, lists, nodes, pending, portal_links, readiness, record, replaying, replays, retention, size,
 };
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
@@ -355,8 +357,8 @@ impl Store for PostgresStore {
         Ok(configuration::load(&self.shared, Some(&accounts)).await?)
     }
 
-    async fn health(&self, endpoint: EndpointNo) -> Result<Option<Health>, StoreError> {
-        read!(self, client => record::health(client, endpoint))
+    async fn health(&self, endpoints: Vec<EndpointNo>) -> Result<Vec<(EndpointNo, Health)>, StoreError> {
+        read!(self, client => record::health(client, &endpoints))
     }
 
     async fn account_of(&self, named: Named) -> Result<Option<AccountNo>, StoreError> {
@@ -377,6 +379,10 @@ impl Store for PostgresStore {
 
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         run!(self, client => audit::forget(client, before, limit))
+    }
+
+    async fn observe_clock(&self, now: Timestamp, ran: Duration) -> Result<ClockRecord, StoreError> {
+        run!(self, client => clock::observe(client, now, ran))
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

@@ -5,13 +5,16 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use postrider_core::catalogue::Definition;
+use postrider_core::service_clock::ClockRecord;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
+use super::clock;
 use super::endpoint_row::{ENDPOINTS, endpoint};
 use super::file_users::{self, FileUser};
 use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
-use super::{BUSY_PATIENCE, SqliteStore, migrations, preflight};
+use super::{BUSY_PATIENCE, SqliteStore, changes, migrations, preflight};
 use crate::error::OpenError;
 use crate::seal::meta_values;
 use crate::seal::{MasterKey, Scheme, Sealer};
@@ -28,6 +31,8 @@ pub struct Examined {
     /// How many endpoints have a secret or headers that do not open; nothing is sent to those. 0 where no key is given, and in
     /// an older schema.
     pub unreadable_endpoints: u64,
+    /// What it keeps of the service's time; nothing before the first start of this release.
+    pub clock: Option<ClockRecord>,
 }
 
 impl SqliteStore {
@@ -48,7 +53,25 @@ impl SqliteStore {
                     unreadable(&connection, &sealer).map_err(|error| sqlite_error(path, error))?;
             }
         }
-        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served, unreadable_endpoints })
+        let clock = if schema > 0 { clock::find(&connection) } else { Ok(None) };
+        let clock = clock.map_err(|error| sqlite_error(path, error))?;
+        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served, unreadable_endpoints, clock })
+    }
+}
+
+impl SqliteStore {
+    /// Reads the event types of the file at `path`, which must be there; none where it has none yet.
+    pub fn examine_event_types(path: &Path) -> Result<Vec<Definition>, OpenError> {
+        let path = &open::resolved(path);
+        let read = |connection: Connection| {
+            let is_there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'event_types'";
+            match connection.query_row(is_there, [], |row| row.get::<_, i64>(0))? {
+                0 => Ok(Vec::new()),
+                _ => changes::event_types::all(&connection),
+            }
+        };
+        let connection = connect(path, is_served(path)?);
+        connection.and_then(read).map_err(|error| sqlite_error(path, error))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Accepts are refused at once where their queue is full, everything else waits for space before it comes here.
 //! Nothing here touches the database.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::answers::{Accepted, Recorded, Reply};
 use super::changes::Change;
+use crate::accept_queue::{AcceptQueue, Request, Size};
 use crate::error::{AcceptError, StoreError};
 use crate::kept_answers::Row;
 use crate::model::{NewEvent, RecordBatch};
-use postrider_core::account::AccountNo;
 
 /// How many rows of each kind go into one transaction; a larger single request goes alone.
 const BATCH_ROWS: usize = 2_048;
@@ -43,6 +43,12 @@ pub(super) struct RecordJob {
     pub(super) reply: Reply<Recorded>,
     /// Its space in the queue, free again when the job is done.
     pub(super) _space: OwnedSemaphorePermit,
+}
+
+impl Request for AcceptJob {
+    fn events(&self) -> &[NewEvent] {
+        &self.events
+    }
 }
 
 impl RecordJob {
@@ -76,28 +82,8 @@ impl Batch {
     }
 }
 
-/// How much may wait to be accepted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AcceptLimits {
-    /// Events and deliveries.
-    pub(super) rows: usize,
-    /// Payload bytes.
-    pub(super) bytes: usize,
-}
-
-impl AcceptLimits {
-    /// How many rows of one account may wait, so that nobody fills the queue for everybody.
-    fn rows_per_account(self) -> usize {
-        self.rows / 4
-    }
-}
-
-#[derive(Default)]
 struct Waiting {
-    accepts: VecDeque<(AcceptJob, Size)>,
-    accepts_size: Size,
-    /// How many rows of each account wait; a request for several accounts (the operator's batch) is nobody's.
-    rows_by_account: HashMap<AccountNo, usize>,
+    accepts: AcceptQueue<AcceptJob>,
     records: VecDeque<RecordJob>,
     /// How many rows they are.
     record_rows: usize,
@@ -120,17 +106,10 @@ pub(super) enum Work {
     Closed,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Size {
-    rows: usize,
-    bytes: usize,
-}
-
 /// The queues. Shared by every caller and the writer.
 pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
     wake: Condvar,
-    limits: AcceptLimits,
 }
 
 /// The store was closed.
@@ -139,30 +118,20 @@ pub(super) struct Inbox {
 pub(super) struct Closed;
 
 impl Inbox {
-    pub(super) fn new(limits: AcceptLimits) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), wake: Condvar::new(), limits })
+    /// Queues in which so much may wait to be accepted.
+    pub(super) fn new(accepts: Size) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::new(Waiting::new(accepts)), wake: Condvar::new() })
     }
 
-    /// Queues events, or refuses them at once. A request that is larger than the whole queue goes into an
-    /// empty one, so that it is slow and not impossible.
+    /// Queues events, or refuses them at once.
     pub(super) fn accept(&self, job: AcceptJob) -> Result<(), AcceptError> {
-        let size = Size::of(&job.events);
         let mut waiting = self.lock();
         if waiting.closed {
             return Err(AcceptError::Unavailable(Box::new(Closed)));
         }
-        let total = waiting.accepts_size.plus(size);
-        let is_full = total.rows > self.limits.rows || total.bytes > self.limits.bytes;
-        let of_account = waiting.rows_of(&job.events);
-        let share_is_full = of_account > 0 && of_account + size.rows > self.limits.rows_per_account();
-        if share_is_full || (is_full && !waiting.accepts.is_empty()) {
+        if !waiting.accepts.push(job) {
             return Err(AcceptError::Overloaded);
         }
-        if let Some(account) = only_account(&job.events) {
-            *waiting.rows_by_account.entry(account).or_default() += size.rows;
-        }
-        waiting.accepts_size = total;
-        waiting.accepts.push_back((job, size));
         self.wake(waiting);
         Ok(())
     }
@@ -201,7 +170,10 @@ impl Inbox {
     /// Drops everything that waits, so that nobody waits for a writer that is gone.
     pub(super) fn abandon(&self) {
         let mut waiting = self.lock();
-        *waiting = Waiting { closed: true, ..Waiting::default() };
+        waiting.accepts.clear();
+        waiting.records.clear();
+        waiting.changes.clear();
+        (waiting.record_rows, waiting.records_since, waiting.closed) = (0, None, true);
     }
 
     /// Lets an idle writer look after its own affairs.
@@ -258,6 +230,19 @@ impl Inbox {
 }
 
 impl Waiting {
+    fn new(accepts: Size) -> Self {
+        Self {
+            accepts: AcceptQueue::new(accepts),
+            records: VecDeque::new(),
+            record_rows: 0,
+            records_since: None,
+            changes: VecDeque::new(),
+            writer_sleeps: false,
+            is_woken: false,
+            closed: false,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.accepts.is_empty() && self.records.is_empty() && self.changes.is_empty()
     }
@@ -275,16 +260,12 @@ impl Waiting {
     fn take_batch(&mut self) -> Batch {
         let mut batch = Batch::default();
         let mut rows = 0;
-        while let Some((_, size)) = self.accepts.front() {
+        while let Some(size) = self.accepts.next_size() {
             rows += size.rows;
             if rows > BATCH_ROWS && !batch.accepts.is_empty() {
                 break;
             }
-            if let Some((job, size)) = self.accepts.pop_front() {
-                self.accepts_size = self.accepts_size.minus(size);
-                self.forget_rows(&job.events, size.rows);
-                batch.accepts.push(job);
-            }
+            batch.accepts.extend(self.accepts.pop());
         }
         let most = rows.clamp(BATCH_RECORDS, BATCH_ROWS);
         let mut rows = 0;
@@ -302,46 +283,6 @@ impl Waiting {
         let changes = self.changes.len().min(BATCH_CHANGES);
         batch.changes.extend(self.changes.drain(..changes));
         batch
-    }
-}
-
-impl Waiting {
-    /// How many rows of these events' account wait already.
-    fn rows_of(&self, events: &[NewEvent]) -> usize {
-        only_account(events).and_then(|account| self.rows_by_account.get(&account)).copied().unwrap_or(0)
-    }
-
-    fn forget_rows(&mut self, events: &[NewEvent], rows: usize) {
-        let Some(account) = only_account(events) else { return };
-        if let Some(waiting) = self.rows_by_account.get_mut(&account) {
-            *waiting = waiting.saturating_sub(rows);
-            if *waiting == 0 {
-                self.rows_by_account.remove(&account);
-            }
-        }
-    }
-}
-
-/// The account to which all of these events belong, where it is one.
-fn only_account(events: &[NewEvent]) -> Option<AccountNo> {
-    let account = events.first()?.event.account_no;
-    events.iter().all(|new| new.event.account_no == account).then_some(account)
-}
-
-impl Size {
-    fn of(events: &[NewEvent]) -> Self {
-        Self {
-            rows: events.iter().map(|new| 1 + new.deliveries.len()).sum(),
-            bytes: events.iter().map(|new| new.event.payload.len()).sum(),
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self { rows: self.rows.saturating_add(other.rows), bytes: self.bytes.saturating_add(other.bytes) }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self { rows: self.rows.saturating_sub(other.rows), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Store`] for SQLite: each call becomes a job for the writer or a read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use postrider_core::event::Event;
 use postrider_core::id::{DeliveryId, EventId, KeyId, LinkId, ReplayId};
 use postrider_core::portal::PortalLink;
 use postrider_core::replay::{self, Replay, Selection};
+use postrider_core::service_clock::ClockRecord;
 use postrider_core::time::Timestamp;
 use tokio::sync::oneshot;
 
@@ -21,7 +23,7 @@ use super::SqliteStore;
 use super::changes::{self, Context, NotMade, accounts, endpoints};
 use super::inbox::{AcceptJob, ChangeJob, Closed, RecordJob};
 use super::readers::unavailable;
-use super::{audit, kept, log, pending, replaying, size};
+use super::{audit, clock, kept, log, pending, replaying, size};
 use crate::Store;
 use crate::error::{AcceptError, StoreError};
 use crate::figures::StoreFigures;
@@ -372,6 +374,10 @@ impl Store for SqliteStore {
 
     async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         self.change(move |context| audit::forget(context, before, limit)).await
+    }
+
+    async fn observe_clock(&self, now: Timestamp, ran: Duration) -> Result<ClockRecord, StoreError> {
+        self.change(move |context| clock::observe(context, now, ran)).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

@@ -44,6 +44,10 @@ pub(crate) struct ServeFlags {
     /// Delays after each failed attempt, such as 5s,5m,2h [env: POSTRIDER_RETRY_SCHEDULE]
     #[arg(long, value_name = "DELAYS")]
     pub(crate) retry_schedule: Option<String>,
+    /// How long an endpoint's attempts may fail without a success before it is disabled: a duration such as 5d or 12h, or
+    /// off [default: 5d] [env: POSTRIDER_DISABLE_AFTER]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) disable_after: Option<String>,
     /// What the contract's headers begin with [default: X-KASKO-] [env: POSTRIDER_HEADER_PREFIX]
     #[arg(long, value_name = "PREFIX")]
     pub(crate) header_prefix: Option<String>,
@@ -134,6 +138,7 @@ impl ServeFlags {
             "allow_ports" => &self.allow_ports,
             "require_https" => &self.require_https,
             "retry_schedule" => &self.retry_schedule,
+            "disable_after" => &self.disable_after,
             "header_prefix" => &self.header_prefix,
             "user_agent" => &self.user_agent,
             "ca_file" => &self.ca_file,

@@ -18,7 +18,7 @@ const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "URL", "KEY", "SECRET"];
 const DEFAULT_FILE: &str = "postrider.toml";
 
 /// Each setting's name with its default.
-pub(crate) const SETTINGS: [(&str, &str); 30] = [
+pub(crate) const SETTINGS: [(&str, &str); 31] = [
     ("listen", "127.0.0.1:8040"),
     ("store", "sqlite:postrider.db"),
     ("operator_key", ""),
@@ -29,6 +29,7 @@ pub(crate) const SETTINGS: [(&str, &str); 30] = [
     ("allow_ports", ""),
     ("require_https", "false"),
     ("retry_schedule", "5s,5m,30m,2h,5h,10h,14h,20h,1d"),
+    ("disable_after", "5d"),
     ("header_prefix", "X-KASKO-"),
     ("user_agent", postrider_sender::DEFAULT_USER_AGENT),
     ("ca_file", ""),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use postrider_store::postgres::{Examined, PostgresStore};
 use postrider_store::seal::MasterKey;
 
+use super::event_types;
 use super::findings::Findings;
+use super::here;
 use super::sealed_values::unreadable_endpoints;
 use crate::config::Config;
 use crate::store_url::StoreUrl;
@@ -37,7 +39,9 @@ pub(super) async fn examine(config: &Config, url: &str, key: Option<&MasterKey>,
             standby(&found, findings);
             connections(&found, config.database.connections, findings);
             clock(&found, findings);
+            here::clock_of_store(found.clock, findings);
             transactions(url, findings).await;
+            types(url, findings).await;
         }
     }
 }
@@ -178,6 +182,17 @@ async fn transactions(url: &str, findings: &mut Findings) {
             "end it: until then no row that is deleted gives its room back (pg_terminate_backend, ROLLBACK PREPARED)",
         ),
         None => findings.good("transactions", format!("none is open for long; {dead} dead rows")),
+    }
+}
+
+async fn types(url: &str, findings: &mut Findings) {
+    match tokio::time::timeout(ANSWER_WITHIN, PostgresStore::examine_event_types(url)).await {
+        Ok(Ok(definitions)) => event_types::examine(definitions, findings),
+        Ok(Err(error)) => {
+            let advice = "see whether the user may read the table event_types";
+            findings.warning("event types", format!("they can't be read: {error}"), advice);
+        }
+        Err(_late) => {}
     }
 }
 

@@ -7,8 +7,8 @@ use postrider_store::error::OpenError;
 use postrider_store::sqlite::{FileReport, FileUser, PathState, SqliteStore};
 
 use super::findings::Findings;
-use super::here;
 use super::sealed_values::unreadable_endpoints;
+use super::{event_types, here};
 use crate::config::Config;
 
 /// A write-ahead log that is longer than this was not reset for a while; usually it has 16 MiB, and 64 at most.
@@ -65,6 +65,11 @@ pub(super) fn examine(config: &Config, path: &Path, findings: &mut Findings) {
             };
             findings.good("store", format!("{shown}: {schema}{served}"));
             unreadable_endpoints(examined.unreadable_endpoints, findings);
+            here::clock_of_store(examined.clock, findings);
+            match SqliteStore::examine_event_types(path) {
+                Ok(definitions) => event_types::examine(definitions, findings),
+                Err(error) => findings.warning("event types", error.to_string(), advice(&error)),
+            }
         }
     }
 }

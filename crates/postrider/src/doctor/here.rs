@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use postrider_core::service_clock::ClockRecord;
 use postrider_core::time::Timestamp;
 use postrider_store::seal::MasterKey;
 
@@ -99,6 +100,30 @@ pub(super) fn master_key(config: &Config, findings: &mut Findings) -> Option<Mas
             Some(key)
         }
     }
+}
+
+/// Whether the clock agrees with what the store keeps of it. Where it does not, `serve` deletes nothing by age for a day.
+pub(super) fn clock_of_store(record: Option<ClockRecord>, findings: &mut Findings) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::from_ms(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let Some((record, trusted_at)) = record.and_then(|record| Some((record, record.trusted_at?))) else {
+        return;
+    };
+    let observed = record.observe(now, Duration::ZERO);
+    let Some(left) = observed.distrusted_for() else {
+        return findings.good("clock and store", format!("the store was last written at {trusted_at}"));
+    };
+    let text = format!(
+        "the clock is {} h ahead of the last time stored, {trusted_at}; nothing is pruned, cancelled or forgotten by age \
+         until the service has run for {} h more",
+        now.since(trusted_at).as_secs() / 3600,
+        left.as_secs().div_ceil(3600)
+    );
+    findings.warning(
+        "clock and store",
+        text,
+        "set the clock; if it is right (the service was stopped, or a backup restored), wait",
+    );
 }
 
 /// Whether the clock can be right: it goes neither before this program was made nor before the store was written.

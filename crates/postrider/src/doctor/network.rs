@@ -60,12 +60,12 @@ pub(super) fn trust(trust: Result<TrustStore, TrustStoreError>, findings: &mut F
                 TrustSource::System => "",
                 TrustSource::BuiltIn => " (this machine has no store of its own)",
             };
-            findings.good("TLS authorities", format!("deliveries trust {trust}{remark}"));
+            findings.good("TLS trust", format!("deliveries trust {trust}{remark}"));
             trust
         }
         Err(why) => {
             findings.problem(
-                "TLS authorities",
+                "TLS trust",
                 why.to_string(),
                 "correct --ca-file, SSL_CERT_FILE or SSL_CERT_DIR, or leave them unset",
             );

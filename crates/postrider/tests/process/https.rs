@@ -136,7 +136,7 @@ fn a_store_of_authorities_that_can_not_be_read_keeps_the_service_from_starting()
         let mut doctor = postrider(folder.path());
         doctor.args(["doctor", "--listen", "127.0.0.1:0", "--resolve", "localhost"]);
         for command in [&mut command, &mut doctor] {
-            command.envs(variable);
+            command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").envs(variable);
             if let Some(file) = flag {
                 command.args(["--ca-file", file]);
             }

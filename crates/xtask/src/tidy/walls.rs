@@ -42,7 +42,7 @@ const THE_BINARY: &[&str] = &[
 ];
 
 /// Libraries that only the named crates may use directly, with the reason.
-const KEPT_BY: [(&[&str], &[&str], &str); 5] = [
+const KEPT_BY: [(&[&str], &[&str], &str); 6] = [
     (
         &["rusqlite", "libsqlite3-sys", "tokio-postgres", "deadpool-postgres"],
         &["postrider-store"],
@@ -54,7 +54,13 @@ const KEPT_BY: [(&[&str], &[&str], &str); 5] = [
         "only the sender talks to receivers",
     ),
     (
-        &["tokio-rustls", "rustls", "rustls-native-certs", "webpki-root-certs", "webpki-roots"],
+        &["rustls"],
+        // The command line for the words of its own client's errors.
+        &["postrider-sender", "postrider-bench", "postrider-store", "postrider"],
+        "only the sender talks to receivers",
+    ),
+    (
+        &["tokio-rustls", "rustls-native-certs", "webpki-root-certs", "webpki-roots"],
         // The store for its way to a PostgreSQL server, which is often in another place.
         &["postrider-sender", "postrider-bench", "postrider-store"],
         "only the sender talks to receivers",

@@ -40,6 +40,13 @@ fn settings() -> Value {
     })
 }
 
+fn success_rate() -> serde_json::Value {
+    json!({
+        "type": "number", "minimum": 0, "maximum": 1,
+        "description": "The share of the last 100 attempts, probes included, that was answered with 2xx; null before the first attempt. Below 0.95 pages call the endpoint degraded.",
+    })
+}
+
 pub(super) fn endpoints() -> Named {
     let mut shown = settings();
     for (field, as_shown) in [
@@ -57,7 +64,9 @@ pub(super) fn endpoints() -> Named {
         "id": id("ep_"), "account": account_id(), "livemode": flag(),
         "state": one_of(&["enabled", "paused", "disabled"]),
         "disabled_reason": nullable(one_of(&["operator", "gone", "failing"])),
-        "health": one_of(&["healthy", "failing"]), "failing_since": nullable(time()),
+        "health": one_of(&["healthy", "failing"]),
+        "attempt_success_rate": nullable(success_rate()),
+        "failing_since": nullable(time()),
         "next_probe_at": nullable(time()), "backlog": count(), "last_success_at": nullable(time()),
         "created_at": time(), "updated_at": time(),
         "unreadable": {
@@ -72,7 +81,7 @@ pub(super) fn endpoints() -> Named {
         "event_types": ["policy.*"], "filter": { "path": "/gross_premium", "at_least": 1000 }, "description": "",
         "headers": { "X-Api-Key": "•••" }, "timeout_ms": 15_000, "retry_schedule": null, "rate_limit": null,
         "max_in_flight": 10, "ordered": false, "standard_webhooks": false, "state": "enabled",
-        "disabled_reason": null, "health": "healthy", "failing_since": null, "next_probe_at": null, "backlog": 0,
+        "disabled_reason": null, "health": "healthy", "attempt_success_rate": 0.99, "failing_since": null, "next_probe_at": null, "backlog": 0,
         "last_success_at": AT, "created_at": AT, "updated_at": AT,
         "unreadable": [], "secret_overlap_until": null,
     });

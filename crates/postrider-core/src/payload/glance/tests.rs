@@ -6,8 +6,8 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::catalogue::{Catalogue, compiled};
-use crate::payload::{Judge, check_at_a_glance};
+use crate::catalogue::Catalogue;
+use crate::payload::{PayloadValidator, check_at_a_glance};
 
 const NAMES: [&str; 6] = ["a", "b", "id", "livemode", "policy_number", "ä\"\\"];
 
@@ -18,8 +18,10 @@ fn shape_of(schema: &Value) -> Shape {
 #[test]
 fn every_type_takes_the_short_way_with_its_example() {
     for event_type in Catalogue::built_in().of_platform() {
-        let shape =
-            event_type.judge().shape().unwrap_or_else(|| panic!("{} has no shape", event_type.name()));
+        let shape = event_type
+            .payload_validator()
+            .shape()
+            .unwrap_or_else(|| panic!("{} has no shape", event_type.name()));
         assert_eq!(
             check_at_a_glance(shape, event_type.example().unwrap(), None),
             Some(false),
@@ -212,7 +214,7 @@ fn mutated(text: &str, at: prop::sample::Index, with: char, how: u8) -> String {
 fn agree(schema: &Value, text: &str, stated: Option<bool>) -> Result<bool, TestCaseError> {
     let Some(shape) = Shape::of_payload(schema) else { return Ok(false) };
     let Some(livemode) = check_at_a_glance(&shape, text, stated) else { return Ok(false) };
-    let in_full = Judge::new(schema, compiled(schema).unwrap()).check_in_full(text, stated);
+    let in_full = PayloadValidator::of_schema(schema).unwrap().check_in_full(text, stated, usize::MAX);
     prop_assert_eq!(in_full, Ok(livemode), "{} passed at a glance by {}", text, schema);
     Ok(true)
 }

@@ -2,16 +2,19 @@
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::limits::MAX_PAYLOAD_DEPTH;
+use crate::payload::json::Json;
 
 use super::*;
 
 fn value(json: &str) -> Value {
-    read(json).map(|payload| payload.value).unwrap_or_else(|why| panic!("{json}: {why}"))
+    read::<Value>(json).map(|payload| payload.value).unwrap_or_else(|why| panic!("{json}: {why}"))
 }
 
 fn fault(json: &str) -> NotJson {
-    read(json).map(|payload| payload.value).expect_err(json)
+    read::<Value>(json).map(|payload| payload.value).expect_err(json)
 }
 
 #[test]
@@ -116,20 +119,40 @@ fn what_is_not_json_is_refused_with_its_place() {
 fn nesting_ends_at_its_limit_and_not_before() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let deep = |levels: usize| format!("{}1{}", open.repeat(levels), close.repeat(levels));
-        assert!(read(&deep(MAX_PAYLOAD_DEPTH)).is_ok());
+        assert!(read::<Value>(&deep(MAX_PAYLOAD_DEPTH)).is_ok());
         assert_eq!(fault(&deep(MAX_PAYLOAD_DEPTH + 1)), NotJson::TooDeep);
         assert_eq!(fault(&open.repeat(500_000)), NotJson::TooDeep);
     }
     // What is closed again counts no longer.
-    assert!(read(&format!("[{}[]]", "[[]],".repeat(1_000))).is_ok());
+    assert!(read::<Value>(&format!("[{}[]]", "[[]],".repeat(1_000))).is_ok());
 }
 
 #[test]
 fn every_livemode_of_the_top_level_is_found_and_none_below() {
-    let text =
-        r#"{"livemode":true,"x":{"livemode":1},"live\u006dode":false,"y":[{"livemode":2}],"livemode":3}"#;
-    assert_eq!(read(text).ok().unwrap().modes, [json!(true), json!(false), json!(3)]);
-    assert!(read(r#"[{"livemode":true}]"#).ok().unwrap().modes.is_empty());
+    let livemode = |text| read::<Value>(text).unwrap().livemode;
+    for (text, expected) in [
+        (
+            r#"{"livemode":true,"x":{"livemode":1},"live\u006dode":true,"y":[{"livemode":2}]}"#,
+            Livemode::Is(true),
+        ),
+        (r#"{"livemode":true,"live\u006dode":false,"livemode":3}"#, Livemode::Contradiction),
+        (r#"{"livemode":3,"livemode":false,"livemode":true}"#, Livemode::NotBoolean),
+        (r#"{"livemode":"true"}"#, Livemode::NotBoolean),
+        (r#"[{"livemode":true}]"#, Livemode::Absent),
+    ] {
+        assert_eq!(livemode(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_borrowed_value_is_the_one_that_serde_json_has() {
+    let text = r#"{"b":1.10,"a":"x\n","b":[null,true,{}],"a":"last"}"#;
+    let Json::Object(members) = read::<Json<'_>>(text).unwrap().value else { panic!("an object") };
+    let keys: Vec<_> = members.iter().map(|(key, _)| key.to_owned()).collect();
+    assert_eq!(keys, ["a", "b"]);
+    assert_eq!(members.find("a"), Some(&Json::String("last".into())));
+    assert_eq!(members.find("c"), None);
+    assert!(matches!(members.entry("b"), Some((1, "b", Json::Array(items))) if items.len() == 3));
 }
 
 /// Values as serde_json has them, of every kind and some levels deep.
@@ -175,21 +198,21 @@ proptest! {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
         let text = text.unwrap();
         let expected: Value = serde_json::from_str(&text).unwrap();
-        prop_assert_eq!(read(&text).map(|payload| payload.value), Ok(expected));
+        prop_assert_eq!(read::<Value>(&text).map(|payload| payload.value), Ok(expected));
     }
 
     #[test]
     fn any_text_is_json_here_exactly_where_serde_json_says_so(text: String) {
-        prop_assert_eq!(read(&text).is_ok(), is_json(&text));
+        prop_assert_eq!(read::<Value>(&text).is_ok(), is_json(&text));
         let quoted = format!("\"{text}\"");
-        prop_assert_eq!(read(&quoted).is_ok(), is_json(&quoted));
+        prop_assert_eq!(read::<Value>(&quoted).is_ok(), is_json(&quoted));
     }
 
     #[test]
     fn text_that_is_nearly_json_is_json_here_exactly_where_serde_json_says_so(text in nearly_json()) {
-        prop_assert_eq!(read(&text).is_ok(), is_json(&text), "{:?}", text);
+        prop_assert_eq!(read::<Value>(&text).is_ok(), is_json(&text), "{:?}", text);
         let quoted = format!("[\"{text}\",[{text}]]");
-        prop_assert_eq!(read(&quoted).is_ok(), is_json(&quoted), "{:?}", quoted);
+        prop_assert_eq!(read::<Value>(&quoted).is_ok(), is_json(&quoted), "{:?}", quoted);
     }
 
     #[test]
@@ -201,6 +224,6 @@ proptest! {
         let end = (start + length).min(characters.len());
         characters.splice(start..end, put.chars());
         let text: String = characters.into_iter().collect();
-        prop_assert_eq!(read(&text).is_ok(), is_json(&text), "{:?}", text);
+        prop_assert_eq!(read::<Value>(&text).is_ok(), is_json(&text), "{:?}", text);
     }
 }

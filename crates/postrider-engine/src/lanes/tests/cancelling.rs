@@ -88,12 +88,12 @@ fn one_that_was_received_a_moment_ago_is_counted_once() {
     let mut lanes = lanes_of_one();
     lanes.push(NO, item(1), at(0));
     let first = lanes.next(at(0)).unwrap();
-    let attempted =
-        Attempted { outcome: &ok(), took: Duration::from_millis(5), now: at(1), jitter: Jitter(0) };
+    let received = ok();
+    let attempted = attempted(&received, Duration::from_millis(5), at(1));
     let finished = lanes.finish(first, &attempted);
     // The store cancels it before it hears of the 2xx.
     lanes.cancelled(NO, DeliverySeq(1), at(2));
-    lanes.recorded(NO, DeliverySeq(1), finished.next);
+    lanes.recorded(NO, DeliverySeq(1), finished.next, at(0));
     assert_eq!((backlog(&lanes), lanes.loaded, lanes.payload_bytes), (0, 0, 0));
 }
 

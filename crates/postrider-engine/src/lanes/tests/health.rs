@@ -130,3 +130,58 @@ fn a_paused_lane_holds_and_a_resumed_one_goes_on() {
     lanes.refilled(refill, Vec::new(), vec![item(1), item(2)], at(1));
     assert_eq!(seqs(&drain(&mut lanes, at(1))), [1, 2]);
 }
+
+/// Of a receiver that takes what it can and asks for patience of the rest.
+#[test]
+fn late_successes_neither_open_what_retry_after_closed_nor_widen_its_window() {
+    let mut lanes = lanes(ROOMY);
+    lanes.configure(endpoint(1, 1, |settings| settings.max_in_flight = 10), at(0));
+    for seq in 1..=100 {
+        lanes.push(EndpointNo(1), item(seq), at(0));
+    }
+    for _climbing in 0..4 {
+        for dispatch in drain(&mut lanes, at(0)) {
+            end(&mut lanes, dispatch, &ok(), at(1));
+        }
+    }
+    let mut batch = drain(&mut lanes, at(1_000));
+    assert_eq!(batch.len(), 10);
+    let busy = Outcome::Answered { status: 429, retry_after: Some(Duration::from_secs(6)) };
+    end(&mut lanes, batch.pop().unwrap(), &busy, at(1_010));
+    for dispatch in batch {
+        let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
+        let took = Duration::from_millis(300);
+        let finished = lanes.finish(dispatch, &attempted(&ok(), took, at(1_300)));
+        lanes.recorded(no, seq, finished.next, at(1_300));
+        lanes.recording_done(1);
+        assert!(lanes.next(at(1_300)).is_none(), "the lane is closed");
+    }
+    lanes.advance(at(7_009));
+    assert!(lanes.next(at(7_009)).is_none());
+    lanes.advance(at(7_010));
+    assert_eq!(drain(&mut lanes, at(7_010)).len(), 1, "it opens with one in flight");
+}
+
+/// On several nodes: what others have seen, and then what this one has not written yet.
+#[test]
+fn the_success_rate_covers_what_all_nodes_have_seen() {
+    let mut lanes = lanes(ROOMY);
+    lanes.configure(endpoint(1, 1, |_| {}), at(0));
+    let recent = |text| postrider_core::health::RecentAttempts::from_text(text).unwrap();
+    let rate = |lanes: &Lanes| lanes.view(EndpointNo(1)).unwrap().health.recent;
+    for seq in 1..=2 {
+        lanes.push(EndpointNo(1), item(seq), at(0));
+    }
+    let mut batch = drain(&mut lanes, at(0));
+    let written = end(&mut lanes, batch.remove(0), &ok(), at(1)).health.unwrap();
+    assert_eq!(written.attempts, recent("1"));
+    assert!(
+        end(&mut lanes, batch.remove(0), &ok(), at(2)).health.is_none(),
+        "a success soon after is not written"
+    );
+    let stored = Health { recent: recent("0001"), ..Health::default() };
+    lanes.learn(EndpointNo(1), &stored);
+    assert_eq!(rate(&lanes), recent("00011"));
+    lanes.learn(EndpointNo(1), &Health::default());
+    assert_eq!(rate(&lanes), recent("00011"), "the release before this one writes none");
+}

@@ -152,10 +152,10 @@ fn a_state_that_another_node_has_set_holds_here_and_a_newer_one_of_this_node_doe
     let in_flight = lanes.next(at(0)).unwrap();
     let gone = Outcome::Answered { status: 410, retry_after: None };
     let took = Duration::from_millis(5);
-    lanes.finish(in_flight, &Attempted { outcome: &gone, took, now: at(0), jitter: Jitter(0) });
+    lanes.finish(in_flight, &attempted(&gone, took, at(0)));
     lanes.adopt(&paused, at(0));
     assert!(matches!(lanes.view(NO).unwrap().state, State::Disabled(_)), "its own is not written yet");
-    lanes.recorded(NO, DeliverySeq(1), Next::Waits);
+    lanes.recorded(NO, DeliverySeq(1), Next::Waits, at(0));
     lanes.adopt(&paused, at(0));
     assert_eq!(lanes.view(NO).unwrap().state, State::Paused);
 }

@@ -13,7 +13,7 @@ fn refill(lanes: &mut Lanes, store: &[i64]) -> bool {
 /// An attempt has ended, its record is on its way.
 fn finish(lanes: &mut Lanes, dispatch: Dispatch, outcome: &Outcome, now: Timestamp) -> Finished {
     let took = Duration::from_millis(5);
-    lanes.finish(dispatch, &Attempted { outcome, took, now, jitter: Jitter(0) })
+    lanes.finish(dispatch, &attempted(outcome, took, now))
 }
 
 /// Brings lane 1 to failing, and gives the time.
@@ -135,7 +135,7 @@ fn a_probe_that_ends_while_the_lane_is_paused_is_found_again_after_its_record() 
     assert_eq!(finish(&mut lanes, probe, &down(), now).next, Next::Waits);
     lanes.set_state(EndpointNo(1), State::Enabled, true, now);
     while refill(&mut lanes, &[seq.0]) {}
-    lanes.recorded(EndpointNo(1), seq, Next::Waits);
+    lanes.recorded(EndpointNo(1), seq, Next::Waits, at(0));
     while refill(&mut lanes, &[seq.0]) {}
     assert!(seqs(&drain(&mut lanes, now)).contains(&seq.0));
 }
@@ -152,7 +152,7 @@ fn a_pause_before_a_record_is_committed_does_not_bring_the_delivery_back_as_it_w
     // The store still shows it as fresh: its record is not committed.
     while refill(&mut lanes, &[1]) {}
     assert!(lanes.next(at(3)).is_none(), "it would be sent at once, and with old progress");
-    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(at(10_000)));
+    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(at(10_000)), at(0));
     let retry = Item { not_before: Some(at(10_000)), progress: Progress { attempts: 1, used: 1 }, ..item(1) };
     lanes.begin_due();
     assert!(lanes.load_retries(vec![(EndpointNo(1), retry)], at(4)).is_empty());
@@ -215,7 +215,7 @@ fn an_ordered_head_is_not_overtaken_while_its_record_is_on_its_way() {
     lanes.set_state(EndpointNo(1), State::Enabled, false, at(2));
     while refill(&mut lanes, &[1, 2]) {}
     assert!(lanes.next(at(3)).is_none(), "2 must not overtake 1");
-    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(due));
+    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(due), at(0));
     assert!(lanes.next(at(4)).is_none(), "the head is looked for first");
     while let Some(refill) = lanes.take_refill() {
         let head = Item { not_before: Some(due), ..item(1) };
@@ -240,7 +240,7 @@ fn an_ordered_head_whose_record_is_committed_while_its_lane_is_read_is_not_overt
     lanes.set_state(EndpointNo(1), State::Enabled, false, at(2));
     let read = lanes.take_refill().unwrap();
     assert!(read.with_waiting);
-    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(due));
+    lanes.recorded(EndpointNo(1), DeliverySeq(1), Next::RetryAt(due), at(0));
     lanes.refilled(read, Vec::new(), vec![item(1), item(2)], at(3));
     assert!(lanes.next(at(4)).is_none(), "the head is looked for once more");
     while let Some(refill) = lanes.take_refill() {

@@ -127,7 +127,10 @@ fn a_crowd_of_new_endpoints_that_never_answer_blocks_neither_a_known_one_nor_ano
         let timeout = Outcome::Failed { code: FailureCode::Timeout, detail: "15 s".into() };
         for dispatch in ended {
             let took = Duration::from_secs(15);
-            lanes.finish(dispatch, &Attempted { outcome: &timeout, took, now, jitter: Jitter(0) });
+            let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
+            let finished = lanes.finish(dispatch, &attempted(&timeout, took, now));
+            lanes.recorded(no, seq, finished.next, now);
+            lanes.recording_done(1);
         }
         if ms == 10_000 {
             lanes.configure(endpoint(9_003, 3, |_| {}), now);
@@ -155,6 +158,97 @@ fn a_crowd_of_new_endpoints_that_never_answer_blocks_neither_a_known_one_nor_ano
     assert_eq!(waited_known, 0, "a known endpoint is served at once, always");
     assert!(newcomer_at.is_some_and(|ms| ms <= 11_000), "another account's newcomer: {newcomer_at:?}");
     assert!(same_account_at.is_some_and(|ms| ms <= 25_000), "behind all 5,000: {same_account_at:?}");
+}
+
+/// Fills the lanes of account 1 with hanging requests: `lanes` of them, proven or not. Gives how many are in flight.
+fn hog(lanes: &mut Lanes, endpoints: i64, proven: bool) -> usize {
+    for no in 1..=endpoints {
+        lanes.configure(endpoint(no, 1, |settings| settings.max_in_flight = 1_000), at(0));
+        for climbing in 0..if proven { 10 } else { 0 } {
+            lanes.push(EndpointNo(no), item(no * 100 + climbing), at(0));
+            let dispatch = lanes.next(at(0)).unwrap();
+            end(lanes, dispatch, &ok(), at(0));
+        }
+        for n in 0..50 {
+            lanes.push(EndpointNo(no), item(100_000 + no * 100 + n), at(0));
+        }
+    }
+    let mut hanging = 0;
+    // Found to hang after half a second, and the next ones are tried.
+    for ms in (0..20_000).step_by(100) {
+        lanes.advance(at(ms));
+        hanging += drain(lanes, at(ms)).len();
+    }
+    hanging
+}
+
+/// Whatever one account's lanes are: another account's event is sent at once, and as many of further accounts as there are.
+#[test]
+fn one_account_takes_all_it_can_and_anothers_event_is_sent_at_once() {
+    for (proven, slots) in [(false, 4_096), (true, 4_096), (false, 64), (true, 64)] {
+        let mut lanes = lanes(LaneLimits { max_in_flight: slots, ..ROOMY });
+        let hanging = hog(&mut lanes, 500, proven);
+        assert!(hanging * 2 >= slots.min(1_000), "{hanging} of {slots} hang (proven: {proven})");
+        for other in 2..=4 {
+            let no = 10_000 + other;
+            lanes.configure(endpoint(no, other, |_| {}), at(20_000));
+            lanes.push(EndpointNo(no), item(9_000_000 + no), at(20_000));
+            let sent = drain(&mut lanes, at(20_000));
+            assert!(
+                sent.iter().any(|dispatch| dispatch.endpoint.account_no == AccountNo(other)),
+                "account {other} beside {hanging} of {slots} (proven: {proven})"
+            );
+            for dispatch in sent {
+                end(&mut lanes, dispatch, &ok(), at(20_000));
+            }
+        }
+    }
+}
+
+/// Slots in use can't be taken back, but each that comes free goes to whoever has fewer.
+#[test]
+fn an_account_above_its_part_gets_no_new_slot_while_another_is_below_its_part_and_waits() {
+    let mut lanes = lanes(LaneLimits { max_in_flight: 80, ..ROOMY });
+    for (no, account) in (1..=40).map(|no| (no, 1)).chain((41..=80).map(|no| (no, 2))) {
+        lanes.configure(endpoint(no, account, |_| {}), at(0));
+    }
+    let mut seq = 0;
+    let mut push = |lanes: &mut Lanes, nos: std::ops::RangeInclusive<i64>, times: i64, now: i64| {
+        for no in nos {
+            for _ in 0..times {
+                seq += 1;
+                lanes.push(EndpointNo(no), item(seq), at(now));
+            }
+        }
+    };
+    let count = |flights: &[Dispatch], account| {
+        flights.iter().filter(|flight| flight.endpoint.account_no == AccountNo(account)).count()
+    };
+    push(&mut lanes, 1..=40, 20, 0);
+    let mut flights = Vec::new();
+    for ms in (0..20_000).step_by(100) {
+        lanes.advance(at(ms));
+        flights.extend(drain(&mut lanes, at(ms)));
+    }
+    let alone = count(&flights, 1);
+    push(&mut lanes, 41..=80, 20, 20_000);
+    let mut now = 20_000;
+    // One request ends at a time, the oldest first; each of account 1 is followed by one of account 2 until both have as many.
+    for _ in 0..400 {
+        now += 600;
+        lanes.advance(at(now));
+        flights.extend(drain(&mut lanes, at(now)));
+        let (first, second) = (count(&flights, 1), count(&flights, 2));
+        assert!(first <= alone.max(second + 1), "{first} and {second} at {now} ms");
+        let timeout = Outcome::Failed { code: FailureCode::Timeout, detail: "15 s".into() };
+        let dispatch = flights.remove(0);
+        let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
+        let finished = lanes.finish(dispatch, &attempted(&timeout, Duration::from_secs(15), at(now)));
+        lanes.recorded(no, seq, finished.next, at(now));
+        lanes.recording_done(1);
+    }
+    let (first, second) = (count(&flights, 1), count(&flights, 2));
+    assert!(first.abs_diff(second) <= 1, "{first} and {second} in the end");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use postrider_core::catalogue::Definition;
 use postrider_core::endpoint::{Endpoint, State};
-use postrider_core::health::{Failing, FailureRun, Health, TRACKED_DELIVERIES};
+use postrider_core::health::{Failing, FailureRun, Health, RecentAttempts, TRACKED_DELIVERIES};
+use postrider_core::service_clock::ServiceTime;
 use postrider_core::time::Timestamp;
 use postrider_pgtemp::Proxy;
 
@@ -99,7 +100,12 @@ async fn health_is_told_where_it_matters_to_others() {
     let lane = here.lane().await;
     let version = || database.sql("SELECT version FROM configuration").parse::<i64>().unwrap();
     let record = async |health| {
-        let health = vec![HealthUpdate { endpoint_no: lane.endpoint.no, health, state: None }];
+        let health = vec![HealthUpdate {
+            endpoint_no: lane.endpoint.no,
+            health,
+            attempts: health.recent,
+            state: None,
+        }];
         node.record(RecordBatch { records: Vec::new(), health }.into()).await.unwrap();
     };
     let before = version();
@@ -130,16 +136,23 @@ async fn what_one_node_writes_of_health_undoes_nothing_that_another_knows() {
     let no = lane.endpoint.no;
     let at = |ms: i64| Timestamp::from_ms(here.now().as_ms() + ms);
     let write = async |health| {
-        let health = vec![HealthUpdate { endpoint_no: no, health, state: None }];
+        let health = vec![HealthUpdate { endpoint_no: no, health, attempts: health.recent, state: None }];
         node.record(RecordBatch { records: Vec::new(), health }.into()).await.unwrap();
         let loaded = node.load().await.unwrap().endpoints.remove(0).health;
-        assert_eq!(node.health(no).await.unwrap(), Some(loaded));
+        assert_eq!(node.health(vec![no]).await.unwrap(), [(no, loaded)]);
         let failing = database.sql("SELECT failing FROM endpoints");
         assert_eq!(failing == "t", loaded.is_failing());
         loaded
     };
     let received = |at: Timestamp| Health { last_success_at: Some(at), ..Health::default() };
-    let run = Some(FailureRun { since: at(1_000), failures: 3, deliveries: [None; TRACKED_DELIVERIES] });
+    let run = Some(FailureRun {
+        since: at(1_000),
+        failures: 3,
+        deliveries: [None; TRACKED_DELIVERIES],
+        attempts: 3,
+        began: ServiceTime::default(),
+        latest: ServiceTime::default(),
+    });
     let (early, late) = (received(at(100)), received(at(2_000)));
     assert_eq!(write(late).await, late);
     assert_eq!(
@@ -160,13 +173,35 @@ async fn what_one_node_writes_of_health_undoes_nothing_that_another_knows() {
     assert_eq!(write(recovered).await, recovered);
     assert_ne!(version(), before, "that is told");
 
+    // Its receiver asked for nothing to be sent; another node has not heard of that, and had sent its request before.
+    let closed = Health { closed_until: Some(at(90_000)), closed_at: Some(at(8_000)), ..recovered };
+    assert_eq!(write(closed).await, closed);
+    let of_before = received(at(9_000));
+    let closing = (closed.closed_until, closed.closed_at);
+    let stored = write(of_before).await;
+    assert_eq!((stored.closed_until, stored.closed_at), closing);
+    let sent_after = received(at(80_000));
+    assert_eq!(write(sent_after).await, sent_after, "sent after that");
+
+    // What each node has seen of attempts stands in one row.
+    let recent = |text| RecentAttempts::from_text(text).unwrap();
+    let seen = |text| Health { recent: recent(text), ..sent_after };
+    assert_eq!(write(seen("110")).await.recent, recent("110"));
+    assert_eq!(write(seen("01")).await.recent, recent("11001"));
+    let (many, last) = ("1".repeat(98), "1".repeat(97) + "001");
+    let before = "01".to_owned() + &many;
+    assert_eq!(write(seen(&many)).await.recent, recent(&before));
+    assert_eq!(write(seen("001")).await.recent, recent(&last));
+    let late = Health { recent: recent(&last), ..late };
+
     let change = Endpoint { state: State::Enabled, ..lane.endpoint.clone() };
     let anew = EndpointUpdate::State { fresh_health: true };
-    write(fails).await;
+    write(Health { recent: RecentAttempts::default(), ..fails }).await;
+    let fails = Health { recent: late.recent, ..fails };
     node.update_endpoint(&change, &change, anew, deed_at(here.now())).await.unwrap();
-    assert_eq!(node.health(no).await.unwrap(), Some(Health::default()));
+    assert_eq!(node.health(vec![no]).await.unwrap(), [(no, fails.knowing(&sent_after).begin_anew())]);
     node.delete_endpoint(no, deed_at(here.now())).await.unwrap();
-    assert_eq!(node.health(no).await.unwrap(), None);
+    assert_eq!(node.health(vec![no]).await.unwrap(), []);
 }
 
 /// Its connection is cut, and comes back by itself; what was missed meanwhile is found without it.

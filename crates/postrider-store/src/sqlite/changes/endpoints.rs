@@ -124,7 +124,7 @@ pub(in crate::sqlite) fn update(
         EndpointUpdate::Settings => (None, false),
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
     };
-    let health = if fresh_health { Some(columns::health_text(&Health::default())) } else { None };
+    let health = fresh_health.then(|| columns::health_text(&stored.health.begin_anew()));
     context.connection.prepare_cached(UPDATE)?.execute(params![
         url,
         event_types,

@@ -1,7 +1,8 @@
 //! Reads beside the checkpoints: short ones that follow each other, and long ones.
 
 use super::*;
-use crate::sqlite::inbox::{AcceptLimits, Inbox};
+use crate::accept_queue::Size;
+use crate::sqlite::inbox::Inbox;
 use crate::sqlite::open;
 
 /// Pages that are left to the writer.
@@ -51,7 +52,7 @@ impl Fixture {
     }
 
     fn copier(&self) -> Copier {
-        let inbox = Inbox::new(AcceptLimits { rows: 100, bytes: 1_000_000 });
+        let inbox = Inbox::new(Size { rows: 100, bytes: 1_000_000 });
         Copier::start(&self.opened.path, Duration::ZERO, SMALL, inbox).unwrap()
     }
 

@@ -8,9 +8,10 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::model::Record;
+use postrider_core::account::AccountNo;
 use postrider_core::delivery::DeliverySeq;
 
-const LIMITS: AcceptLimits = AcceptLimits { rows: 100_000, bytes: 1_000_000 };
+const LIMITS: Size = Size { rows: 100_000, bytes: 1_000_000 };
 
 fn outcomes(rows: usize) -> RecordJob {
     let record = Record {

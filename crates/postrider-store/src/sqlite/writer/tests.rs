@@ -12,10 +12,11 @@ use postrider_core::time::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::super::checkpoint::{CheckpointOptions, CheckpointStatus, Copier};
-use super::super::inbox::{AcceptLimits, ChangeJob, RecordJob};
+use super::super::inbox::{ChangeJob, RecordJob};
 use super::super::{SqliteOptions, SqliteStore, open, pending};
 use super::*;
 use crate::Store as _;
+use crate::accept_queue::Size;
 use crate::model::{NewDelivery, Record, RecordBatch};
 use crate::seal::MasterKey;
 use crate::sqlite::changes::{self, NotMade};
@@ -41,7 +42,7 @@ impl Fixture {
 
     fn writer(&self) -> Writer<'_> {
         let (path, connection) = (&self.opened.path, &self.opened.connection);
-        let limits = AcceptLimits { rows: 100, bytes: 1_000_000 };
+        let limits = Size { rows: 100, bytes: 1_000_000 };
         let copier = Copier::start(path, Duration::ZERO, 1, Inbox::new(limits)).unwrap();
         let options = CheckpointOptions {
             pages: 4_000,
