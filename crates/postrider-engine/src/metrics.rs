@@ -224,7 +224,7 @@ fn of_the_line(figures: &Figures) -> [Metric; 7] {
     ]
 }
 
-fn of_the_backlog(figures: &Figures) -> [Metric; 8] {
+fn of_the_backlog(figures: &Figures) -> [Metric; 9] {
     const GAUGE: MetricKind = MetricKind::Gauge;
     let lanes = &figures.lanes;
     let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
