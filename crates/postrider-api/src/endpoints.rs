@@ -103,6 +103,7 @@ pub(crate) async fn change(mut call: Call) -> Answer {
     let (account, settings_before) = (Some(before.endpoint.account), &before.endpoint.settings);
     let patch = settings::read(&mut fields, call.engine(), call.caller, account, Some(settings_before));
     if patch.standard_webhooks == Some(true)
+        && !before.endpoint.unreadable.secret
         && let Err(why) = before.endpoint.secrets.check_standard_webhooks(call.engine().now())
     {
         fields.refuse("standard_webhooks", why.to_string());

@@ -227,6 +227,16 @@ impl EndpointSettings {
     }
 }
 
+/// Which of an endpoint's sealed values do not open: they, or the URL that they are bound to, were changed outside the
+/// service. Nothing is sent to such an endpoint until new values are set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnreadableValues {
+    /// The secret, or the next one of a rotation. [`Endpoint::secrets`] then holds [`Secrets::unreadable`].
+    pub secret: bool,
+    /// The values of its own headers. [`EndpointSettings::headers`] is then empty.
+    pub headers: bool,
+}
+
 /// A URL that an account subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -244,6 +254,8 @@ pub struct Endpoint {
     pub settings: EndpointSettings,
     /// The secret its requests are signed with; two during a rotation.
     pub secrets: Secrets,
+    /// Which of its sealed values do not open; none in an endpoint that nobody tampered with.
+    pub unreadable: UnreadableValues,
     /// Enabled, paused or disabled.
     pub state: State,
     /// Healthy or failing, and what is remembered to tell.
@@ -255,6 +267,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether its secret and its headers can be used. Otherwise nothing may be sent to it.
+    pub const fn is_readable(&self) -> bool {
+        !self.unreadable.secret && !self.unreadable.headers
+    }
+
     /// Whether events of this type and mode go here, if the filter does not say otherwise. State plays no part: a paused or
     /// disabled endpoint still gets its deliveries, held as pending.
     pub fn subscribes(&self, event_type: &str, livemode: bool) -> bool {

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::account::AccountNo;
     use crate::catalogue::{Catalogue, RaisedBy};
-    use crate::endpoint::{DisabledReason, EndpointNo, EndpointSettings};
+    use crate::endpoint::{DisabledReason, EndpointNo, EndpointSettings, UnreadableValues};
     use crate::event_type::Subscription;
     use crate::id::EndpointId;
     use crate::payload;
@@ -109,6 +109,7 @@ mod tests {
                 )
             },
             secrets: Secrets::only(Secret::generate(&[1; 32])),
+            unreadable: UnreadableValues::default(),
             state: State::Enabled,
             health: Health::default(),
             created_at: at,

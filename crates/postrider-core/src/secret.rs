@@ -47,6 +47,11 @@ impl Secret {
         Ok(Self(Zeroizing::new(text.to_owned())))
     }
 
+    /// What stands for a secret that does not open: no text that [`Self::parse`] would take.
+    pub(crate) fn unreadable() -> Self {
+        Self(Zeroizing::default())
+    }
+
     /// A generated secret: `whsec_` and the standard base64 of 32 random bytes, so that it is valid under the
     /// contract's signature and under Standard Webhooks alike.
     pub fn generate(random: &[u8; 32]) -> Self {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use postrider_core::audit::{Action, Deed, Who};
-use postrider_core::endpoint::{DisabledReason, Endpoint, EndpointNo, EndpointSettings, State};
+use postrider_core::endpoint::{
+    DisabledReason, Endpoint, EndpointNo, EndpointSettings, State, UnreadableValues,
+};
 use postrider_core::health::Health;
 use postrider_core::id::EndpointId;
 use postrider_core::operational::Operational;
@@ -135,6 +137,7 @@ impl Inner {
                 livemode,
                 settings: settings.clone(),
                 secrets: Secrets::only(secret.clone()),
+                unreadable: UnreadableValues::default(),
                 state: State::Enabled,
                 health: Health::default(),
                 created_at: now,
@@ -168,9 +171,12 @@ impl Inner {
         for _ in 0..CHANGE_TRIES {
             let before = self.find_endpoint(id)?;
             let mut after = Endpoint::clone(&before);
+            after.unreadable.headers &= patch.headers.is_none();
             apply(&mut after.settings, patch.clone());
             after.updated_at = self.now();
-            check_secrets_fit(&after.settings, &after.secrets, after.updated_at)?;
+            if !after.unreadable.secret {
+                check_secrets_fit(&after.settings, &after.secrets, after.updated_at)?;
+            }
             if let Some(entry) = self.snapshot.load().account(after.account) {
                 entry.check_filters_fit(before.settings.filter.as_ref(), after.settings.filter.as_ref())?;
             }
@@ -178,7 +184,15 @@ impl Inner {
             let deed = Deed { fields: changed_fields(&before.settings, &after.settings), ..deed };
             match self.store.update_endpoint(&before, &after, EndpointUpdate::Settings, deed).await {
                 Err(StoreError::Conflict(_)) => self.read_changed(&changing, before.account_no).await?,
-                updated => return Ok(self.adopt_settings(after, updated?)),
+                updated => {
+                    let view = self.adopt_settings(after, updated?);
+                    // With another URL other values may open: the store alone can tell.
+                    if !before.is_readable() {
+                        self.read_changed(&changing, before.account_no).await?;
+                        return Ok(self.view(&self.find_endpoint(id)?));
+                    }
+                    return Ok(view);
+                }
             }
         }
         Err(EngineError::Conflict(KEEPS_CHANGING))

@@ -318,7 +318,7 @@ impl Lanes {
         let backlog = lane.pending(self.shared);
         let in_memory = u64::try_from(lane.queue.len()).unwrap_or(u64::MAX) + u64::from(lane.in_flight);
         Some(Standing {
-            is_well: lane.state == State::Enabled && !lane.health.is_failing(),
+            is_well: lane.state == State::Enabled && !lane.health.is_failing() && lane.endpoint.is_readable(),
             in_turn: if lane.spilled == Spilled::No { in_memory } else { backlog.max(in_memory) },
             backlog,
         })

@@ -50,6 +50,7 @@ mod start;
 mod stranded_deliveries;
 mod testing;
 pub mod traces;
+mod unreadable;
 mod validation;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
@@ -99,6 +100,7 @@ use crate::service_clock::ServiceClock;
 use crate::shared_query::SharedQuery;
 use crate::sign::HeaderNames;
 use crate::snapshot::Snapshot;
+use crate::unreadable::UnreadableLog;
 use crate::validation::ValidationSlots;
 
 /// What stores take and give, for those who call the engine's lists.
@@ -151,6 +153,8 @@ struct Inner {
     stopping: AtomicBool,
     /// When the log last spoke of a shortage of files or ports (milliseconds since 1970).
     shortage_said_ms: AtomicI64,
+    /// What the log last said of endpoints whose sealed values do not open.
+    unreadable_log: Mutex<UnreadableLog>,
     /// Wakes the task that waits for lanes' and retries' times …
     timer: Notify,
     /// … which sleeps until this (milliseconds since 1970).

@@ -225,7 +225,7 @@ fn of_the_line(figures: &Figures) -> [Metric; 7] {
     ]
 }
 
-fn of_the_backlog(figures: &Figures) -> [Metric; 8] {
+fn of_the_backlog(figures: &Figures) -> [Metric; 9] {
     const GAUGE: MetricKind = MetricKind::Gauge;
     let lanes = &figures.lanes;
     let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -248,6 +248,12 @@ fn of_the_backlog(figures: &Figures) -> [Metric; 8] {
                 ("paused", lanes.paused),
                 ("disabled", lanes.disabled),
             ],
+        ),
+        Metric::one(
+            "postrider_unreadable_endpoints",
+            GAUGE,
+            "Endpoints to which nothing is sent because their secrets or headers, or the URLs these are bound to, were changed in the database.",
+            lanes.unreadable,
         ),
         Metric::one("postrider_accounts", GAUGE, "Accounts, without acc_operator.", whole(figures.accounts)),
         Metric::one(

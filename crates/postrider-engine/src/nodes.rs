@@ -279,6 +279,9 @@ impl Inner {
             gone.iter().for_each(|endpoint| lanes.remove(endpoint.no));
             self.cancel.notify_one();
         }
+        if endpoints.iter().any(|endpoint| !endpoint.is_readable()) {
+            self.log_unreadable();
+        }
         self.pump();
         Ok(())
     }

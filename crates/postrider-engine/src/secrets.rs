@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_core::audit::{Action, Who};
-use postrider_core::endpoint::Endpoint;
+use postrider_core::endpoint::{Endpoint, UnreadableValues};
 use postrider_core::id::EndpointId;
 use postrider_core::secret::{RotationRefused, Secret, Secrets};
 use postrider_store::StoreError;
@@ -23,6 +23,9 @@ impl Acting {
     /// An endpoint's secret; both, while an overlap runs. It is written down before that somebody has seen them.
     pub async fn secrets(&self, id: EndpointId) -> Result<RevealedSecrets, EngineError> {
         let endpoint = self.0.find_endpoint(id)?;
+        if endpoint.unreadable.secret {
+            return Err(EngineError::Conflict(UNREADABLE));
+        }
         self.note(Action::SecretRevealed, endpoint.account, id).await?;
         let now = self.0.now();
         let secret = endpoint.secrets.signing(now).clone();
@@ -32,7 +35,7 @@ impl Acting {
     /// Gives an endpoint another secret (one is generated where none is given), which takes over after `overlap`; until
     /// then requests are signed with both. Gives the endpoint and the new secret.
     ///
-    /// `Conflict` while an earlier overlap runs, `Refused` where the secret can't be one of this endpoint.
+    /// A secret that does not open is replaced at once. `Conflict` while an earlier overlap runs, `Refused` where the secret can't be one of this endpoint.
     pub async fn rotate_secret(
         &self,
         id: EndpointId,
@@ -44,7 +47,11 @@ impl Acting {
             let new = secret.unwrap_or_else(|| inner.generate_secret());
             let changing = inner.changes.lock().await;
             let endpoint = inner.find_endpoint(id)?;
-            let rotated = endpoint.secrets.rotated(new.clone(), overlap, inner.now()).map_err(refused)?;
+            let rotated = match endpoint.unreadable.secret {
+                // There is no old one that could go on signing.
+                true => Secrets::only(new.clone()),
+                false => endpoint.secrets.rotated(new.clone(), overlap, inner.now()).map_err(refused)?,
+            };
             if endpoint.settings.standard_webhooks
                 && let Err(why) = new.standard_webhooks_key()
             {
@@ -105,9 +112,14 @@ impl Inner {
             }
             changed => changed?,
         };
-        let changed = Arc::new(Endpoint { secrets, updated_at: at, ..endpoint.clone() });
+        let unreadable = UnreadableValues { secret: false, ..endpoint.unreadable };
+        let changed = Arc::new(Endpoint { secrets, unreadable, updated_at: at, ..endpoint.clone() });
         self.change_snapshot(|snapshot| snapshot.put_endpoint(changed.clone(), version));
         self.lanes().configure(changed.clone(), at);
+        if !endpoint.is_readable() {
+            // Its lane may send again.
+            self.pump();
+        }
         Ok(self.view(&changed))
     }
 
@@ -132,13 +144,17 @@ impl Inner {
     }
 }
 
-/// Keeps no secret longer than it is used.
+/// Keeps no secret longer than it is used, and tells of those that can't be read.
 pub(crate) async fn settle(inner: Arc<Inner>) {
     loop {
         inner.settle_secrets().await;
+        inner.log_unreadable();
         tokio::time::sleep(SETTLE_SECRETS_EVERY).await;
     }
 }
+
+/// Why a secret is not shown.
+const UNREADABLE: &str = "the secret can't be read: it, or the endpoint's URL, was changed in the database; check the URL, then give the endpoint a new secret";
 
 fn refused(why: RotationRefused) -> EngineError {
     match why {

@@ -133,6 +133,7 @@ impl Inner {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);
         }
         // Whoever waited goes by what holds now: it may be cancelled, its endpoint paused or deleted, the secret another one.
+        debug_assert!(dispatch.endpoint.is_readable(), "lanes of unreadable endpoints dispatch nothing");
         let has_waited = waited_for_place || dispatch.item.payload.is_none();
         if has_waited && !self.lanes().may_still_go(&mut dispatch, self.now()) {
             return self.end_without_attempt(flight, dispatch, Lanes::give_back);

@@ -103,6 +103,7 @@ impl Engine {
             announcements,
             stopping: AtomicBool::new(false),
             shortage_said_ms: AtomicI64::new(0),
+            unreadable_log: Mutex::default(),
             timer: Notify::new(),
             timer_armed_ms: AtomicI64::new(i64::MAX),
             refill: Notify::new(),

@@ -107,6 +107,7 @@ macro_rules! store_conformance {
             configuring::a_change_that_another_one_has_overtaken_is_refused,
             credentials::secrets_change_only_from_what_they_were_and_survive,
             credentials::a_change_of_settings_or_state_leaves_the_secrets,
+            credentials::a_change_of_the_url_leaves_the_secrets_and_headers,
             configuring::each_change_raises_the_version,
             configuring::what_is_not_there_cannot_be_changed,
             configuring::an_account_has_so_many_endpoints_and_no_more,

@@ -8,6 +8,7 @@ mod account_keys;
 mod attempts;
 mod audit;
 mod batches;
+mod binding;
 mod calls;
 mod cancelling;
 mod clock;

@@ -4,6 +4,7 @@
 
 mod answers;
 mod audit;
+mod binding;
 mod changes;
 mod checkpoint;
 mod clock;
@@ -171,6 +172,7 @@ impl SqliteStore {
             figures: Arc::clone(&figures),
         };
         let writer = thread.start(path, connection, lock)?;
+        binding::start(path, &inbox, &sealer)?;
         let record_queue = u32::try_from(options.record_queue.max(1)).unwrap_or(u32::MAX);
         Ok(Self {
             figures,

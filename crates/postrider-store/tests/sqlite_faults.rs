@@ -346,18 +346,6 @@ async fn the_files_never_hold_a_secret_or_a_header_value() {
 }
 
 #[tokio::test]
-async fn a_sealed_secret_moved_to_another_endpoint_does_not_open() {
-    let place = Place::new();
-    let store = place.open();
-    let (first, second) = (place.lane(&store).await, place.lane(&store).await);
-    store.load().await.unwrap();
-    let other = Connection::open(&place.path).unwrap();
-    let sql = "UPDATE endpoints SET secret = (SELECT secret FROM endpoints WHERE no = ?1) WHERE no = ?2";
-    other.execute(sql, [first.endpoint.no.0, second.endpoint.no.0]).unwrap();
-    assert!(matches!(store.load().await, Err(StoreError::Unavailable(_))));
-}
-
-#[tokio::test]
 async fn headers_that_an_earlier_version_kept_as_json_are_read() {
     let place = Place::new();
     let store = place.open();

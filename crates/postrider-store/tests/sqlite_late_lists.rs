@@ -223,7 +223,7 @@ async fn a_file_of_the_first_version_gets_its_lists() {
         CREATE INDEX events_account ON events (account_no, livemode, seq);
         CREATE INDEX deliveries_log ON deliveries (endpoint_no, seq);
         DROP INDEX attempts_ended; ALTER TABLE attempts DROP COLUMN ended_at;
-        ALTER TABLE endpoints DROP COLUMN filter;
+        ALTER TABLE endpoints DROP COLUMN filter; ALTER TABLE endpoints DROP COLUMN header_names_as_typed;
         DROP INDEX account_keys_account; ALTER TABLE account_keys DROP COLUMN last_used_at;
         DROP TABLE portal_links; DROP TABLE kept_answers; DROP TABLE audit; DROP TABLE ready_listed; DROP TABLE event_types;
         CREATE INDEX deliveries_ready ON deliveries (endpoint_no, seq)

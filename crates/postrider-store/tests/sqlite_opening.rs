@@ -275,7 +275,13 @@ fn a_file_is_examined_without_a_change_while_it_is_served_and_while_it_is_not() 
     assert_eq!(names(), 0, "nothing is made");
     let path = path.with_file_name("100% of it?#.db");
     let store = SqliteStore::open(&path, key.clone(), SqliteOptions::default()).unwrap();
-    let served = Examined { schema: NEWEST, newest_schema: NEWEST, is_served: true, clock: None };
+    let served = Examined {
+        schema: NEWEST,
+        newest_schema: NEWEST,
+        is_served: true,
+        unreadable_endpoints: 0,
+        clock: None,
+    };
     assert_eq!(SqliteStore::examine(&path, Some(&key)).unwrap(), served);
     drop(store);
     let (before, content) = (names(), std::fs::read(&path).unwrap());

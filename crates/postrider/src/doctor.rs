@@ -9,6 +9,7 @@ mod file;
 mod findings;
 mod here;
 mod network;
+mod sealed_values;
 
 use std::process::ExitCode;
 

@@ -35,9 +35,13 @@ impl<'e> Reasons<'e> {
     }
 }
 
+/// What an endpoint's owner is told where the operator learns more from the log.
+const UNREADABLE: &str = "the endpoint's secret or headers can't be used any more; check its URL, give it a new secret and set its headers again";
+
 /// Why the endpoint's deliveries are held, where they are.
 fn held(view: &EndpointView) -> Option<String> {
     let why = match view.state {
+        State::Enabled if !view.endpoint.is_readable() => UNREADABLE,
         State::Enabled => return None,
         State::Paused => "the endpoint is paused; resume it",
         State::Disabled(DisabledReason::Operator) => "the endpoint was disabled by hand; enable it",

@@ -1,6 +1,6 @@
 //! An endpoint as the wire shows it. Header values are masked; a secret stands in it when it is made or rotated alone.
 
-use postrider_core::endpoint::{CustomHeader, RateLimit};
+use postrider_core::endpoint::{CustomHeader, RateLimit, UnreadableValues};
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_core::time::Timestamp;
 use postrider_engine::model::EndpointView;
@@ -39,6 +39,8 @@ pub(super) struct Shown<'a> {
     last_success_at: Option<Time>,
     created_at: Time,
     updated_at: Time,
+    /// What must be set again before anything is sent: `secret`, `headers`.
+    unreadable: Vec<&'static str>,
     /// While two secrets sign: when the new one takes over.
     secret_overlap_until: Option<Time>,
     /// Shown when it is made or rotated, never again.
@@ -95,8 +97,14 @@ impl<'a> Shown<'a> {
             last_success_at: view.health.last_success_at.map(Text),
             created_at: Text(endpoint.created_at),
             updated_at: Text(endpoint.updated_at),
+            unreadable: unreadable(endpoint.unreadable),
             secret_overlap_until: endpoint.secrets.next(now).map(|next| Text(next.takes_over_at)),
             secret,
         }
     }
+}
+
+fn unreadable(values: UnreadableValues) -> Vec<&'static str> {
+    let named = [("secret", values.secret), ("headers", values.headers)];
+    named.into_iter().filter_map(|(name, is_unreadable)| is_unreadable.then_some(name)).collect()
 }

@@ -24,6 +24,7 @@ async fn an_endpoint_is_shown_with_all_its_fields_and_its_defaults() {
         "state": "enabled", "disabled_reason": null, "health": "healthy", "attempt_success_rate": null, "failing_since": null,
         "next_probe_at": null, "backlog": 0, "last_success_at": null,
         "created_at": made["created_at"], "updated_at": made["updated_at"],
+        "unreadable": [],
         "secret_overlap_until": null,
     });
     assert_eq!(service.get(&path(&made)).await, expected);

@@ -47,6 +47,11 @@ impl Secrets {
         Self { current: secret, next: None }
     }
 
+    /// What stands for secrets that do not open. It is no valid secret, and must never sign anything.
+    pub fn unreadable() -> Self {
+        Self::only(Secret::unreadable())
+    }
+
     /// The secret of the contract's signature at `now`.
     pub fn signing(&self, now: Timestamp) -> &Secret {
         match &self.next {

@@ -136,6 +136,9 @@ fn waits_for(view: Option<&EndpointView>, delivery: &Delivery, now: Timestamp) -
     match view.state {
         State::Paused => return html! { "The endpoint is paused; it is held until that is resumed." },
         State::Disabled(_) => return html! { "The endpoint is disabled; it is held until that is enabled." },
+        State::Enabled if !view.endpoint.is_readable() => {
+            return html! { "The endpoint’s secret or headers can’t be used any more; it is held until they are set again." };
+        }
         State::Enabled => {}
     }
     if let Some(failing) = view.health.failing {

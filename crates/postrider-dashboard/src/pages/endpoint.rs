@@ -40,7 +40,7 @@ pub(crate) async fn show(visit: Visit) -> Answer {
             }
         }
         (layout::said(&visit))
-        div data-live="standing" { (standing(&view, visit.engine().health_rules(), now)) }
+        div data-live="standing" { (unreadable(&visit, &view)) (standing(&view, visit.engine().health_rules(), now)) }
         div.cards data-live="figures" { (figures(&view, &slots, now)) }
         section.card aria-labelledby="activity" {
             h2 #activity { "Attempts in the last 24 hours" }
@@ -79,6 +79,27 @@ fn actions(visit: &Visit, view: &EndpointView) -> Markup {
         @if visit.viewer.scope.is_operator() { a.button href=(visit.link(&format!("/endpoints/{id}/secret"))) { "Secret" } }
         @if !matches!(view.state, State::Disabled(_)) { a.button href=(visit.link(&format!("/replays/new?endpoint={id}"))) { "Replay…" } }
         a.button href=(visit.link(&format!("/endpoints/{id}/edit"))) { "Edit" }
+    }
+}
+
+/// What must be set again before anything is sent. The operator is told why; a customer, what to do.
+fn unreadable(visit: &Visit, view: &EndpointView) -> Markup {
+    let what = match (view.endpoint.unreadable.secret, view.endpoint.unreadable.headers) {
+        (false, false) => return html! {},
+        (true, false) => "secret",
+        (false, true) => "headers",
+        (true, true) => "secret and headers",
+    };
+    html! {
+        div.alarm {
+            p { strong { "Nothing is sent. " } "The " (what) " can’t be used any more. Deliveries are held; none is lost. "
+                @if visit.viewer.scope.is_operator() {
+                    "The encrypted values, or the URL that they are bound to, were changed in the database. Check the URL and find out who changed it. Then rotate the secret and set the headers again."
+                } @else {
+                    "Check the URL, set the headers again, and ask the operator for a new secret."
+                }
+            }
+        }
     }
 }
 

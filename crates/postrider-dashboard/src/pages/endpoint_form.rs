@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::response::Response;
 use http::StatusCode;
 use maud::{Markup, html};
-use postrider_core::endpoint::Endpoint;
+use postrider_core::endpoint::{CustomHeader, Endpoint};
 use postrider_core::id::{AccountId, EndpointId};
 use postrider_engine::EngineError;
 use postrider_engine::model::{EndpointDraft, EndpointPatch, EndpointView};
@@ -64,7 +64,7 @@ pub(crate) async fn change(visit: Visit) -> Answer {
                 subscription: Some(settings.subscription),
                 filter: Some(settings.filter),
                 description: Some(settings.description),
-                headers: Some(settings.headers),
+                headers: headers_given(&view.endpoint, settings.headers),
                 timeout: Some(settings.timeout),
                 retry_schedule: Some(settings.retry_schedule),
                 rate_limit: Some(settings.rate_limit),
@@ -79,6 +79,12 @@ pub(crate) async fn change(visit: Visit) -> Answer {
         }
     };
     Ok(again(&visit, changing(&visit, &view.endpoint, &typed, &faults), "Edit endpoint"))
+}
+
+/// The headers to be set. An empty field leaves headers that can't be read as they are: the form could not show them, and
+/// without them nothing may be sent.
+fn headers_given(before: &Endpoint, headers: Vec<CustomHeader>) -> Option<Vec<CustomHeader>> {
+    Some(headers).filter(|headers| !before.unreadable.headers || !headers.is_empty())
 }
 
 /// Judges a form that is being filled in: a JSON object of faults by field.

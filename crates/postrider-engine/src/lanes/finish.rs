@@ -233,6 +233,7 @@ impl Lanes {
         dispatch.endpoint = lane.endpoint.clone();
         self.recording.is_open()
             && lane.state == State::Enabled
+            && lane.endpoint.is_readable()
             && !lane.is_elsewhere()
             && !lane.known.is_lost(dispatch.item.seq)
             && !lane.cancelled.contains(&dispatch.item.seq)

@@ -15,6 +15,8 @@ pub struct LaneGauges {
     pub paused: u64,
     /// Disabled endpoints.
     pub disabled: u64,
+    /// Endpoints, however they stand, whose sealed values do not open.
+    pub unreadable: u64,
     /// Deliveries that are pending.
     pub backlog: u64,
     /// Deliveries queued in memory.
@@ -42,6 +44,7 @@ impl Lanes {
                 State::Disabled(_) => &mut gauges.disabled,
             };
             *standing += 1;
+            gauges.unreadable += u64::from(!lane.endpoint.is_readable());
             gauges.backlog += lane.pending(self.shared);
             gauges.in_memory += number(lane.queue.len());
         }

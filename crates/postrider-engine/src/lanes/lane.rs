@@ -235,7 +235,11 @@ impl Lane {
 
     /// Whether it may send at `now`, and if not, from when.
     pub(super) fn eligible(&mut self, now: Timestamp) -> Eligible {
-        if self.state != State::Enabled || self.queue.is_empty() || self.is_elsewhere() {
+        if self.state != State::Enabled
+            || self.queue.is_empty()
+            || self.is_elsewhere()
+            || !self.endpoint.is_readable()
+        {
             return Eligible::No;
         }
         if let Some(until) = self.health.closed_until.filter(|until| *until > now) {

@@ -8,6 +8,7 @@ mod places;
 mod races;
 mod recording;
 mod shares;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use postrider_core::account::AccountNo;
 use postrider_core::attempt::{FailureCode, Outcome};
 use postrider_core::delivery::{DeliverySeq, Next, Progress};
-use postrider_core::endpoint::{EndpointSettings, RateLimit};
+use postrider_core::endpoint::{EndpointSettings, RateLimit, UnreadableValues};
 use postrider_core::event_type::Subscription;
 use postrider_core::id::{AccountId, DeliveryId, EndpointId, EventId};
 use postrider_core::schedule::Jitter;
@@ -42,6 +43,7 @@ fn endpoint(no: i64, account: i64, change: impl FnOnce(&mut EndpointSettings)) -
         livemode: true,
         settings,
         secrets: Secrets::only(Secret::generate(&[1; 32])),
+        unreadable: UnreadableValues::default(),
         state: State::Enabled,
         health: Health::default(),
         created_at: at(0),

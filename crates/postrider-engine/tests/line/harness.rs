@@ -246,7 +246,13 @@ impl House {
 
     /// Stops the service as a signal would, and starts it again on the same file.
     pub(crate) async fn restart(&mut self) {
+        self.restart_after(|_file| ()).await;
+    }
+
+    /// The same, with something done to the file in between.
+    pub(crate) async fn restart_after(&mut self, change: impl FnOnce(&Path)) {
         self.stop(Duration::from_secs(1)).await;
+        change(&self.folder.path().join("test.db"));
         (self.store, self.chance) = (open(&self.folder.path().join("test.db")), chance(self.began));
         let receivers = self.receivers.clone();
         self.engine =

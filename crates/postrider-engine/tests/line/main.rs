@@ -24,6 +24,7 @@ mod recording;
 mod replays;
 #[cfg(test)]
 mod secrets;
+mod unreadable;
 mod waiting;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use postrider_core::account::AccountNo;
 use postrider_core::endpoint::{
-    CustomHeader, DisabledReason, Endpoint, EndpointNo, EndpointSettings, RateLimit, State,
+    CustomHeader, DisabledReason, Endpoint, EndpointNo, EndpointSettings, RateLimit, State, UnreadableValues,
 };
 use postrider_core::event_type::Subscription;
 use postrider_core::field_name::FieldName;
@@ -106,6 +106,7 @@ pub async fn every_setting_of_an_endpoint_survives(backend: &dyn Backend) {
             livemode,
             settings: new.settings,
             secrets: Secrets::only(new.secret),
+            unreadable: UnreadableValues::default(),
             state: State::Enabled,
             health: Health::default(),
             created_at: new.created_at,

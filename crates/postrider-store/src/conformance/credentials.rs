@@ -1,6 +1,7 @@
 //! Keys and secrets: made, changed and taken away, each for itself.
 
 use postrider_core::account::AccountNo;
+use postrider_core::endpoint::CustomHeader;
 use postrider_core::limits::MAX_KEYS_PER_ACCOUNT;
 use postrider_core::secret::{NextSecret, Secret, Secrets};
 
@@ -108,4 +109,37 @@ pub async fn a_change_of_settings_or_state_leaves_the_secrets(backend: &dyn Back
             .unwrap();
         assert_eq!(world.store.load().await.unwrap().endpoints[0].secrets, after);
     }
+}
+
+/// Also in the middle of a rotation, whatever the store does to them for that.
+pub async fn a_change_of_the_url_leaves_the_secrets_and_headers(backend: &dyn Backend) {
+    let world = World::new(backend).await;
+    let account = world.account("Account").await;
+    let mut new = world.new_endpoint(&account, true);
+    new.settings.headers = vec![CustomHeader::parse("X-Api-Key", "abc", "X-KASKO-").unwrap()];
+    let (mut known, _) = world.store.create_endpoint(new).await.unwrap();
+    let next = NextSecret { secret: Secret::generate(&[9; 32]), takes_over_at: world.now() };
+    let rotated = Secrets { next: Some(next), ..known.secrets.clone() };
+    let change = SecretsChange {
+        endpoint_no: known.no,
+        endpoint: known.id,
+        account_no: known.account_no,
+        before: known.secrets.clone(),
+        after: rotated.clone(),
+        at: world.now(),
+        deed: deed_at(world.now()),
+    };
+    world.store.set_secrets(change).await.unwrap();
+    known.secrets = rotated;
+    for url in ["https://moved.example/", "https://moved.example/again?x=1"] {
+        let mut after = known.clone();
+        after.settings.url = url.parse().unwrap();
+        let deed = deed_at(world.now());
+        world.store.update_endpoint(&known, &after, EndpointUpdate::Settings, deed).await.unwrap();
+        known = after;
+    }
+    let world = world.reopen().await;
+    let found = world.store.load().await.unwrap().endpoints.remove(0);
+    assert_eq!((&found.settings, &found.secrets), (&known.settings, &known.secrets));
+    assert!(found.is_readable());
 }

@@ -15,11 +15,12 @@ use tokio_postgres::Row;
 
 use super::rows::{Failed, id_bytes, optional_time, time, uuid};
 use super::shared::Shared;
-use super::{audit, cancelling, endpoints, event_types, kept, replays, wake};
+use super::{audit, binding, cancelling, endpoints, event_types, kept, replays, wake};
 use crate::columns::Unreadable;
 use crate::error::StoreError;
 use crate::model::{Configuration, Named, NewAccount};
 use crate::seal::Sealer;
+use crate::seal::meta_values::{self, StoredOperatorKey};
 
 /// The columns that [`account`] reads.
 const ACCOUNT_COLUMNS: &str = "no, id, name, created_at, config_version";
@@ -50,13 +51,17 @@ fn account_key(row: &Row) -> Result<AccountKey, Unreadable> {
 /// Accounts, keys and endpoints that are not deleted, as of one moment: all, and event types; or those of these accounts.
 pub(super) async fn load(shared: &Shared, accounts: Option<&[AccountNo]>) -> Result<Configuration, Failed> {
     let accounts: Option<Vec<i64>> = accounts.map(|only| only.iter().map(|account| account.0).collect());
-    let sealer = Arc::clone(&shared.sealer);
+    let (sealer, now) = (Arc::clone(&shared.sealer), shared.sealer.as_of_now());
     shared
         .harmless(shared.patience.saturating_mul(LOAD_TAKES), move |client| {
             Box::pin(async move {
                 let transaction =
                     client.build_transaction().isolation_level(REPEATABLE).read_only(true).start().await?;
-                let read = load_in(&transaction, &sealer, accounts.as_deref()).await?;
+                if binding::is_complete(&transaction, &sealer).await? {
+                    now.refuse_unbound();
+                    sealer.refuse_unbound();
+                }
+                let read = load_in(&transaction, &now, accounts.as_deref()).await?;
                 transaction.commit().await?;
                 Ok(read)
             })
@@ -212,18 +217,40 @@ pub(super) async fn finish(
 
 const OPERATOR_KEY: &str = "operator_key_sha256";
 
-pub(super) async fn operator_key(client: &mut Object) -> Result<Option<[u8; 32]>, Failed> {
-    let row = client.query_opt("SELECT value FROM meta WHERE name = $1", &[&OPERATOR_KEY]).await?;
-    let read =
-        |row: Row| row.get::<_, &[u8]>(0).try_into().or(Err(Failed::Unreadable(Unreadable("meta.value"))));
-    row.map(read).transpose()
+pub(super) async fn operator_key(client: &Object, sealer: &Sealer) -> Result<Option<[u8; 32]>, Failed> {
+    let Some((sha256, seal)) = stored_operator_key(client).await? else { return Ok(None) };
+    Ok(Some(meta_values::check_operator_key(sealer, sha256, seal.as_deref())?))
 }
 
-pub(super) async fn init_operator_key(client: &mut Object, sha256: [u8; 32]) -> Result<[u8; 32], Failed> {
-    let sql = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-    client.execute(sql, &[&OPERATOR_KEY, &sha256.as_slice()]).await?;
+/// The operator key's hash and its seal.
+async fn stored_operator_key(client: &impl GenericClient) -> Result<Option<StoredOperatorKey>, Failed> {
+    let sql =
+        "SELECT value, (SELECT value FROM meta WHERE name = 'operator_key_seal') FROM meta WHERE name = $1";
+    let Some(row) = client.query_opt(sql, &[&OPERATOR_KEY]).await? else { return Ok(None) };
+    let sha256 = row.get::<_, &[u8]>(0).try_into().or(Err(Failed::Unreadable(Unreadable("meta.value"))))?;
+    Ok(Some((sha256, row.get(1))))
+}
+
+pub(super) async fn init_operator_key(
+    client: &Object,
+    sealer: &Sealer,
+    sha256: [u8; 32],
+) -> Result<[u8; 32], Failed> {
+    let sql = "WITH new AS (INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING name)
+        INSERT INTO meta (name, value) SELECT 'operator_key_seal', $3::bytea FROM new
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    let seal = meta_values::seal_operator_key(sealer, &sha256);
+    client.execute(sql, &[&OPERATOR_KEY, &sha256.as_slice(), &seal]).await?;
     // A statement of its own: it sees what another node committed while the insert waited for it.
-    operator_key(client).await?.ok_or(Failed::Unreadable(Unreadable("meta.value")))
+    operator_key(client, sealer).await?.ok_or(Failed::Unreadable(Unreadable("meta.value")))
+}
+
+/// Seals the operator key's hash where the previous release wrote it.
+pub(super) async fn seal_operator_key(client: &impl GenericClient, sealer: &Sealer) -> Result<(), Failed> {
+    if let Some((sha256, None)) = stored_operator_key(client).await? {
+        put_meta(client, "operator_key_seal", &meta_values::seal_operator_key(sealer, &sha256)).await?;
+    }
+    Ok(())
 }
 
 /// Writes one row, so that a full disk or a read-only server shows.

@@ -12,18 +12,13 @@ use super::migrations::{self, Migrated};
 use super::session;
 use super::shared::Pools;
 use super::tls::{self, Tls};
-use crate::seal::{MasterKey, Place, Sealer};
+use crate::seal::meta_values;
+use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// The oldest server that is known to work.
 const OLDEST_SERVER: i32 = 140_000;
 /// How long the checks at the start wait for a server: whoever starts is in less of a hurry than an event.
 const START_PATIENCE: Duration = Duration::from_secs(10);
-/// What a sealed text must open to for a key to be the right one.
-pub(super) const KEY_CHECK: &[u8] = b"postrider";
-/// Where that text stands.
-pub(super) const KEY_CHECK_PLACE: Place<'static> =
-    Place { table: "meta", column: "value", row: b"key_check" };
-
 /// Why a database can't be used. Each is shown to the operator as one line.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -149,17 +144,17 @@ pub(super) async fn check_version(client: &tokio_postgres::Client) -> Result<(),
 pub(super) async fn check_key(pool: &Pool, key: &MasterKey) -> Result<Sealer, ConnectError> {
     let client = pool.get().await?;
     let sealer = Sealer::new(key);
-    let sealed = sealer.seal(KEY_CHECK_PLACE, KEY_CHECK);
-    // Of several nodes that start together one writes it, and all read what that one wrote.
-    client
-        .execute(
-            "INSERT INTO meta (name, value) VALUES ('key_check', $1) ON CONFLICT (name) DO NOTHING",
-            &[&sealed],
-        )
-        .await?;
-    let row = client.query_one("SELECT value FROM meta WHERE name = 'key_check'", &[]).await?;
-    match sealer.open(KEY_CHECK_PLACE, row.get::<_, &[u8]>(0)) {
-        Ok(opened) if opened.as_slice() == KEY_CHECK => Ok(sealer),
-        _ => Err(ConnectError::WrongKey),
+    let value = meta_values::key_check(&sealer, Scheme::Unbound);
+    // Of several nodes that start together one writes it, and all read what that one wrote. It is written before anything
+    // else: a database that has lost it is not to be trusted with another.
+    let insert = "INSERT INTO meta (name, value) SELECT 'key_check', $1::bytea
+        WHERE NOT EXISTS (SELECT FROM accounts) ON CONFLICT (name) DO NOTHING";
+    client.execute(insert, &[&value]).await?;
+    let row = client.query_opt("SELECT value FROM meta WHERE name = 'key_check'", &[]).await?;
+    match row.and_then(|row| meta_values::scheme_of_store(&sealer, row.get::<_, &[u8]>(0))) {
+        Some(Scheme::Bound) => sealer.refuse_unbound(),
+        Some(Scheme::Unbound) => {}
+        None => return Err(ConnectError::WrongKey),
     }
+    Ok(sealer)
 }

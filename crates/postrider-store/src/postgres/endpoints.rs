@@ -5,7 +5,9 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use postrider_core::account::AccountNo;
 use postrider_core::audit::Deed;
-use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, RateLimit, State};
+use postrider_core::endpoint::{
+    CustomHeader, Endpoint, EndpointNo, EndpointSettings, RateLimit, State, UnreadableValues,
+};
 use postrider_core::filter::Filter;
 use postrider_core::health::Health;
 use postrider_core::id::{AccountId, EndpointId};
@@ -14,15 +16,14 @@ use postrider_core::replay::CancelReason;
 use postrider_core::secret::Secrets;
 
 use tokio_postgres::Row;
+use url::Url;
 
 use super::configuration::{bump_version, finish};
 use super::replays;
 use super::rows::{Failed, id_bytes, time, to_i64, uuid};
-use super::{audit, kept};
+use super::{audit, binding, kept};
 use crate::columns::{OVERTAKEN, Unreadable};
-use crate::endpoint_columns::{
-    Settings, names_as_typed, open_secrets, sealed_headers, sealed_next_secret, sealed_secret,
-};
+use crate::endpoint_columns::{Opened, SealedRow, SealedSecrets, Settings, names_as_typed};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
 use crate::seal::Sealer;
@@ -40,14 +41,19 @@ pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep
 /// An endpoint from a row of [`ENDPOINTS`].
 pub(super) fn endpoint(sealer: &Sealer, row: &Row) -> Result<Endpoint, Unreadable> {
     let id = EndpointId::from_bytes(id_bytes(row, 1));
+    let sealed = SealedRow { sealer, id, url: row.get(5) };
+    let secrets = sealed.open_secrets(row.get(9), row.get(23), row.get(24));
+    let Opened { url, secrets, headers, unreadable } =
+        Opened::of(sealed.url, secrets, sealed.open_headers(row.get(8), row.get(25)));
     Ok(Endpoint {
         no: EndpointNo(row.get(0)),
         id,
         account_no: AccountNo(row.get(2)),
         account: AccountId::from_bytes(id_bytes(row, 3)),
         livemode: row.get(4),
-        settings: settings(sealer, id, row)?,
-        secrets: endpoint_columns::open_secrets(sealer, id, row.get(9), row.get(23), row.get(24))?,
+        settings: settings(url, headers, row)?,
+        secrets,
+        unreadable,
         state: columns::state(row.get(17), row.get(18))?,
         health: columns::health(row.get(19))?,
         created_at: time(row, 20),
@@ -55,7 +61,7 @@ pub(super) fn endpoint(sealer: &Sealer, row: &Row) -> Result<Endpoint, Unreadabl
     })
 }
 
-fn settings(sealer: &Sealer, id: EndpointId, row: &Row) -> Result<EndpointSettings, Unreadable> {
+fn settings(url: Url, headers: Vec<CustomHeader>, row: &Row) -> Result<EndpointSettings, Unreadable> {
     let number = |index: usize, column: &'static str| {
         let read = |number: i64| u32::try_from(number).or(Err(Unreadable(column)));
         row.get::<_, Option<i64>>(index).map(read).transpose()
@@ -65,11 +71,11 @@ fn settings(sealer: &Sealer, id: EndpointId, row: &Row) -> Result<EndpointSettin
         _ => None,
     };
     Ok(EndpointSettings {
-        url: endpoint_columns::url(row.get(5))?,
+        url,
         subscription: endpoint_columns::subscription(row.get(6))?,
         filter: endpoint_columns::filter(row.get(22))?,
         description: row.get(7),
-        headers: endpoint_columns::open_headers(sealer, id, row.get(8), row.get(25))?,
+        headers,
         timeout: Duration::from_millis(endpoint_columns::timeout_ms(row.get(10))?),
         retry_schedule: endpoint_columns::retry_schedule(row.get(11))?,
         rate_limit,
@@ -105,6 +111,9 @@ pub(super) async fn create(
     let NewEndpoint { id, account_no, livemode, settings, secret, created_at, deed: _, keep: _ } = new;
     let health = Health::default();
     let columns = Settings::of(&settings);
+    let scheme = binding::scheme(&transaction).await?;
+    let sealed = SealedRow { sealer, id, url: &columns.url };
+    let secrets = sealed.seal_secrets(scheme, &Secrets::only(secret.clone()));
     let row = transaction
         .query_one(
             INSERT,
@@ -112,8 +121,8 @@ pub(super) async fn create(
                 &columns.url,
                 &columns.event_types,
                 &settings.description,
-                &sealed_headers(sealer, id, &settings.headers),
-                &sealed_secret(sealer, id, &secret),
+                &sealed.seal_headers(scheme, &settings.headers),
+                &secrets.current,
                 &columns.timeout_ms,
                 &columns.retry_schedule,
                 &columns.rate_per_second.map(i64::from),
@@ -142,6 +151,7 @@ pub(super) async fn create(
         livemode,
         settings,
         secrets: Secrets::only(secret),
+        unreadable: UnreadableValues::default(),
         state,
         health,
         created_at,
@@ -150,12 +160,15 @@ pub(super) async fn create(
     Ok((endpoint, version))
 }
 
-const UPDATE: &str =
-    "UPDATE endpoints SET url = $1, event_types = $2, description = $3, headers = $4, filter = $5,
+/// Values that do not open stay as they are. The others are sealed again, for the URL that stands beside them now.
+const UPDATE: &str = "UPDATE endpoints SET url = $1, event_types = $2, description = $3, filter = $5,
         timeout_ms = $6, retry_schedule = $7, rate_per_second = $8, rate_burst = $9, max_in_flight = $10,
-        ordered = $11, standard_webhooks = $12, updated_at = $15, header_names_as_typed = $18, health = coalesce($16, health),
+        ordered = $11, standard_webhooks = $12, updated_at = $15, health = coalesce($16, health),
         failing = failing AND $16 IS NULL, state = coalesce($13, state),
-        disabled_reason = CASE WHEN $13 IS NULL THEN disabled_reason ELSE $14 END
+        disabled_reason = CASE WHEN $13 IS NULL THEN disabled_reason ELSE $14 END,
+        headers = CASE WHEN $19 THEN headers ELSE $4 END,
+        header_names_as_typed = CASE WHEN $19 THEN header_names_as_typed ELSE $18 END,
+        secret = coalesce($20, secret), next_secret = CASE WHEN $20 IS NULL THEN next_secret ELSE $21 END
     WHERE no = $17 AND deleted_at IS NULL";
 
 pub(super) async fn update(
@@ -177,6 +190,10 @@ pub(super) async fn update(
     }
     let settings = &endpoint.settings;
     let columns = Settings::of(settings);
+    let scheme = binding::scheme(&transaction).await?;
+    let sealed = SealedRow { sealer, id: endpoint.id, url: &columns.url };
+    let readable = Some(&stored.secrets).filter(|_| !stored.unreadable.secret);
+    let secrets = readable.map(|secrets| sealed.seal_secrets(scheme, secrets));
     let (state, fresh_health) = match update {
         EndpointUpdate::Settings => (None, false),
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
@@ -189,7 +206,7 @@ pub(super) async fn update(
                 &columns.url,
                 &columns.event_types,
                 &settings.description,
-                &sealed_headers(sealer, endpoint.id, &settings.headers),
+                &sealed.seal_headers(scheme, &settings.headers),
                 &settings.filter.as_ref().map(Filter::as_str),
                 &columns.timeout_ms,
                 &columns.retry_schedule,
@@ -204,6 +221,9 @@ pub(super) async fn update(
                 &health,
                 &endpoint.no.0,
                 &names_as_typed(&settings.headers),
+                &endpoint.unreadable.headers,
+                &secrets.as_ref().map(|secrets| &secrets.current),
+                &secrets.as_ref().and_then(|secrets| secrets.next.as_ref()),
             ],
         )
         .await?;
@@ -222,14 +242,16 @@ pub(super) async fn set_secrets(
     // This holds the account's row, so that nobody else changes the endpoint between the look and the commit.
     let version = bump_version(&transaction, change.account_no).await?;
     let (id, no) = (change.endpoint, change.endpoint_no.0);
-    let find =
-        "SELECT secret, next_secret, next_secret_at FROM endpoints WHERE no = $1 AND deleted_at IS NULL";
+    let find = "SELECT secret, next_secret, next_secret_at, url FROM endpoints
+        WHERE no = $1 AND deleted_at IS NULL FOR NO KEY UPDATE";
     let row = transaction.query_opt(find, &[&no]).await?.ok_or(StoreError::NotFound)?;
-    if open_secrets(sealer, id, row.get(0), row.get(1), row.get(2))? != change.before {
+    let sealed = SealedRow { sealer, id, url: row.get(3) };
+    let found = sealed.open_secrets(row.get(0), row.get(1), row.get(2));
+    if found.unwrap_or_else(Secrets::unreadable) != change.before {
         return Err(StoreError::Conflict("the secret was changed by somebody else at this moment").into());
     }
-    let (next, next_at) = sealed_next_secret(sealer, id, &change.after);
-    let current = sealed_secret(sealer, id, &change.after.current);
+    let scheme = binding::scheme(&transaction).await?;
+    let SealedSecrets { current, next, next_at } = sealed.seal_secrets(scheme, &change.after);
     let set = "UPDATE endpoints SET secret = $2, next_secret = $3, next_secret_at = $4, updated_at = $5
         WHERE no = $1";
     transaction.execute(set, &[&no, &current, &next, &next_at, &change.at.as_ms()]).await?;

@@ -2,14 +2,16 @@
 
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt as _;
 use postrider_core::catalogue::Definition;
 use postrider_core::service_clock::ClockRecord;
 use tokio_postgres::Client;
 
-use super::connect::{self, ConnectError, KEY_CHECK, KEY_CHECK_PLACE};
-use super::{PostgresOptions, PostgresStore, event_types, migrations};
+use super::connect::{self, ConnectError};
+use super::{PostgresOptions, PostgresStore, endpoints, event_types, migrations};
 use crate::columns::{self, CLOCK};
-use crate::seal::{MasterKey, Sealer};
+use crate::seal::meta_values;
+use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// What a database and its server are like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,11 @@ pub struct Examined {
     pub newest_schema: i64,
     /// Whether the key that was given fits; `None` where there is nothing yet that it could fit.
     pub key_fits: Option<bool>,
+    /// How many endpoints have a secret or headers that do not open; nothing is sent to those. 0 where the key does not fit or
+    /// was not given, and in an older schema.
+    pub unreadable_endpoints: u64,
+    /// Whether nodes of the previous release may still join: sealed values are not bound to URLs yet.
+    pub waits_for_old_nodes: bool,
     /// Whether the user may make the tables.
     pub may_create: bool,
     /// Whether nothing can be written: the server follows another, or was set to read-only.
@@ -101,6 +108,7 @@ const TABLES: &[&str] = &[
     "pages",
     "queue",
     "replays",
+    "seal_schemes",
 ];
 
 impl PostgresStore {
@@ -119,6 +127,8 @@ impl PostgresStore {
             schema: 0,
             newest_schema: migrations::NEWEST,
             key_fits: None,
+            unreadable_endpoints: 0,
+            waits_for_old_nodes: false,
             may_create: row.get(8),
             is_read_only: row.get(1),
             encoding: row.get(11),
@@ -180,13 +190,31 @@ async fn of_ours(client: &Client, key: Option<&MasterKey>, into: &mut Examined) 
     into.alive_nodes =
         client.query_one("SELECT count(*) FROM nodes WHERE state = 'alive'", &[]).await?.get(0);
     let sealed = client.query_opt("SELECT value FROM meta WHERE name = 'key_check'", &[]).await?;
-    into.key_fits = key.zip(sealed).map(|(key, row)| {
-        let opened = Sealer::new(key).open(KEY_CHECK_PLACE, row.get::<_, &[u8]>(0));
-        opened.is_ok_and(|opened| opened.as_slice() == KEY_CHECK)
-    });
     let clock = client.query_opt("SELECT value FROM meta WHERE name = $1", &[&CLOCK]).await?;
     into.clock = clock.and_then(|row| columns::clock(row.get(0)).ok());
+    let (Some(key), Some(sealed)) = (key, sealed) else { return Ok(()) };
+    let sealer = Sealer::new(key);
+    let scheme = meta_values::scheme_of_store(&sealer, sealed.get::<_, &[u8]>(0));
+    into.key_fits = Some(scheme.is_some());
+    if scheme == Some(Scheme::Bound) {
+        sealer.refuse_unbound();
+    }
+    if scheme.is_some() && version >= migrations::NEWEST {
+        into.waits_for_old_nodes = scheme == Some(Scheme::Unbound);
+        into.unreadable_endpoints = unreadable(client, &sealer).await?;
+    }
     Ok(())
+}
+
+/// Counts the endpoints whose sealed values do not open. A row that can't be read for another reason is not counted.
+async fn unreadable(client: &Client, sealer: &Sealer) -> Result<u64, ConnectError> {
+    let rows = client.query_raw(endpoints::ENDPOINTS, std::iter::empty::<bool>()).await?;
+    let mut rows = std::pin::pin!(rows);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await? {
+        count += u64::from(endpoints::endpoint(sealer, &row).is_ok_and(|endpoint| !endpoint.is_readable()));
+    }
+    Ok(count)
 }
 
 /// The server's clock against ours, taken in the middle of the way there and back.

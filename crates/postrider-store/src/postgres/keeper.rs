@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::rows::Failed;
 use super::shared::Shared;
-use super::{cancelling, configuration, event_types, nodes, wake};
+use super::{binding, cancelling, configuration, event_types, nodes, wake};
 use crate::error::StoreError;
 
 /// How many endpoints with deliveries that are nobody's one look names at most; the next look goes on behind them.
@@ -98,7 +98,8 @@ impl Keeper {
     pub(super) async fn run(self) {
         let Self { mut beats, mut looks } = self;
         let shared = Arc::clone(&looks.shared);
-        tokio::join!(beats.run(), looks.run(), wake_others(&shared));
+        let binding = binding::run(&shared, heartbeat(beats.lapse));
+        tokio::join!(beats.run(), looks.run(), wake_others(&shared), binding);
     }
 
     /// A heartbeat, and everything that follows from it.

@@ -28,10 +28,15 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0008_cancelled_elsewhere.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0009_event_types.sql"), works_from: 1 },
     Migration { sql: include_str!("migrations/0010_header_names.sql"), works_from: 1 },
+    Migration { sql: include_str!("migrations/0011_seal_schemes.sql"), works_from: 1 },
 ];
 
 /// The version that the newest migration makes.
-pub(super) const NEWEST: i64 = 10;
+pub(super) const NEWEST: i64 = 11;
+
+/// The migration since which programs know values that are bound to URLs. Once such values are written, those made for an
+/// earlier schema can't work with the database any more.
+pub(super) const SEAL_SCHEMES: i64 = 11;
 
 const _: () = assert!(MIGRATIONS.len() == NEWEST.unsigned_abs() as usize, "the list and its number agree");
 
@@ -75,9 +80,22 @@ pub(super) async fn run(client: &mut Client) -> Result<Migrated, ConnectError> {
             return Ok(Migrated { from, to: version });
         };
         transaction.batch_execute(sql).await?;
-        let insert = "INSERT INTO postrider_schema (version, works_from) VALUES ($1, $2)";
+        // Never less than before: what an earlier schema has made unreadable to older programs stays so.
+        let insert = "INSERT INTO postrider_schema (version, works_from)
+            SELECT $1, greatest($2::bigint, (SELECT max(works_from) FROM postrider_schema))";
         transaction.execute(insert, &[&(version + 1), works_from]).await?;
         transaction.commit().await?;
         tracing::info!(version = version + 1, "migrated the store");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_values_are_known_since_the_migration_that_says_so() {
+        let number = usize::try_from(SEAL_SCHEMES).unwrap();
+        assert!(MIGRATIONS[number - 1].sql.contains("CREATE TABLE seal_schemes"));
     }
 }

@@ -22,7 +22,8 @@ const HAND_OVER_ROWS: i64 = 5_000;
 /// How long before others may declare it dead a node stops being certain that it lives.
 const MARGIN: u32 = 4;
 
-const JOIN: &str = "INSERT INTO nodes (name, version, state) VALUES ($1, $2, 'alive') RETURNING no";
+const JOIN: &str =
+    "INSERT INTO nodes (name, version, state, seal_scheme) VALUES ($1, $2, 'alive', 2) RETURNING no";
 
 /// Joins under the first number.
 pub(super) async fn join(pool: &Pool, name: &str) -> Result<i64, Failed> {

@@ -46,11 +46,11 @@ impl Store for PostgresStore {
     }
 
     async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        read!(self, client => configuration::operator_key(client))
+        read!(self, client, sealer => configuration::operator_key(client, &sealer))
     }
 
     async fn init_operator_key(&self, sha256: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        run!(self, client => configuration::init_operator_key(client, sha256))
+        run!(self, client, sealer => configuration::init_operator_key(client, &sealer, sha256))
     }
 
     async fn create_account(&self, account: NewAccount) -> Result<Account, StoreError> {

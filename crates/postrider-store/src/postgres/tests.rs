@@ -9,6 +9,7 @@ mod outcomes;
 mod pages;
 mod plans;
 mod poolers;
+mod sealing;
 mod sharing;
 mod sockets;
 

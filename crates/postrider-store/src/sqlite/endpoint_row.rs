@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use postrider_core::account::AccountNo;
-use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, RateLimit};
+use postrider_core::endpoint::{CustomHeader, Endpoint, EndpointNo, EndpointSettings, RateLimit};
 use postrider_core::id::{AccountId, EndpointId};
-use postrider_core::secret::Secrets;
 use rusqlite::Row;
+use url::Url;
 
 use super::rows::time;
+use crate::endpoint_columns::{Opened, SealedRow};
 use crate::seal::Sealer;
 use crate::{columns, endpoint_columns};
 
@@ -25,14 +26,16 @@ pub(super) const ENDPOINTS: &str = "SELECT ep.no, ep.id, ep.account_no, a.id, ep
 pub(super) fn endpoint(sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<Endpoint> {
     let id = EndpointId::from_bytes(row.get(1)?);
     let state = columns::state(&row.get::<_, String>(17)?, row.get::<_, Option<String>>(18)?.as_deref())?;
+    let Opened { url, secrets, headers, unreadable } = opened(sealer, id, row)?;
     Ok(Endpoint {
         no: EndpointNo(row.get(0)?),
         id,
         account_no: AccountNo(row.get(2)?),
         account: AccountId::from_bytes(row.get(3)?),
         livemode: row.get(4)?,
-        settings: settings(sealer, id, row)?,
-        secrets: secrets(sealer, id, row)?,
+        settings: settings(url, headers, row)?,
+        secrets,
+        unreadable,
         state,
         health: columns::health(&row.get::<_, String>(19)?)?,
         created_at: time(row, 20)?,
@@ -40,22 +43,26 @@ pub(super) fn endpoint(sealer: &Sealer, row: &Row<'_>) -> rusqlite::Result<Endpo
     })
 }
 
-fn secrets(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<Secrets> {
+fn opened(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<Opened> {
+    let url: String = row.get(5)?;
     let (current, next): (Vec<u8>, Option<Vec<u8>>) = (row.get(9)?, row.get(23)?);
-    Ok(endpoint_columns::open_secrets(sealer, id, &current, next.as_deref(), row.get(24)?)?)
+    let (headers, names_as_typed): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(8)?, row.get(25)?);
+    let sealed = SealedRow { sealer, id, url: &url };
+    let secrets = sealed.open_secrets(&current, next.as_deref(), row.get(24)?);
+    Ok(Opened::of(&url, secrets, sealed.open_headers(headers.as_deref(), names_as_typed.as_deref())))
 }
 
-fn settings(sealer: &Sealer, id: EndpointId, row: &Row<'_>) -> rusqlite::Result<EndpointSettings> {
+fn settings(url: Url, headers: Vec<CustomHeader>, row: &Row<'_>) -> rusqlite::Result<EndpointSettings> {
     let rate_limit = match (row.get(12)?, row.get(13)?) {
         (Some(per_second), Some(burst)) => Some(RateLimit { per_second, burst }),
         _ => None,
     };
     Ok(EndpointSettings {
-        url: endpoint_columns::url(&row.get::<_, String>(5)?)?,
+        url,
         subscription: endpoint_columns::subscription(&row.get::<_, String>(6)?)?,
         filter: endpoint_columns::filter(row.get(22)?)?,
         description: row.get(7)?,
-        headers: endpoint_columns::open_headers(sealer, id, row.get(8)?, row.get(25)?)?,
+        headers,
         timeout: Duration::from_millis(endpoint_columns::timeout_ms(row.get(10)?)?),
         retry_schedule: endpoint_columns::retry_schedule(row.get(11)?)?,
         rate_limit,

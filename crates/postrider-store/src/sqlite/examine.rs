@@ -10,12 +10,14 @@ use postrider_core::service_clock::ClockRecord;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::clock;
+use super::endpoint_row::{ENDPOINTS, endpoint};
 use super::file_users::{self, FileUser};
 use super::open::{self, check_ours, sqlite_error, with_ending};
 use super::open_files::FileFault;
 use super::{BUSY_PATIENCE, SqliteStore, changes, migrations, preflight};
 use crate::error::OpenError;
-use crate::seal::{MasterKey, Sealer};
+use crate::seal::meta_values;
+use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// What a file is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub struct Examined {
     pub newest_schema: i64,
     /// Whether a process serves it just now.
     pub is_served: bool,
+    /// How many endpoints have a secret or headers that do not open; nothing is sent to those. 0 where no key is given, and in
+    /// an older schema.
+    pub unreadable_endpoints: u64,
     /// What it keeps of the service's time; nothing before the first start of this release.
     pub clock: Option<ClockRecord>,
 }
@@ -40,12 +45,17 @@ impl SqliteStore {
         let is_served = is_served(path)?;
         let connection = connect(path, is_served).map_err(|error| sqlite_error(path, error))?;
         let schema = check_ours(path, &connection)?;
+        let mut unreadable_endpoints = 0;
         if let Some(key) = key.filter(|_| schema > 0) {
-            fits(path, &connection, key)?;
+            let sealer = fits(path, &connection, key)?;
+            if schema == migrations::NEWEST {
+                unreadable_endpoints =
+                    unreadable(&connection, &sealer).map_err(|error| sqlite_error(path, error))?;
+            }
         }
         let clock = if schema > 0 { clock::find(&connection) } else { Ok(None) };
         let clock = clock.map_err(|error| sqlite_error(path, error))?;
-        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served, clock })
+        Ok(Examined { schema, newest_schema: migrations::NEWEST, is_served, unreadable_endpoints, clock })
     }
 }
 
@@ -158,16 +168,30 @@ fn connect(path: &Path, is_served: bool) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(uri + "?immutable=1", flags | OpenFlags::SQLITE_OPEN_URI)
 }
 
-fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<(), OpenError> {
+/// Returns a sealer that goes by the scheme of the file, where the key is the one that it was made with.
+fn fits(path: &Path, connection: &Connection, key: &MasterKey) -> Result<Sealer, OpenError> {
     let sealed: Option<Vec<u8>> = connection
         .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
         .optional()
         .map_err(|error| sqlite_error(path, error))?;
-    let opened = sealed.map(|sealed| Sealer::new(key).open(open::KEY_CHECK_PLACE, &sealed));
-    match opened {
-        Some(Err(_)) => Err(OpenError::WrongKey { path: path.to_owned() }),
-        _ => Ok(()),
+    let sealer = Sealer::new(key);
+    match sealed.map(|sealed| meta_values::scheme_of_store(&sealer, &sealed)) {
+        Some(None) => return Err(OpenError::WrongKey { path: path.to_owned() }),
+        Some(Some(Scheme::Bound)) => sealer.refuse_unbound(),
+        Some(Some(Scheme::Unbound)) | None => {}
     }
+    Ok(sealer)
+}
+
+/// Counts the endpoints whose sealed values do not open.
+fn unreadable(connection: &Connection, sealer: &Sealer) -> rusqlite::Result<u64> {
+    let mut find = connection.prepare(&format!("{ENDPOINTS} ORDER BY ep.no"))?;
+    let mut rows = find.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        count += u64::from(!endpoint(sealer, row)?.is_readable());
+    }
+    Ok(count)
 }
 
 /// Whether somebody holds the lock beside the file, or held it when it was deleted. A shared lock, and for a moment only.

@@ -15,7 +15,8 @@ use super::file_lock::{FileLock, open_private};
 use super::migrations::{self, Migrated};
 use crate::error::OpenError;
 use crate::figures::StoreFigures;
-use crate::seal::{MasterKey, Place, Sealer};
+use crate::seal::meta_values;
+use crate::seal::{MasterKey, Scheme, Sealer};
 
 /// Marks a file as one of ours (`PRAGMA application_id`): "PSTR".
 pub(super) const APPLICATION_ID: i64 = 0x5053_5452;
@@ -23,11 +24,6 @@ pub(super) const APPLICATION_ID: i64 = 0x5053_5452;
 const PAGE_BYTES: i64 = 4_096;
 /// How many steps of SQLite's machine are counted at a time.
 const COUNTED_STEPS: i32 = 1_000;
-/// What the sealed check value holds.
-const KEY_CHECK: &[u8] = b"postrider";
-pub(super) const KEY_CHECK_PLACE: Place<'static> =
-    Place { table: "meta", column: "value", row: b"key_check" };
-
 /// An opened file: locked, checked and migrated.
 pub(super) struct Opened {
     /// The file itself, where the path is a symbolic link. SQLite puts the write-ahead log beside that.
@@ -58,23 +54,27 @@ pub(super) fn open(path: &Path, patience: Duration) -> Result<Opened, OpenError>
 /// Makes sure that the sealed values of this file open under `key`; a new file remembers the key's check value.
 pub(super) fn check_key(path: &Path, connection: &Connection, key: &MasterKey) -> Result<Sealer, OpenError> {
     let sealer = Sealer::new(key);
-    let sealed: Option<Vec<u8>> = connection
+    let failed = |error| sqlite_error(path, error);
+    let found: Option<Vec<u8>> = connection
         .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
         .optional()
-        .map_err(|e| sqlite_error(path, e))?;
-    match sealed {
-        Some(sealed) => match sealer.open(KEY_CHECK_PLACE, &sealed) {
-            Ok(value) if *value == KEY_CHECK => Ok(sealer),
-            _ => Err(OpenError::WrongKey { path: path.to_owned() }),
-        },
+        .map_err(failed)?;
+    let scheme = match found {
+        Some(found) => meta_values::scheme_of_store(&sealer, &found),
         None => {
-            let sealed = sealer.seal(KEY_CHECK_PLACE, KEY_CHECK);
-            connection
-                .execute("INSERT INTO meta (name, value) VALUES ('key_check', ?1)", [sealed])
-                .map_err(|e| sqlite_error(path, e))?;
-            Ok(sealer)
+            let check = "INSERT INTO meta (name, value) SELECT 'key_check', ?1
+                WHERE NOT EXISTS (SELECT 1 FROM accounts)";
+            let value = meta_values::key_check(&sealer, Scheme::Bound);
+            // The check value is written before anything else: a file that has lost it is not to be trusted with another.
+            (connection.execute(check, [value]).map_err(failed)? == 1).then_some(Scheme::Bound)
         }
+    };
+    match scheme {
+        Some(Scheme::Bound) => sealer.refuse_unbound(),
+        Some(Scheme::Unbound) => {}
+        None => return Err(OpenError::WrongKey { path: path.to_owned() }),
     }
+    Ok(sealer)
 }
 
 /// A connection that only reads, for the pool.

@@ -17,6 +17,7 @@ use super::ready_list;
 use super::rows::{optional_time, time};
 use crate::model::{Configuration, LaneBacklog, PendingDelivery};
 use crate::seal::Sealer;
+use crate::seal::meta_values::StoredOperatorKey;
 
 /// How many payload bytes one query gives inline; later rows leave them to `payloads`.
 const MAX_INLINE_BYTES: usize = 8 * 1024 * 1024;
@@ -51,9 +52,11 @@ fn account_key(row: &Row<'_>) -> rusqlite::Result<AccountKey> {
     })
 }
 
-pub(super) fn operator_key(connection: &Connection) -> rusqlite::Result<Option<[u8; 32]>> {
-    let sql = "SELECT value FROM meta WHERE name = 'operator_key_sha256'";
-    connection.query_row(sql, [], |row| row.get(0)).optional()
+/// The operator key's hash and its seal.
+pub(super) fn operator_key(connection: &Connection) -> rusqlite::Result<Option<StoredOperatorKey>> {
+    let sql = "SELECT value, (SELECT value FROM meta WHERE name = 'operator_key_seal')
+        FROM meta WHERE name = 'operator_key_sha256'";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
 /// Counts of pending deliveries. These two walk a small list or index in its order and touch no row …

@@ -37,6 +37,7 @@ use crate::model::{
     PendingDelivery, Pruned, RecordBatch, ReplayFilter, ReplayPart, ReplayRange, ReplayStep, ReplayStepped,
     SecretsChange, StoreSize, Wanted,
 };
+use crate::seal::meta_values;
 
 impl SqliteStore {
     /// Hands a change to the writer and waits for its commit.
@@ -66,12 +67,13 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self) -> Result<Configuration, StoreError> {
-        let sealer = Arc::clone(&self.sealer);
+        let sealer = self.sealer.as_of_now();
         self.readers.read(move |connection| pending::load(connection, &sealer)).await
     }
 
     async fn operator_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        self.readers.read(pending::operator_key).await
+        let Some((sha256, seal)) = self.readers.read(pending::operator_key).await? else { return Ok(None) };
+        meta_values::check_operator_key(&self.sealer, sha256, seal.as_deref()).map(Some)
     }
 
     async fn init_operator_key(&self, sha256: [u8; 32]) -> Result<[u8; 32], StoreError> {

@@ -16,7 +16,7 @@ use postrider_core::secret::Secret;
 use postrider_core::time::Timestamp;
 use postrider_store::Store as _;
 use postrider_store::model::{NewAccount, NewDelivery, NewEndpoint, NewEvent};
-use postrider_store::seal::MasterKey;
+use postrider_store::seal::{MasterKey, Sealer};
 use postrider_store::sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ pub(crate) const HEADER_VALUE: &str = "Bearer a-token-that-nobody-may-read";
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     pub(crate) path: PathBuf,
-    key: MasterKey,
+    pub(crate) key: MasterKey,
     ticks: AtomicI64,
 }
 
@@ -53,6 +53,12 @@ impl Place {
             assert!(copied.is_ok() || !ending.is_empty(), "{copied:?}");
         }
         new
+    }
+
+    /// What seals the values in the file.
+    #[allow(dead_code, reason = "not every test that includes this file writes sealed values itself")]
+    pub(crate) fn sealer(&self) -> Sealer {
+        Sealer::new(&self.key)
     }
 
     #[allow(dead_code, reason = "not every test that includes this file takes the defaults")]

@@ -8,6 +8,7 @@ use postrider_store::seal::MasterKey;
 use super::event_types;
 use super::findings::Findings;
 use super::here;
+use super::sealed_values::unreadable_endpoints;
 use crate::config::Config;
 use crate::store_url::StoreUrl;
 
@@ -97,6 +98,14 @@ fn schema(store: &StoreUrl, found: &Examined, has_key: bool, findings: &mut Find
         now => format!("schema version {now}, the next start makes it {}", found.newest_schema),
     };
     findings.good("store", format!("{shown}, {schema}, {} nodes alive", found.alive_nodes));
+    unreadable_endpoints(found.unreadable_endpoints, findings);
+    if found.waits_for_old_nodes && found.alive_nodes > 0 {
+        findings.warning(
+            "secrets",
+            "encrypted secrets are not bound to their endpoints' URLs yet",
+            "the nodes do that by themselves within seconds, once none of the previous release is alive",
+        );
+    }
 }
 
 /// Whether a 202 survives a crash of the server's machine.

@@ -7,6 +7,7 @@ use postrider_store::error::OpenError;
 use postrider_store::sqlite::{FileReport, FileUser, PathState, SqliteStore};
 
 use super::findings::Findings;
+use super::sealed_values::unreadable_endpoints;
 use super::{event_types, here};
 use crate::config::Config;
 
@@ -63,6 +64,7 @@ pub(super) fn examine(config: &Config, path: &Path, findings: &mut Findings) {
                 (found, newest) => format!("schema version {found}, the next start makes it {newest}"),
             };
             findings.good("store", format!("{shown}: {schema}{served}"));
+            unreadable_endpoints(examined.unreadable_endpoints, findings);
             here::clock_of_store(examined.clock, findings);
             match SqliteStore::examine_event_types(path) {
                 Ok(definitions) => event_types::examine(definitions, findings),

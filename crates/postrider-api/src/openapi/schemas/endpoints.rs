@@ -69,6 +69,11 @@ pub(super) fn endpoints() -> Named {
         "failing_since": nullable(time()),
         "next_probe_at": nullable(time()), "backlog": count(), "last_success_at": nullable(time()),
         "created_at": time(), "updated_at": time(),
+        "unreadable": {
+            "type": "array",
+            "items": one_of(&["secret", "headers"]),
+            "description": "What must be set again before anything is sent, because it can't be read any more; usually empty",
+        },
         "secret_overlap_until": nullable(time()),
     });
     let example = json!({
@@ -78,7 +83,7 @@ pub(super) fn endpoints() -> Named {
         "max_in_flight": 10, "ordered": false, "standard_webhooks": false, "state": "enabled",
         "disabled_reason": null, "health": "healthy", "attempt_success_rate": 0.99, "failing_since": null, "next_probe_at": null, "backlog": 0,
         "last_success_at": AT, "created_at": AT, "updated_at": AT,
-        "secret_overlap_until": null,
+        "unreadable": [], "secret_overlap_until": null,
     });
     let endpoint = whole(with(&base, more), example);
     let created = whole(

@@ -14,6 +14,7 @@ use crate::columns::KEYS_ARE_FULL;
 use crate::error::StoreError;
 use crate::model::once::Keep;
 use crate::model::{NewAccount, NewKey};
+use crate::seal::meta_values;
 use crate::sqlite::{audit, kept, pending};
 
 /// The columns that [`account`] reads.
@@ -160,10 +161,11 @@ pub(in crate::sqlite) fn init_operator_key(
     context: &mut Context<'_>,
     sha256: [u8; 32],
 ) -> Result<[u8; 32], NotMade> {
-    if let Some(stored) = pending::operator_key(context.connection)? {
-        return Ok(stored);
+    if let Some((stored, seal)) = pending::operator_key(context.connection)? {
+        return Ok(meta_values::check_operator_key(context.sealer, stored, seal.as_deref())?);
     }
     put_meta(context, "operator_key_sha256", &sha256)?;
+    put_meta(context, "operator_key_seal", &meta_values::seal_operator_key(context.sealer, &sha256))?;
     Ok(sha256)
 }
 
@@ -188,7 +190,7 @@ pub(in crate::sqlite) fn probe_accept(context: &mut Context<'_>) -> Result<(), N
     put_meta(context, "writable", &context.numbers.delivery.to_be_bytes())
 }
 
-fn put_meta(context: &Context<'_>, name: &str, value: &[u8]) -> Result<(), NotMade> {
+pub(in crate::sqlite) fn put_meta(context: &Context<'_>, name: &str, value: &[u8]) -> Result<(), NotMade> {
     let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
     context.connection.prepare_cached(sql)?.execute(params![name, value])?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use postrider_core::account::AccountNo;
 use postrider_core::audit::Deed;
-use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State};
+use postrider_core::endpoint::{Endpoint, EndpointNo, EndpointSettings, State, UnreadableValues};
 use postrider_core::filter::Filter;
 use postrider_core::health::Health;
 use postrider_core::id::AccountId;
@@ -16,11 +16,10 @@ use super::accounts::bump_version;
 use super::replays::cancel_of_endpoint;
 use super::{Context, NotMade};
 use crate::columns::{self, OVERTAKEN};
-use crate::endpoint_columns::{
-    Settings, names_as_typed, open_secrets, sealed_headers, sealed_next_secret, sealed_secret,
-};
+use crate::endpoint_columns::{SealedRow, SealedSecrets, Settings, names_as_typed};
 use crate::error::StoreError;
 use crate::model::{EndpointUpdate, NewEndpoint, SecretsChange};
+use crate::seal::Scheme;
 use crate::sqlite::endpoint_row::{self, ENDPOINTS};
 use crate::sqlite::{audit, kept};
 
@@ -29,11 +28,15 @@ const INSERT: &str = "INSERT INTO endpoints (url, event_types, description, head
         health, id, account_no, livemode, created_at, updated_at, filter, header_names_as_typed)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'enabled', ?13, ?14, ?15, ?16, ?17, ?17, ?18, ?19)";
 
+/// Values that do not open stay as they are. The others are sealed again, for the URL that stands beside them now.
 const UPDATE: &str =
-    "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, headers = ?4, filter = ?5,
+    "UPDATE endpoints SET url = ?1, event_types = ?2, description = ?3, filter = ?5,
         timeout_ms = ?6, retry_schedule = ?7, rate_per_second = ?8, rate_burst = ?9, max_in_flight = ?10,
-        ordered = ?11, standard_webhooks = ?12, updated_at = ?15, header_names_as_typed = ?18, health = coalesce(?16, health),
-        state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END
+        ordered = ?11, standard_webhooks = ?12, updated_at = ?15, health = coalesce(?16, health),
+        state = coalesce(?13, state), disabled_reason = CASE WHEN ?13 IS NULL THEN disabled_reason ELSE ?14 END,
+        headers = CASE WHEN ?19 THEN headers ELSE ?4 END,
+        header_names_as_typed = CASE WHEN ?19 THEN header_names_as_typed ELSE ?18 END,
+        secret = coalesce(?20, secret), next_secret = CASE WHEN ?20 IS NULL THEN next_secret ELSE ?21 END
     WHERE no = ?17 AND deleted_at IS NULL";
 
 pub(in crate::sqlite) fn create(
@@ -51,13 +54,15 @@ pub(in crate::sqlite) fn create(
     let health = Health::default();
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
         Settings::of(&settings);
+    let sealed = SealedRow { sealer: context.sealer, id, url: &url };
+    let secrets = sealed.seal_secrets(Scheme::Bound, &Secrets::only(secret.clone()));
     let EndpointSettings { description, max_in_flight, ordered, standard_webhooks, .. } = &settings;
     context.connection.prepare_cached(INSERT)?.execute(params![
         url,
         event_types,
         description,
-        sealed_headers(context.sealer, id, &settings.headers),
-        sealed_secret(context.sealer, id, &secret),
+        sealed.seal_headers(Scheme::Bound, &settings.headers),
+        secrets.current,
         timeout_ms,
         retry_schedule,
         rate_per_second,
@@ -83,6 +88,7 @@ pub(in crate::sqlite) fn create(
         livemode,
         settings,
         secrets: Secrets::only(secret),
+        unreadable: UnreadableValues::default(),
         state,
         health,
         created_at,
@@ -111,6 +117,9 @@ pub(in crate::sqlite) fn update(
     let settings = &endpoint.settings;
     let Settings { url, event_types, timeout_ms, retry_schedule, rate_per_second, rate_burst } =
         Settings::of(settings);
+    let sealed = SealedRow { sealer, id: endpoint.id, url: &url };
+    let readable = Some(&stored.secrets).filter(|_| !stored.unreadable.secret);
+    let secrets = readable.map(|secrets| sealed.seal_secrets(Scheme::Bound, secrets));
     let (state, fresh_health) = match update {
         EndpointUpdate::Settings => (None, false),
         EndpointUpdate::State { fresh_health } => (Some(endpoint.state), fresh_health),
@@ -120,7 +129,7 @@ pub(in crate::sqlite) fn update(
         url,
         event_types,
         settings.description,
-        sealed_headers(context.sealer, endpoint.id, &settings.headers),
+        sealed.seal_headers(Scheme::Bound, &settings.headers),
         settings.filter.as_ref().map(Filter::as_str),
         timeout_ms,
         retry_schedule,
@@ -135,6 +144,9 @@ pub(in crate::sqlite) fn update(
         health,
         endpoint.no.0,
         names_as_typed(&settings.headers),
+        endpoint.unreadable.headers,
+        secrets.as_ref().map(|secrets| &secrets.current),
+        secrets.as_ref().and_then(|secrets| secrets.next.as_ref()),
     ])?;
     audit::write(context, deed)?;
     bump_version(context, endpoint.account_no)
@@ -145,7 +157,7 @@ pub(in crate::sqlite) fn set_secrets(
     context: &mut Context<'_>,
     change: &SecretsChange,
 ) -> Result<i64, NotMade> {
-    const FIND: &str = "SELECT secret, next_secret, next_secret_at FROM endpoints
+    const FIND: &str = "SELECT secret, next_secret, next_secret_at, url FROM endpoints
         WHERE no = ?1 AND deleted_at IS NULL";
     const SET: &str =
         "UPDATE endpoints SET secret = ?2, next_secret = ?3, next_secret_at = ?4, updated_at = ?5
@@ -153,14 +165,16 @@ pub(in crate::sqlite) fn set_secrets(
     let (sealer, id, no) = (context.sealer, change.endpoint, change.endpoint_no.0);
     let read = |row: &Row<'_>| {
         let (current, next): (Vec<u8>, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
-        Ok(open_secrets(sealer, id, &current, next.as_deref(), row.get(2)?)?)
+        let url: String = row.get(3)?;
+        let sealed = SealedRow { sealer, id, url: &url };
+        let found = sealed.open_secrets(&current, next.as_deref(), row.get(2)?);
+        Ok((found.unwrap_or_else(Secrets::unreadable), sealed.seal_secrets(Scheme::Bound, &change.after)))
     };
     let found = context.connection.prepare_cached(FIND)?.query_row([no], read).optional()?;
-    if found.ok_or(StoreError::NotFound)? != change.before {
+    let (found, SealedSecrets { current, next, next_at }) = found.ok_or(StoreError::NotFound)?;
+    if found != change.before {
         return Err(StoreError::Conflict("the secret was changed by somebody else at this moment").into());
     }
-    let (next, next_at) = sealed_next_secret(sealer, id, &change.after);
-    let current = sealed_secret(sealer, id, &change.after.current);
     let at = change.at.as_ms();
     context.connection.prepare_cached(SET)?.execute(params![no, current, next, next_at, at])?;
     audit::write(context, &change.deed)?;
