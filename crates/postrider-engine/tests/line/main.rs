@@ -24,6 +24,7 @@ mod recording;
 mod replays;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod unreadable;
 mod waiting;
 
