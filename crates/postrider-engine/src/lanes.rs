@@ -252,6 +252,10 @@ impl Lanes {
             let (no, from) = self.shares.pop()?;
             let Some(lane) = self.lanes.get_mut(&no) else { continue };
             lane.in_rings[from as usize] = false;
+            if !self.recording.is_open_for(lane.endpoint.settings.ordered) {
+                self.recording.hold(no);
+                continue;
+            }
             // Its pace may have changed while it stood in the ring.
             let pace = lane.pace(now);
             if lane.eligible(now) == Eligible::Now

@@ -1,7 +1,7 @@
 //! Writes outcomes down, many in one commit, and keeps at it until they are.
 //!
-//! An outcome that is not recorded yet costs a duplicate when the process dies, never a delivery. While outcomes can't be
-//! recorded nothing is sent, so that there are few of them (`lanes/recording.rs`).
+//! An outcome that is not recorded yet costs a duplicate when the process dies, never a delivery. How many there
+//! may be is bounded (`lanes/recording.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -92,7 +92,7 @@ async fn record(inner: &Arc<Inner>, waiting: &mut Vec<Outcomes>) {
         for (no, seq, next) in recorded.into_iter().filter(|(_, seq, _)| !left_out.contains(seq)) {
             lanes.recorded(no, seq, next, now);
         }
-        lanes.recording_done(taken);
+        lanes.recording_done(taken, now);
     });
     inner.written_down.fetch_add(u64::try_from(taken).unwrap_or(u64::MAX), Ordering::Relaxed);
     inner.recorded.notify_waiters();

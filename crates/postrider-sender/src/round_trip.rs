@@ -32,7 +32,9 @@ impl RoundTrip<'_> {
         head: &[u8],
         timings: &mut Timings,
     ) -> Result<(Box<HttpConnection>, ResponseHead), Failure> {
-        let waiting = if self.attempt.fresh_connection { None } else { self.pool.take(self.target.origin) };
+        // One that must not be used is closed: a receiver that serves one connection at a time would never come to the fresh
+        // one.
+        let waiting = self.pool.take(self.target.origin).filter(|_| !self.attempt.fresh_connection);
         // A connection to the address where the last attempt failed is closed: a retry begins at another one.
         let waiting = waiting.filter(|connection| {
             let (tenant, origin) = (self.attempt.tenant, self.target.origin);

@@ -231,7 +231,7 @@ impl Lanes {
     pub(crate) fn may_still_go(&self, dispatch: &mut Dispatch, now: Timestamp) -> bool {
         let Some(lane) = self.lanes.get(&dispatch.endpoint.no) else { return false };
         dispatch.endpoint = lane.endpoint.clone();
-        self.recording.is_open()
+        self.recording.is_open_for(lane.endpoint.settings.ordered)
             && lane.state == State::Enabled
             && lane.endpoint.is_readable()
             && !lane.is_elsewhere()

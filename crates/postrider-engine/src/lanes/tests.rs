@@ -98,7 +98,7 @@ fn end(lanes: &mut Lanes, dispatch: Dispatch, outcome: &Outcome, now: Timestamp)
     let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
     let finished = lanes.finish(dispatch, &attempted(outcome, took, now));
     lanes.recorded(no, seq, finished.next, now);
-    lanes.recording_done(1);
+    lanes.recording_done(1, at(0));
     finished
 }
 

@@ -107,7 +107,8 @@ fn an_endpoint_paused_in_mid_attempt_keeps_its_delivery_until_it_is_resumed() {
     assert_eq!(scene.service.post(&format!("/v1/endpoints/{}/resume", scene.endpoint), "").unwrap().0, 200);
     receiver.wait();
     receiver.answer.send(200).unwrap();
-    assert_eq!(scene.until(|delivery| delivery["status"] == "delivered")["attempt_count"], 2);
+    let delivery = scene.until(|delivery| delivery["status"] == "delivered");
+    assert_eq!(delivery["attempt_count"], 2, "{delivery}");
     assert!(scene.service.terminate().success());
 }
 

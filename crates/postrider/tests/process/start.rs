@@ -280,7 +280,17 @@ fn a_burst_far_beyond_memory_arrives_whole_and_once() {
 #[test]
 fn sighup_stops_the_service_as_sigterm_does() {
     let folder = tempfile::tempdir().unwrap();
-    let service = Service::start(folder.path(), &[]);
+    // Whatever these tests run under: `nohup` would hand down that it is ignored.
+    let mut command = std::process::Command::new("env");
+    command.args([
+        "--default-signal=HUP",
+        env!("CARGO_BIN_EXE_postrider"),
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    command.current_dir(folder.path()).env("POSTRIDER_OPERATOR_KEY", OPERATOR_KEY);
+    let service = Service::wait_for(command);
     service.signal("-HUP");
     assert_eq!(service.wait().code(), Some(0));
 }

@@ -153,7 +153,7 @@ fn late_successes_neither_open_what_retry_after_closed_nor_widen_its_window() {
         let took = Duration::from_millis(300);
         let finished = lanes.finish(dispatch, &attempted(&ok(), took, at(1_300)));
         lanes.recorded(no, seq, finished.next, at(1_300));
-        lanes.recording_done(1);
+        lanes.recording_done(1, at(0));
         assert!(lanes.next(at(1_300)).is_none(), "the lane is closed");
     }
     lanes.advance(at(7_009));

@@ -130,7 +130,7 @@ fn a_crowd_of_new_endpoints_that_never_answer_blocks_neither_a_known_one_nor_ano
             let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
             let finished = lanes.finish(dispatch, &attempted(&timeout, took, now));
             lanes.recorded(no, seq, finished.next, now);
-            lanes.recording_done(1);
+            lanes.recording_done(1, at(0));
         }
         if ms == 10_000 {
             lanes.configure(endpoint(9_003, 3, |_| {}), now);
@@ -245,7 +245,7 @@ fn an_account_above_its_part_gets_no_new_slot_while_another_is_below_its_part_an
         let (no, seq) = (dispatch.endpoint.no, dispatch.item.seq);
         let finished = lanes.finish(dispatch, &attempted(&timeout, Duration::from_secs(15), at(now)));
         lanes.recorded(no, seq, finished.next, at(now));
-        lanes.recording_done(1);
+        lanes.recording_done(1, at(0));
     }
     let (first, second) = (count(&flights, 1), count(&flights, 2));
     assert!(first.abs_diff(second) <= 1, "{first} and {second} in the end");
