@@ -256,8 +256,7 @@ impl Lanes {
                 self.recording.hold(no);
                 continue;
             }
-            // Its pace may have changed while it stood in the ring.
-            let pace = lane.pace(now);
+            let pace = lane.pace(now); // It may have changed while the lane stood in the ring.
             if lane.eligible(now) == Eligible::Now
                 && self.shares.may(pace, lane.endpoint.account_no)
                 && let Some((item, probe)) = lane.take()
