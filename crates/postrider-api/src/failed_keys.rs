@@ -186,7 +186,7 @@ impl Accepted {
     }
 }
 
-/// A count stays right whatever happened to whoever held the lock.
+/// Ignores poisoning: a panic while the lock was held leaves the count correct.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

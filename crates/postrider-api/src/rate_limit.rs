@@ -98,7 +98,7 @@ fn make_room<K: Eq + Hash, V>(table: &mut HashMap<K, V>, key: &K, most: usize, i
     }
 }
 
-/// A count stays right whatever happened to whoever held the lock.
+/// Ignores poisoning: a panic while the lock was held leaves the count correct.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

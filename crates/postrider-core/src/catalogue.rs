@@ -194,7 +194,7 @@ impl Catalogue {
         self.of_platform().filter(|event_type| !event_type.is_archived())
     }
 
-    /// Whether a pattern stands only for operational events, which the service raises for the operator's account.
+    /// Returns whether a pattern matches only operational events, which the service raises for the operator's account.
     pub fn is_operational(&self, pattern: &Pattern) -> bool {
         let stands_for = |raised_by: RaisedBy| {
             self.types.iter().any(|known| known.raised_by() == raised_by && pattern.matches(known.name()))

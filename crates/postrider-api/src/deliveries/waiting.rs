@@ -35,7 +35,7 @@ impl<'e> Reasons<'e> {
     }
 }
 
-/// What an endpoint's owner is told where the operator learns more from the log.
+/// The text for customers; the operator finds the cause in the log.
 const UNREADABLE: &str = "the endpoint's secret or headers can't be used any more; check its URL, give it a new secret and set its headers again";
 
 /// Why the endpoint's deliveries are held, where they are.

@@ -61,7 +61,7 @@ pub(super) const CHANGED: [&str; 14] = [
     "secret",
 ];
 
-/// What is wrong with a pattern that stands only for operational events.
+/// The error for a pattern that matches only operational events.
 const OPERATIONAL: &str = "stands for operational events, which are delivered only to endpoints of acc_operator; an endpoint of \
      another account would never get one";
 
