@@ -24,6 +24,7 @@ mod header_log;
 pub mod health;
 pub mod host_name;
 pub mod id;
+mod json_types;
 pub mod limits;
 pub mod operational;
 pub mod payload;

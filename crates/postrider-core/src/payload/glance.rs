@@ -5,7 +5,8 @@
 //! what is wrong. So what passes here must pass there, never the other way round.
 
 use super::scanner::end_of_plain_part;
-use super::shape::{ANYTHING, Shape, Types};
+use super::shape::{ANYTHING, Shape};
+use crate::json_types::Types;
 
 /// Deeper payloads are left to the full check.
 const MAX_DEPTH: usize = 32;
@@ -73,7 +74,7 @@ impl<'a> Glance<'a> {
             b'n' => self.word("null", Types::NULL)?,
             _ => self.number()?,
         };
-        shape.types.allow(found).then_some(())
+        shape.types.has(found).then_some(())
     }
 
     fn word(&mut self, word: &str, found: Types) -> Option<Types> {

@@ -5,43 +5,18 @@
 
 use serde_json::{Map, Value};
 
-/// A set of JSON types, one bit for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Types(u8);
+use crate::json_types::Types;
 
-impl Types {
-    pub(super) const NULL: Self = Self(1);
-    pub(super) const BOOLEAN: Self = Self(2);
-    pub(super) const INTEGER: Self = Self(4);
-    /// A number of any kind.
-    pub(super) const NUMBER: Self = Self(8);
-    pub(super) const STRING: Self = Self(16);
-    pub(super) const ARRAY: Self = Self(32);
-    pub(super) const OBJECT: Self = Self(64);
-    const ANY: Self = Self(127);
-
-    pub(super) fn allow(self, one: Self) -> bool {
-        self.0 & one.0 != 0
-    }
-
-    /// Reads a schema's `type`.
-    fn of(value: &Value) -> Option<Self> {
-        match value {
-            Value::String(name) => Some(match name.as_str() {
-                "null" => Self::NULL,
-                "boolean" => Self::BOOLEAN,
-                "integer" => Self::INTEGER,
-                "number" => Self(Self::NUMBER.0 | Self::INTEGER.0),
-                "string" => Self::STRING,
-                "array" => Self::ARRAY,
-                "object" => Self::OBJECT,
-                _ => return None,
-            }),
-            Value::Array(names) => names.iter().try_fold(Self(0), |types, name| {
-                if name.is_string() { Some(Self(types.0 | Self::of(name)?.0)) } else { None }
-            }),
-            _ => None,
-        }
+/// Reads a schema's `type`.
+fn types_of(value: &Value) -> Option<Types> {
+    match value {
+        // A whole number is a number, too.
+        Value::String(name) if name == "number" => Some(Types(Types::NUMBER.0 | Types::INTEGER.0)),
+        Value::String(name) => Types::of_name(name),
+        Value::Array(names) => names.iter().try_fold(Types(0), |types, name| {
+            if name.is_string() { Some(Types(types.0 | types_of(name)?.0)) } else { None }
+        }),
+        _ => None,
     }
 }
 
@@ -80,7 +55,7 @@ impl Shape {
             match keyword.as_str() {
                 // Words for the reader. Formats are not judged.
                 "$schema" | "$comment" | "title" | "description" | "format" => {}
-                "type" => shape.types = Types::of(value)?,
+                "type" => shape.types = types_of(value)?,
                 "items" => shape.items = Some(Box::new(Self::of(value)?)),
                 "properties" | "required" => {}
                 _ => return None,

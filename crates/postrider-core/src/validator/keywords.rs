@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 
 use super::compiler::{CompileError, Compiler};
 use super::evaluator::canonical_form;
-use super::node::{Contains, Divisor, DynamicRef, Items, Keyword, Limit, Properties, Types, Values};
+use super::node::{Contains, Divisor, DynamicRef, Items, Keyword, Limit, Properties, Values};
 use super::pattern::Pattern;
 use crate::decimal::{Decimal, DecimalRef};
+use crate::json_types::Types;
 use crate::limits::MAX_DIVISOR_DIGITS;
 use crate::payload;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::pattern::Pattern;
 use crate::decimal::Decimal;
+use crate::json_types::Types;
 
 /// A subschema.
 #[derive(Debug, Default)]
@@ -52,30 +53,6 @@ pub(super) enum Keyword {
     If { condition: usize, then: Option<usize>, otherwise: Option<usize> },
     UnevaluatedProperties(usize),
     UnevaluatedItems(usize),
-}
-
-/// A set of JSON types, one bit for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Types(pub(super) u8);
-
-impl Types {
-    pub(super) const NAMES: [&'static str; 7] =
-        ["null", "boolean", "integer", "number", "string", "array", "object"];
-    pub(super) const NULL: Self = Self(1);
-    pub(super) const BOOLEAN: Self = Self(2);
-    pub(super) const INTEGER: Self = Self(4);
-    pub(super) const NUMBER: Self = Self(8);
-    pub(super) const STRING: Self = Self(16);
-    pub(super) const ARRAY: Self = Self(32);
-    pub(super) const OBJECT: Self = Self(64);
-
-    pub(super) fn of_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().position(|known| *known == name).map(|bit| Self(1 << bit))
-    }
-
-    pub(super) fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
 }
 
 /// The values of `enum` or `const`, found by their canonical forms.

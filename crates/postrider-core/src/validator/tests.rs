@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
-use super::node::Types;
 use super::*;
 use crate::catalogue::compiled;
+use crate::json_types::Types;
 use crate::payload::read_json;
 
 mod costs;

@@ -1,8 +1,9 @@
 //! Keywords about a value as a whole: its type, what it is equal to, numbers and texts.
 
-use super::super::node::{Divisor, Keyword, Limit, Types, Values};
+use super::super::node::{Divisor, Keyword, Limit, Values};
 use super::{Evaluator, Fits, TooExpensive};
 use crate::decimal::DecimalRef;
+use crate::json_types::Types;
 use crate::payload::Json;
 
 impl<'s, 'v> Evaluator<'s, 'v> {
